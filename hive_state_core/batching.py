@@ -1,0 +1,171 @@
+"""Natural batching: what concurrent callers ask for travels together.
+
+When nothing is under way, a call leaves at once; while a trip is under way, the calls that come in
+gather, and leave together when it is back. There is no timer, so a lone caller waits for nobody. A
+hundred agents that each await one operation thus share one transaction and one disk sync.
+
+One `Lane` has at most one trip under way: two could reorder writes of one key. Calls whose keys meet
+never share a trip and keep their order of arrival.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from typing import Generic, TypeVar
+
+from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Unavailable
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Send = Callable[[Sequence[Item]], Awaitable[Sequence[Result | HiveStateError]]]
+"""Carries one trip: one result or error for each item, in order. Must not raise but for a defect."""
+
+
+class _Ticket(Generic[Item, Result]):
+    __slots__ = ("future", "item", "keys", "sent", "shared", "size")
+
+    def __init__(
+        self,
+        item: Item,
+        keys: Collection[Hashable],
+        shared: Collection[Hashable],
+        size: int,
+        future: asyncio.Future[Result],
+    ) -> None:
+        self.item = item
+        self.keys = keys
+        self.shared = shared
+        self.size = size
+        self.future = future
+        self.sent = False
+
+
+class Lane(Generic[Item, Result]):
+    """Gathers calls into trips.
+
+    send        carries a trip
+    most        items in a trip
+    most_bytes  sum of their sizes; one larger item travels alone
+    abandoned   is given (item, result) of a call whose caller was cancelled while its trip was under way
+    """
+
+    def __init__(
+        self,
+        send: Send[Item, Result],
+        *,
+        most: int,
+        most_bytes: int,
+        abandoned: Callable[[Item, Result], None] | None = None,
+    ) -> None:
+        self._send = send
+        self._most = most
+        self._most_bytes = most_bytes
+        self._abandoned = abandoned
+        self._waiting: deque[_Ticket[Item, Result]] = deque()
+        self._runner: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def call(
+        self,
+        item: Item,
+        keys: Collection[Hashable] = (),
+        shared: Collection[Hashable] = (),
+        size: int = 0,
+        timeout: float | None = None,
+    ) -> Result:
+        """The item's result, or its error raised.
+
+        `keys` are what it wants for itself in a trip, `shared` what it can share with others that want
+        to share it. After `timeout` seconds: Unavailable if the item has not left yet (it never will),
+        Indeterminate if it has. Cancelling the caller does the same to the item: not done if it waited,
+        else done whole.
+        """
+        if self._closed:
+            raise Closed("the store is closed")
+        ticket = _Ticket(item, keys, shared, size, asyncio.get_running_loop().create_future())
+        self._waiting.append(ticket)
+        if self._runner is None:
+            self._runner = asyncio.create_task(self._run())
+        if timeout is None:
+            return await ticket.future
+        try:
+            async with asyncio.timeout(timeout):
+                return await ticket.future
+        except TimeoutError:
+            if ticket.sent:
+                raise Indeterminate(
+                    f"no answer within {timeout} s; the call may or may not have been done"
+                ) from None
+            raise Unavailable(f"the call could not be sent within {timeout} s; it was not done") from None
+
+    async def close(self) -> None:
+        """Let what was called come to its end, and take no more."""
+        self._closed = True
+        if self._runner is not None:
+            await asyncio.shield(self._runner)
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                trip = self._take()
+                if trip:
+                    await self._travel(trip)
+                    # The callers that were just answered get one turn to ask for more, so that
+                    # they travel together again instead of the quickest of them alone.
+                    await asyncio.sleep(0)
+        finally:
+            self._runner = None
+
+    def _take(self) -> list[_Ticket[Item, Result]]:
+        """The oldest calls that may share a trip. One that has to stay keeps back all that meet it."""
+        trip: list[_Ticket[Item, Result]] = []
+        left: list[_Ticket[Item, Result]] = []
+        taken: set[Hashable] = set()
+        shared: set[Hashable] = set()
+        size = 0
+        waiting = self._waiting
+        while waiting and len(trip) < self._most:
+            ticket = waiting[0]
+            if trip and size + ticket.size > self._most_bytes:
+                break
+            waiting.popleft()
+            if ticket.future.done():  # cancelled while it waited
+                continue
+            if (
+                taken.isdisjoint(ticket.keys)
+                and (not shared or shared.isdisjoint(ticket.keys))
+                and (not ticket.shared or taken.isdisjoint(ticket.shared))
+            ):
+                trip.append(ticket)
+                size += ticket.size
+                ticket.sent = True
+            else:
+                left.append(ticket)
+            taken.update(ticket.keys)
+            shared.update(ticket.shared)
+        waiting.extendleft(reversed(left))
+        return trip
+
+    async def _travel(self, trip: list[_Ticket[Item, Result]]) -> None:
+        try:
+            results = await self._send([ticket.item for ticket in trip])
+        except BaseException as error:
+            # Only a defect, or the end of the event loop: nobody may be left waiting.
+            trip += self._waiting
+            self._waiting.clear()
+            for ticket in trip:
+                if not ticket.future.done():
+                    ticket.future.set_exception(Closed(f"the store was torn down: {type(error).__name__}"))
+            raise
+        for ticket, result in zip(trip, results, strict=True):
+            future = ticket.future
+            if not future.done():
+                if isinstance(result, HiveStateError):
+                    future.set_exception(result)
+                else:
+                    future.set_result(result)
+            elif self._abandoned is not None and not isinstance(result, HiveStateError):
+                self._abandoned(ticket.item, result)

@@ -1,0 +1,363 @@
+"""Records: versioned values under (collection, key), with compare-and-set, TTL and index fields."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import cast
+
+import msgspec
+
+from hive_state_core import codec, cursors, validate
+from hive_state_core.codec import Json
+from hive_state_core.errors import InvalidArgument
+from hive_state_core.limits import SCAN_PAGE
+from hive_state_core.model import Index, RecordImage, RecordRef, Scalar
+from hive_state_core.spi import KEEP_TTL, Batch, Check, Committed, Delete, Page, Put, Scan, Touch, VersionIs
+from hive_state_core.trips import Trips
+from hive_state_core.unit import Pending, Unit
+from hive_state_core.validate import Duration, IndexValues
+
+RESERVED = "hive:"
+"""Collections of this prefix belong to the other facets."""
+
+Ttl = Duration | None
+
+
+class Record:
+    """A record as it was read. `value` is the caller's own: changing it changes nothing in the store."""
+
+    __slots__ = ("_image", "_value")
+
+    def __init__(self, image: RecordImage) -> None:
+        self._image = image
+        self._value: tuple[Json] | None = None
+
+    @property
+    def value(self) -> Json:
+        """Raises CorruptData if the stored bytes cannot be decoded."""
+        if self._value is None:
+            image = self._image
+            self._value = (codec.decode(image.value or b"", image.raw, f"record {image.ref.key!r}"),)
+        return self._value[0]
+
+    @property
+    def collection(self) -> str:
+        return self._image.ref.collection
+
+    @property
+    def key(self) -> str:
+        return self._image.ref.key
+
+    @property
+    def version(self) -> int:
+        """For `if_version=`. Grows with every write, across the whole store."""
+        return self._image.version
+
+    @property
+    def created_version(self) -> int:
+        """The version of the write that made it present."""
+        return self._image.created_version
+
+    @property
+    def index(self) -> Index:
+        return self._image.index
+
+    @property
+    def created_at(self) -> datetime:
+        return validate.instant(self._image.created_at)
+
+    @property
+    def updated_at(self) -> datetime:
+        return validate.instant(self._image.updated_at)
+
+    @property
+    def expires_at(self) -> datetime | None:
+        return validate.optional_instant(self._image.expires_at)
+
+    def __repr__(self) -> str:
+        return f"Record({self.collection!r}, {self.key!r}, version={self.version})"
+
+
+class RecordPage(msgspec.Struct, frozen=True):
+    """`cursor`: pass it for the page that follows; None = this was the last."""
+
+    items: list[Record]
+    cursor: str | None
+
+
+class Records:
+    """`hive.records`. Every verb takes `timeout=` in seconds."""
+
+    def __init__(self, trips: Trips) -> None:
+        self._trips = trips
+
+    async def get(self, collection: str, key: str, *, timeout: float | None = None) -> Record | None:
+        """The record, or None if it is absent."""
+        (image,) = await self._trips.read((ref_of(collection, key),), timeout)
+        if image is None:
+            return None
+        record = Record(cast(RecordImage, image))
+        _ = record.value  # a value that cannot be decoded is found here, not later
+        return record
+
+    async def get_many(
+        self, collection: str, keys: Iterable[str], *, timeout: float | None = None
+    ) -> list[Record | None]:
+        """One entry for each key, in their order, doubles and holes kept: all from one snapshot."""
+        refs = tuple([ref_of(collection, key) for key in keys])
+        images = cast("Sequence[RecordImage | None]", await self._trips.read(refs, timeout))
+        return [None if image is None else Record(image) for image in images]
+
+    async def put(
+        self,
+        collection: str,
+        key: str,
+        value: Json,
+        *,
+        ttl: Ttl = None,
+        keep_ttl: bool = False,
+        index: IndexValues | None = None,
+        if_version: int | None = None,
+        if_absent: bool = False,
+        timeout: float | None = None,
+    ) -> int:
+        """Write the whole record; the new version.
+
+        value       JSON (see `codec`), or bytes, which come back as bytes
+        ttl         the record is absent from then on; None = it never expires (an earlier TTL ends);
+                    `keep_ttl` leaves the instant as it is
+        index       fields to find it by: {"status": "idle", "capability": ["plan", "code"]}
+        if_version  only if this is its version now, else Conflict
+        if_absent   only if there is none, else AlreadyExists
+        """
+        checks, put, size = put_parts(collection, key, value, ttl, keep_ttl, index, if_version, if_absent)
+        return (await self._trips.commit(Batch((put,), checks), size, timeout)).version
+
+    async def put_many(
+        self,
+        collection: str,
+        values: Mapping[str, Json],
+        *,
+        ttl: Ttl = None,
+        timeout: float | None = None,
+    ) -> int | None:
+        """Write all or nothing, up to 1000 records; their version, None for no records."""
+        unit = Unit(self._trips, commit_id=None, timeout=timeout)
+        for key, value in values.items():
+            unit.records.put(collection, key, value, ttl=ttl)
+        if not unit.count():
+            return None
+        await unit.commit()
+        return unit.version
+
+    async def delete(
+        self, collection: str, key: str, *, if_version: int | None = None, timeout: float | None = None
+    ) -> bool:
+        """Whether there was something to delete. With `if_version`, Conflict unless that is its version."""
+        ref = ref_of(collection, key)
+        committed = await self._trips.commit(Batch((Delete(ref),), _checks(ref, if_version)), timeout=timeout)
+        return cast(bool, committed.results[0])
+
+    async def delete_many(
+        self, collection: str, keys: Iterable[str], *, timeout: float | None = None
+    ) -> int:
+        """Delete all at once, up to 1000 keys; how many there were."""
+        unit = Unit(self._trips, commit_id=None, timeout=timeout)
+        deleted = [unit.records.delete(collection, key) for key in dict.fromkeys(keys)]
+        await unit.commit()
+        return sum(pending.result for pending in deleted)
+
+    async def touch(self, collection: str, key: str, *, ttl: Ttl, timeout: float | None = None) -> bool:
+        """Give the record a new TTL (and a new version); False if it is absent."""
+        op = Touch(ref_of(collection, key), validate.optional_duration(ttl, "ttl"))
+        committed = await self._trips.commit(Batch((op,)), timeout=timeout)
+        return cast(bool, committed.results[0])
+
+    async def list(
+        self,
+        collection: str,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        stop: str | None = None,
+        where: Mapping[str, Scalar] | None = None,
+        reverse: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Record]:
+        """All records of a collection in byte order of their keys, page by page.
+
+        prefix, start, stop   bounds: keys that begin with `prefix`, and start <= key < stop
+        where                 only records that have all these index entries
+
+        A record that is there all the while comes exactly once; one that comes or goes meanwhile may or may not.
+        """
+        query = scan_of(collection, prefix, start, stop, where, reverse, SCAN_PAGE // 4)
+        async for image in pages(self._trips, query, timeout):
+            yield Record(image)
+
+    async def page(
+        self,
+        collection: str,
+        *,
+        prefix: str = "",
+        start: str | None = None,
+        stop: str | None = None,
+        where: Mapping[str, Scalar] | None = None,
+        reverse: bool = False,
+        limit: int = 100,
+        cursor: str | None = None,
+        timeout: float | None = None,
+    ) -> RecordPage:
+        """One page of `list`. A cursor of another query is refused with InvalidArgument."""
+        validate.integer(limit, "limit", 1, SCAN_PAGE)
+        query = scan_of(collection, prefix, start, stop, where, reverse, limit)
+        if cursor is not None:
+            query = msgspec.structs.replace(query, after=cursors.open_cursor(cursor, query))
+        page = await self._trips.scan(query, timeout)
+        records = [Record(cast(RecordImage, image)) for image in page.items]
+        return RecordPage(records, None if page.next is None else cursors.make_cursor(query, page.next))
+
+    async def count(
+        self,
+        collection: str,
+        *,
+        prefix: str = "",
+        where: Mapping[str, Scalar] | None = None,
+        timeout: float | None = None,
+    ) -> int:
+        """How many `list` would give."""
+        query = scan_of(collection, prefix, None, None, where, False, 1)
+        page = await self._trips.scan(msgspec.structs.replace(query, count=True), timeout)
+        return page.total or 0
+
+
+class RecordOps:
+    """`unit.records`: the writing verbs, gathered instead of awaited."""
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    def put(
+        self,
+        collection: str,
+        key: str,
+        value: Json,
+        *,
+        ttl: Ttl = None,
+        keep_ttl: bool = False,
+        index: IndexValues | None = None,
+        if_version: int | None = None,
+        if_absent: bool = False,
+    ) -> Pending[int]:
+        """As `Records.put`."""
+        checks, put, size = put_parts(collection, key, value, ttl, keep_ttl, index, if_version, if_absent)
+        pending = self._unit.add(put, _version, size)
+        for check in checks:
+            self._unit.check(check)
+        return pending
+
+    def delete(self, collection: str, key: str, *, if_version: int | None = None) -> Pending[bool]:
+        """As `Records.delete`."""
+        ref = ref_of(collection, key)
+        pending = self._unit.add(Delete(ref), _as_bool)
+        for check in _checks(ref, if_version):
+            self._unit.check(check)
+        return pending
+
+    def touch(self, collection: str, key: str, *, ttl: Ttl) -> Pending[bool]:
+        """As `Records.touch`."""
+        op = Touch(ref_of(collection, key), validate.optional_duration(ttl, "ttl"))
+        return self._unit.add(op, _as_bool)
+
+    def expect(self, collection: str, key: str, *, version: int | None) -> None:
+        """Commit the unit only if the record is at this version now; None = only if it is absent."""
+        expected = 0 if version is None else validate.version(version)
+        self._unit.check(VersionIs(ref_of(collection, key), expected))
+
+
+def ref_of(collection: str, key: str) -> RecordRef:
+    """The validated reference to a user's record."""
+    if collection[:5] == RESERVED:
+        raise InvalidArgument(f"collections that begin with {RESERVED!r} are reserved")
+    return RecordRef(validate.name(collection, "collection"), validate.key(key))
+
+
+def put_parts(
+    collection: str,
+    key: str,
+    value: Json,
+    ttl: Ttl,
+    keep_ttl: bool,
+    index: IndexValues | None,
+    if_version: int | None,
+    if_absent: bool,
+) -> tuple[tuple[Check, ...], Put, int]:
+    """(checks, operation, bytes) of a put."""
+    ref = ref_of(collection, key)
+    data, raw = codec.encode(value)
+    if if_absent and if_version is not None:
+        raise InvalidArgument("if_version and if_absent exclude one another")
+    checks: tuple[Check, ...] = (VersionIs(ref, 0),) if if_absent else _checks(ref, if_version)
+    expiry = None if ttl is None else validate.duration(ttl, "ttl")
+    if keep_ttl:
+        if ttl is not None:
+            raise InvalidArgument("ttl and keep_ttl exclude one another")
+        expiry = KEEP_TTL
+    return checks, Put(ref, data, raw, validate.index(index) if index else (), expiry), len(data)
+
+
+def scan_of(
+    collection: str,
+    prefix: str,
+    start: str | None,
+    stop: str | None,
+    where: Mapping[str, Scalar] | None,
+    reverse: bool,
+    limit: int,
+) -> Scan:
+    """The query over a user's collection."""
+    ref_of(collection, "k")
+    for bound in (start, stop):
+        if bound is not None:
+            validate.key(bound, "a bound")
+    if prefix:
+        validate.key(prefix, "prefix")
+        after_prefix = validate.prefix_stop(prefix)
+        start = prefix if start is None else max(start, prefix)
+        if after_prefix is not None:
+            stop = after_prefix if stop is None else min(stop, after_prefix)
+    return Scan(
+        kind="record",
+        within=collection,
+        start=start,
+        stop=stop,
+        where=validate.index(where),
+        reverse=reverse,
+        limit=limit,
+    )
+
+
+async def pages(trips: Trips, query: Scan, timeout: float | None) -> AsyncIterator[RecordImage]:
+    """All images of a scan."""
+    while True:
+        page: Page = await trips.scan(query, timeout)
+        for image in page.items:
+            yield cast(RecordImage, image)
+        if page.next is None:
+            return
+        query = msgspec.structs.replace(query, after=page.next)
+
+
+def _checks(ref: RecordRef, if_version: int | None) -> tuple[Check, ...]:
+    return () if if_version is None else (VersionIs(ref, validate.version(if_version)),)
+
+
+def _version(_: object, committed: Committed) -> int:
+    return committed.version
+
+
+def _as_bool(result: object, _: Committed) -> bool:
+    return cast(bool, result)
+
+

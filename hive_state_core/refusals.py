@@ -1,0 +1,76 @@
+"""What a driver's refusal is to the caller: one error that names the entity, in words."""
+
+from __future__ import annotations
+
+from hive_state_core.errors import (
+    AlreadyExists,
+    Conflict,
+    HiveStateError,
+    InvalidArgument,
+    LeaseLost,
+    NotFound,
+)
+from hive_state_core.model import (
+    CommitRef,
+    DedupeRef,
+    GroupRef,
+    QueueRef,
+    RecordRef,
+    Ref,
+    StreamRef,
+    TaskRef,
+)
+from hive_state_core.spi import Reason, Refused
+
+
+def describe(ref: Ref) -> str:
+    """The entity in words, as error messages name it."""
+    match ref:
+        case RecordRef(collection, key):
+            return f"record {key!r} in collection {collection!r}"
+        case TaskRef(id):
+            return f"task {id!r}"
+        case QueueRef(queue):
+            return f"queue {queue!r}"
+        case DedupeRef(queue, key):
+            return f"dedupe key {key!r} in queue {queue!r}"
+        case StreamRef(stream):
+            return f"stream {stream!r}"
+        case GroupRef(stream, group):
+            return f"group {group!r} of stream {stream!r}"
+        case CommitRef(id):
+            return f"commit {id!r}"
+
+
+def refusal_error(refused: Refused) -> HiveStateError:
+    """The error to raise for a refused batch."""
+    what = describe(refused.ref)
+    match refused.reason:
+        case Reason.MISSING:
+            return NotFound(f"{what} does not exist")
+        case Reason.COMMIT_ID:
+            return InvalidArgument(
+                f"{what} was already used for another batch; a commit id names one batch for good"
+            )
+        case Reason.LEASE:
+            return LeaseLost(
+                f"the lease of {what} is not current any more"
+                f" (token {refused.expected}, now {refused.actual or 'none'})",
+                key=what,
+                expected=refused.expected,
+                actual=refused.actual,
+                index=refused.index,
+            )
+        case Reason.VERSION:
+            kind = Conflict if refused.expected else AlreadyExists
+            return kind(
+                f"{what} is {_version(refused.actual)}, not {_version(refused.expected)}",
+                key=what,
+                expected=refused.expected,
+                actual=refused.actual,
+                index=refused.index,
+            )
+
+
+def _version(version: int) -> str:
+    return f"at version {version}" if version else "absent"

@@ -1,0 +1,262 @@
+"""Between the facets and a driver: three lanes of trips, and what becomes of a trip that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from hive_state_core.batching import Lane
+from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable, Unsupported
+from hive_state_core.features import Facility
+from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
+from hive_state_core.model import CommitRef, DedupeRef, ReadRef, Ref, TaskRef
+from hive_state_core.refusals import refusal_error
+from hive_state_core.spi import (
+    Batch,
+    Claimed,
+    ClaimedTasks,
+    ClaimRequest,
+    Committed,
+    Delete,
+    Driver,
+    Enqueue,
+    Op,
+    Outcome,
+    Page,
+    Put,
+    Refused,
+    Release,
+    Reply,
+    Retention,
+    Scan,
+    ScanImage,
+    Stats,
+    Swept,
+    Touch,
+)
+
+Sent = TypeVar("Sent")
+Answer = TypeVar("Answer")
+
+OP_WEIGHT = 1024
+"""Bytes that an operation counts for in a trip, at least: a trip of many small ones is bounded too."""
+
+log = logging.getLogger("hive_state")
+
+
+class Trips:
+    """Over one open driver: every call is checked against its features, batched, and answered or raised."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+        self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
+            self._send_reads, most=TRIP_BATCHES, most_bytes=TRIP_BYTES
+        )
+        self._commit: Lane[Batch, Outcome] = Lane(
+            self._send_commits, most=TRIP_BATCHES, most_bytes=TRIP_BYTES
+        )
+        self._claim: Lane[ClaimRequest, Claimed] = Lane(
+            self._send_claims, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, abandoned=self._give_back
+        )
+        self._lacks = frozenset(Facility) - driver.features.facilities
+        self._background: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    async def close(self) -> None:
+        """Let everything that was called come to its end, and take no more."""
+        self._closed = True
+        await self._read.close()
+        await self._claim.close()
+        await asyncio.gather(*self._background)
+        await self._commit.close()
+
+    async def read(
+        self, refs: tuple[ReadRef, ...], timeout: float | None = None
+    ) -> Sequence[ScanImage | None]:
+        """The images, None where absent: all from one snapshot, in the order of `refs`."""
+        if not refs:
+            return ()
+        return await self._read.call(refs, timeout=timeout)
+
+    async def scan(self, query: Scan, timeout: float | None = None) -> Page:
+        return await self._direct(self.driver.scan(query), timeout)
+
+    async def stats(self, timeout: float | None = None) -> Stats:
+        return await self._direct(self.driver.stats(), timeout)
+
+    async def sweep(self, limit: int, retention: Retention) -> Swept:
+        return await self._direct(self.driver.sweep(limit, retention), None)
+
+    async def wait(self, topics: frozenset[Ref], timeout_ms: int) -> frozenset[Ref]:
+        """A hint that something happened; see `Driver.wait`."""
+        return await self._direct(self.driver.wait(topics, timeout_ms), None)
+
+    async def commit(self, batch: Batch, size: int = 0, timeout: float | None = None) -> Committed:
+        """Raises the error of the first thing that did not hold; then nothing of the batch was applied.
+
+        `size`: bytes of the values in it, for the bound of a trip.
+        """
+        if self._lacks:
+            for op in batch.ops:
+                self._require(facilities_of(op))
+        size = max(size, OP_WEIGHT * len(batch.ops))
+        outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
+        if isinstance(outcome, Refused):
+            raise refusal_error(outcome)
+        return outcome
+
+    async def claim(self, request: ClaimRequest, timeout: float | None = None) -> Claimed:
+        """If the caller is cancelled while the claim is under way, what it got is released at once."""
+        self._require((Facility.TASKS,))
+        return await self._claim.call(request, timeout=timeout)
+
+    def _require(self, facilities: Sequence[Facility]) -> None:
+        for facility in facilities:
+            if facility in self._lacks:
+                backend = type(self.driver).__name__
+                raise Unsupported(f"{backend} does not offer {facility.value}", feature=facility.value)
+
+    async def _direct(self, call: Coroutine[Any, Any, Answer], timeout: float | None) -> Answer:
+        """A call that is not batched."""
+        if self._closed:
+            call.close()
+            raise Closed("the store is closed")
+        try:
+            async with asyncio.timeout(timeout):
+                return await call
+        except HiveStateError:
+            raise
+        except TimeoutError:
+            raise Indeterminate(f"no answer within {timeout} s") from None
+        except Exception as error:
+            raise _unforeseen(error) from error
+
+    async def _send_reads(
+        self, asked: Sequence[tuple[ReadRef, ...]]
+    ) -> Sequence[Sequence[ScanImage | None] | HiveStateError]:
+        refs = [ref for refs in asked for ref in refs]
+        try:
+            images = (await self.driver.read(refs)).results
+        except Exception as error:
+            return _for_each(error, len(asked))
+        answers: list[Sequence[ScanImage | None] | HiveStateError] = []
+        start = 0
+        for group in asked:
+            answers.append(images[start : start + len(group)])
+            start += len(group)
+        return answers
+
+    async def _send_commits(self, batches: Sequence[Batch]) -> Sequence[Outcome | HiveStateError]:
+        return await self._write(self.driver.commit, batches)
+
+    async def _send_claims(self, requests: Sequence[ClaimRequest]) -> Sequence[Claimed | HiveStateError]:
+        return await self._write(self.driver.claim, requests)
+
+    async def _write(
+        self,
+        send: Callable[[Sequence[Sent], str], Coroutine[Any, Any, Reply[Answer]]],
+        items: Sequence[Sent],
+    ) -> Sequence[Answer | HiveStateError]:
+        """One write trip. If it broke on something unforeseen, each item is tried in a trip of its own,
+        once, so that one caller's poison does not fail its neighbours."""
+        trip_id = uuid4().hex
+        try:
+            return (await send(items, trip_id)).results
+        except Indeterminate as error:
+            return await self._ask_outcome(trip_id, error, len(items))
+        except Exception as error:
+            wrapped = _wrap(error)
+            if not isinstance(wrapped, Internal) or len(items) == 1:
+                return _for_each(wrapped, len(items))
+            log.warning("a trip of %d failed and is retried one by one: %r", len(items), error)
+        answers: list[Answer | HiveStateError] = []
+        for item in items:
+            answers.extend(await self._write(send, [item]))
+        return answers
+
+    async def _ask_outcome(self, trip_id: str, error: Indeterminate, count: int) -> Sequence[Any]:
+        """After a trip whose end is unknown: what the store remembers of it."""
+        if Facility.OUTCOMES in self._lacks:
+            return _for_each(error, count)
+        try:
+            reply = await self.driver.outcome(trip_id)
+        except Exception:
+            log.warning("the outcome of a trip could not be asked", exc_info=True)
+            return _for_each(error, count)
+        if reply is None:
+            return _for_each(_not_applied(error), count)
+        return reply.results
+
+    def _give_back(self, request: ClaimRequest, claimed: Claimed) -> None:
+        """The caller of a claim is gone: its leases are released, not left to run out."""
+        if isinstance(claimed, ClaimedTasks) and claimed.tasks:
+            task = asyncio.create_task(self._release(claimed))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+
+    async def _release(self, claimed: ClaimedTasks) -> None:
+        for task in claimed.tasks:
+            try:
+                await self.commit(Batch((Release(task.ref, task.token),)))
+            except HiveStateError as error:
+                log.warning("the lease of an abandoned claim was not released, it will run out: %s", error)
+
+
+Keys = Sequence[Hashable]
+
+
+def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
+    """What a batch must have for itself in a trip, and what it may share with batches that only look
+    at it too (see `spi`, the trip)."""
+    ops = batch.ops
+    if len(ops) == 1 and not batch.checks and batch.commit_id is None and type(ops[0]) is not Enqueue:
+        return (ops[0].ref,), ()
+    keys: list[Hashable] = [op.ref for op in ops]
+    shared: list[Hashable] = [check.ref for check in batch.checks]
+    for op in ops:
+        if type(op) is Enqueue:
+            if op.dedupe_key is not None:
+                keys.append(DedupeRef(op.queue, op.dedupe_key))
+            shared.extend(map(TaskRef, op.depends_on))
+    if batch.commit_id is not None:
+        keys.append(CommitRef(batch.commit_id))
+    return keys, shared
+
+
+def facilities_of(op: Op) -> Sequence[Facility]:
+    """What a driver must offer to be given this operation."""
+    if isinstance(op, Put | Delete | Touch):
+        return ()
+    needed = [Facility.TASKS]
+    if isinstance(op, Enqueue):
+        if op.requires:
+            needed.append(Facility.REQUIREMENTS)
+        if op.depends_on:
+            needed.append(Facility.DEPENDENCIES)
+    return needed
+
+
+def _not_applied(error: Indeterminate) -> HiveStateError:
+    from hive_state_core.errors import Unavailable
+
+    found = Unavailable("the connection was lost before the work was done; it was not applied")
+    found.__cause__ = error.__cause__ or error
+    return found
+
+
+def _unforeseen(error: Exception) -> Internal:
+    found = Internal(f"unforeseen {type(error).__name__} in a driver; this is a defect of the driver")
+    found.__cause__ = error
+    return found
+
+
+def _wrap(error: Exception) -> HiveStateError:
+    return error if isinstance(error, HiveStateError) else _unforeseen(error)
+
+
+def _for_each(error: Exception, count: int) -> Sequence[HiveStateError]:
+    wrapped = _wrap(error)
+    return [wrapped.copy() for _ in range(count)]
