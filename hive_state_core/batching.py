@@ -66,7 +66,7 @@ class Lane(Generic[Item, Result]):
         self._abandoned = abandoned
         self._waiting: deque[_Ticket[Item, Result]] = deque()
         self._runner: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = "the store is not open yet"
 
     async def call(
         self,
@@ -84,7 +84,7 @@ class Lane(Generic[Item, Result]):
         else done whole.
         """
         if self._closed:
-            raise Closed("the store is closed")
+            raise Closed(self._closed)
         ticket = _Ticket(item, keys, shared, size, asyncio.get_running_loop().create_future())
         self._waiting.append(ticket)
         if self._runner is None:
@@ -101,9 +101,13 @@ class Lane(Generic[Item, Result]):
                 ) from None
             raise Unavailable(f"the call could not be sent within {timeout} s; it was not done") from None
 
+    def open(self) -> None:
+        """Take calls from now on."""
+        self._closed = ""
+
     async def close(self) -> None:
         """Let what was called come to its end, and take no more."""
-        self._closed = True
+        self._closed = "the store is closed"
         if self._runner is not None:
             await asyncio.shield(self._runner)
 

@@ -159,9 +159,7 @@ class Records:
         committed = await self._trips.commit(Batch((Delete(ref),), _checks(ref, if_version)), timeout=timeout)
         return cast(bool, committed.results[0])
 
-    async def delete_many(
-        self, collection: str, keys: Iterable[str], *, timeout: float | None = None
-    ) -> int:
+    async def delete_many(self, collection: str, keys: Iterable[str], *, timeout: float | None = None) -> int:
         """Delete all at once, up to 1000 keys; how many there were."""
         unit = Unit(self._trips, commit_id=None, timeout=timeout)
         deleted = [unit.records.delete(collection, key) for key in dict.fromkeys(keys)]
@@ -190,7 +188,8 @@ class Records:
         prefix, start, stop   bounds: keys that begin with `prefix`, and start <= key < stop
         where                 only records that have all these index entries
 
-        A record that is there all the while comes exactly once; one that comes or goes meanwhile may or may not.
+        A record that is there all the while comes exactly once; one that comes or goes meanwhile may or
+        may not.
         """
         query = scan_of(collection, prefix, start, stop, where, reverse, SCAN_PAGE // 4)
         async for image in pages(self._trips, query, timeout):
@@ -359,5 +358,3 @@ def _version(_: object, committed: Committed) -> int:
 
 def _as_bool(result: object, _: Committed) -> bool:
     return cast(bool, result)
-
-

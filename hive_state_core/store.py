@@ -14,15 +14,13 @@ from hive_state_core.plugins import backend_for
 from hive_state_core.spi import Driver, Retention, Stats, Swept
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
-from hive_state_core.url import StoreURL, parse_url
+from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
 
 if TYPE_CHECKING:
     from hive_state_core.agents import Agents
     from hive_state_core.features import Features
     from hive_state_core.records import Records
     from hive_state_core.tasks import Tasks
-
-DEFAULT_URL = "sqlite:///hive-state.db"
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +107,7 @@ class Store:
             self._state = "closed"
             await self._driver.close()
             raise
+        self._trips.open()
 
     async def close(self) -> None:
         """Let what is under way come to its end, then give everything back. May be called twice."""
@@ -146,5 +145,3 @@ def open_store(url: str | None = None, *, namespace: str = "default") -> Store:
     backend = backend_for(parsed)
     driver = backend.connect(parsed, validate.name(namespace, "namespace"))
     return Store(driver, backend=backend.name, url=parsed)
-
-

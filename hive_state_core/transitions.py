@@ -1,7 +1,8 @@
 """The task state machine, as pure functions from image to image.
 
-What a driver decides for one task, once the pre-state allows it (see `spi`). A driver that decides in Python uses
-these; one that decides in SQL or Lua says the same in its own words, and the conformance suite compares them.
+What a driver decides for one task, once the pre-state allows it (see `spi`). A driver that decides in
+Python uses these; one that decides in SQL or Lua says the same in its own words, and the conformance
+suite compares them.
 """
 
 from __future__ import annotations
@@ -98,7 +99,9 @@ def expired(task: TaskImage, *, at: int, version: int) -> TaskImage:
 
 
 def extended(task: TaskImage, op: Extend, *, at: int, version: int) -> TaskImage:
-    return replace(task, version=version, lease_until=max(task.lease_until or 0, at + op.lease), updated_at=at)
+    return replace(
+        task, version=version, lease_until=max(task.lease_until or 0, at + op.lease), updated_at=at
+    )
 
 
 def cancelled(task: TaskImage, *, at: int, version: int) -> TaskImage:

@@ -63,11 +63,17 @@ class Trips:
         )
         self._lacks = frozenset(Facility) - driver.features.facilities
         self._background: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closed = "the store is not open yet"
+
+    def open(self) -> None:
+        """Take calls from now on: the driver is open."""
+        self._closed = ""
+        for lane in (self._read, self._commit, self._claim):
+            lane.open()
 
     async def close(self) -> None:
         """Let everything that was called come to its end, and take no more."""
-        self._closed = True
+        self._closed = "the store is closed"
         await self._read.close()
         await self._claim.close()
         await asyncio.gather(*self._background)
@@ -123,7 +129,7 @@ class Trips:
         """A call that is not batched."""
         if self._closed:
             call.close()
-            raise Closed("the store is closed")
+            raise Closed(self._closed)
         try:
             async with asyncio.timeout(timeout):
                 return await call
@@ -240,8 +246,6 @@ def facilities_of(op: Op) -> Sequence[Facility]:
 
 
 def _not_applied(error: Indeterminate) -> HiveStateError:
-    from hive_state_core.errors import Unavailable
-
     found = Unavailable("the connection was lost before the work was done; it was not applied")
     found.__cause__ = error.__cause__ or error
     return found

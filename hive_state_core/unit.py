@@ -80,7 +80,9 @@ class Unit:
     def version(self) -> int:
         """The version of all that the unit wrote. Raises InvalidArgument before it is committed."""
         if self._committed is None:
-            raise InvalidArgument("the version of an atomic unit is there once its `async with` has ended well")
+            raise InvalidArgument(
+                "the version of an atomic unit is there once its `async with` has ended well"
+            )
         return self._committed.version
 
     def count(self) -> int:
@@ -142,5 +144,3 @@ def make_batch(checks: list[Check], ops: list[Op], commit_id: str | None) -> Bat
     named = [(type(part).__name__, part) for part in (*checks, *ops)]
     fingerprint = blake2b(msgspec.msgpack.encode(named), digest_size=16).digest()
     return Batch(tuple(ops), tuple(checks), commit_id, fingerprint)
-
-

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
 from hive_state_core.errors import ConfigError
 
+DEFAULT_URL = "sqlite:///hive-state.db"
+"""The store that is opened when nothing else is said."""
+
+SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+"""What a scheme looks like, in the lower case that `parse_url` gives it."""
+
+_SECRET = re.compile(r"pass|pwd|secret|token|api_?key", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
 
 class StoreURL(msgspec.Struct, frozen=True):
     """A parsed URL. `path` is what follows the authority, percent-decoded, with its leading slash.
 
-    `str()` and `repr()` are redacted: no password ever shows.
+    `str()` and `repr()` are redacted: no password ever shows. They are for people; they do not parse back.
     """
 
     scheme: str
@@ -28,8 +38,11 @@ class StoreURL(msgspec.Struct, frozen=True):
         if self.password is not None:
             user += ":***"
         host = self.host or ""
-        authority = (f"{user}@" if user else "") + host + (f":{self.port}" if self.port else "")
-        options = "&".join(f"{k}={'***' if 'password' in k else v}" for k, v in self.options.items())
+        if ":" in host:
+            host = f"[{host}]"
+        port = f":{self.port}" if self.port is not None else ""
+        authority = (f"{user}@" if user else "") + host + port
+        options = "&".join(f"{k}={'***' if _SECRET.search(k) else v}" for k, v in self.options.items())
         return f"{self.scheme}://{authority}{self.path}" + (f"?{options}" if options else "")
 
     def __repr__(self) -> str:
@@ -39,22 +52,38 @@ class StoreURL(msgspec.Struct, frozen=True):
 def parse_url(text: str) -> StoreURL:
     """Raises ConfigError that quotes no more of the text than its scheme."""
     scheme, separator, _ = text.partition("://")
-    if not separator or not scheme:
-        raise ConfigError("a store URL looks like sqlite:///hive.db; this one has no scheme followed by ://")
+    scheme = scheme.lower()
+    if not separator or not SCHEME.fullmatch(scheme):
+        raise ConfigError(f"a store URL looks like {DEFAULT_URL}; this one has no scheme followed by ://")
+    if _CONTROL.search(text):
+        # urlsplit would drop some of them silently, and so name another file
+        raise ConfigError(f"the {scheme}:// URL has a line break or another control character in it")
     try:
         parts = urlsplit(text)
         port = parts.port
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError as error:
-        raise ConfigError(f"the {scheme}:// URL cannot be parsed: host, port or options are malformed") from error
+        options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        # `from None`: the native error quotes what it could not parse, which may be the password
+        raise ConfigError(
+            f"the {scheme}:// URL cannot be parsed: host, port or options are malformed "
+            "(in a password, write / ? # @ as %2F %3F %23 %40)"
+        ) from None
     if parts.fragment:
         raise ConfigError(f"the {scheme}:// URL has a # in it; write %23 instead")
     return StoreURL(
-        scheme=scheme.lower(),
+        scheme=scheme,
         username=unquote(parts.username) if parts.username is not None else None,
         password=unquote(parts.password) if parts.password is not None else None,
         host=parts.hostname,
         port=port,
         path=unquote(parts.path),
-        options=options,
+        options=_once_each(options, scheme),
     )
+
+
+def _once_each(options: list[tuple[str, str]], scheme: str) -> dict[str, str]:
+    """The options as a dict. Raises ConfigError if one comes twice: which of the two was meant?"""
+    found = dict(options)
+    if len(found) < len(options):
+        raise ConfigError(f"the {scheme}:// URL gives an option twice")
+    return found

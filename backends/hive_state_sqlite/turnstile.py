@@ -1,12 +1,13 @@
 """A fair, advisory lock between the processes that write one SQLite database.
 
 It is for *fairness*: SQLite's busy handler sleeps up to 100 ms between polls, so a process that enters again
-at once starves the others. And it mitigates the *WAL-reset bug* of SQLite 3.7.0 to 3.51.2, by which a write
-during a checkpoint may corrupt the database: hive-state checkpoints only while it holds the turnstile. See
+at once starves the others. And it mitigates the *WAL-reset bug* of SQLite 3.7.0 to 3.51.2, by which a commit
+during a checkpoint may corrupt the database: hive-state does either only while it holds the turnstile. See
 docs/adr/0003-sqlite-wal-reset.md.
 
 SQLite's own locks stay in force: atomicity and isolation never depend on the turnstile. It locks two side
 files and never opens the database, as closing any descriptor of that drops the POSIX locks SQLite has on it.
+With an affected SQLite, a writer that cannot get in must report "busy" and not go on without.
 """
 
 from __future__ import annotations
@@ -95,11 +96,11 @@ class Turnstile:
         self._database = ""
 
     def _drop(self) -> None:
-        descriptors, self._queue, self._writer = (self._queue, self._writer), -1, -1
         self._held = False
-        for descriptor in descriptors:
+        for descriptor in (self._queue, self._writer):
             if descriptor >= 0:
                 os.close(descriptor)
+        self._queue = self._writer = -1
 
     def _open(self) -> None:
         if not self._database:
@@ -115,18 +116,19 @@ class Turnstile:
 
 def _lock(fd: int, start: float, timeout_s: float, poll_s: float, *, ages: bool) -> bool:
     """Poll for the lock, since a blocking flock has no timeout."""
-    while sys.platform != "win32":
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            waited = time.monotonic() - start
-        if waited >= timeout_s:
-            return False
-        pause = poll_s * random.uniform(0.5, 1.5)
-        if ages:
-            pause = max(pause / (1.0 + waited / _AGEING_S), _HEAD_POLL_S)
-        time.sleep(min(pause, timeout_s - waited))
+    if sys.platform != "win32":
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                waited = time.monotonic() - start
+            if waited >= timeout_s:
+                return False
+            pause = poll_s * random.uniform(0.5, 1.5)
+            if ages:
+                pause = max(pause / (1.0 + waited / _AGEING_S), _HEAD_POLL_S)
+            time.sleep(min(pause, timeout_s - waited))
     return True
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
 from hive_state_sqlite import turnstile as module
 from hive_state_sqlite.turnstile import Turnstile, wal_reset_safe
 
@@ -89,7 +90,7 @@ def in_the_queue(database: Path) -> bool:
     """True when somebody is at the head of the queue, told without joining it for long."""
     import fcntl
 
-    with open(f"{database}-turnstile-queue", "rb") as queue:
+    with Path(f"{database}-turnstile-queue").open("rb") as queue:
         try:
             fcntl.flock(queue, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -230,7 +231,7 @@ def test_side_files_have_the_mode_of_the_database_whatever_the_umask(database: P
 def test_deleted_side_files_bring_everybody_to_the_new_ones(database: Path) -> None:
     with closing(Turnstile(database)) as old:
         for suffix in ("queue", "writer"):
-            os.unlink(f"{database}-turnstile-{suffix}")
+            Path(f"{database}-turnstile-{suffix}").unlink()
         with closing(Turnstile(database)) as new:
             assert new.acquire(0)
             assert not old.acquire(0.01)

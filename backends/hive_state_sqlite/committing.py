@@ -1,0 +1,349 @@
+"""`commit`: load the state that the trip's batches touch, decide each batch, write what was decided."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from hive_state_core import outcomes, transitions
+from hive_state_core.model import (
+    LIVE,
+    CommitRef,
+    DedupeRef,
+    RecordRef,
+    Ref,
+    TaskImage,
+    TaskRef,
+    TaskState,
+)
+from hive_state_core.spi import (
+    KEEP_TTL,
+    Batch,
+    Cancel,
+    Committed,
+    Complete,
+    CreatedIs,
+    Delete,
+    Enqueue,
+    Enqueued,
+    Extend,
+    Extended,
+    Fail,
+    LeaseIs,
+    OpResult,
+    Outcome,
+    Put,
+    Reason,
+    Redrive,
+    Refused,
+    Release,
+    SetPaused,
+    Touch,
+    VersionIs,
+)
+from hive_state_sqlite import rows, statements
+from hive_state_sqlite.trip import Trip
+
+_dump_keys = msgspec.json.Encoder().encode
+
+
+class RecordState(NamedTuple):
+    """What a record is decided from."""
+
+    version: int
+    created_version: int
+    expires_at: int | None
+
+
+class _Refusal(Exception):
+    """Leaves the batch that is being decided."""
+
+    def __init__(self, reason: Reason, ref: Ref, expected: int = 0, actual: int = 0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.ref = ref
+        self.expected = expected
+        self.actual = actual
+
+
+class _Changes:
+    """What a batch, or the trip so far, has decided. `dedupe` holds who has a place now (None: free)."""
+
+    __slots__ = ("dedupe", "deletes", "inserts", "puts", "queues", "tasks", "touches")
+
+    def __init__(self) -> None:
+        self.puts: list[rows.Row] = []
+        self.deletes: list[rows.Row] = []
+        self.touches: list[rows.Row] = []
+        self.inserts: list[TaskImage] = []
+        self.tasks: dict[str, TaskImage] = {}
+        self.dedupe: dict[DedupeRef, str | None] = {}
+        self.queues: list[rows.Row] = []
+
+    def add(self, other: _Changes) -> None:
+        self.puts += other.puts
+        self.deletes += other.deletes
+        self.touches += other.touches
+        self.inserts += other.inserts
+        self.tasks |= other.tasks
+        self.dedupe |= other.dedupe
+        self.queues += other.queues
+
+    def __bool__(self) -> bool:
+        return bool(self.puts or self.inserts or self.tasks or self.deletes or self.touches or self.queues)
+
+
+def commit(trip: Trip, batches: Sequence[Batch]) -> list[Outcome]:
+    """Outcomes in the order of the batches; everything that they changed is written."""
+    decision = _Decision(trip, batches)
+    found = [decision.decide(batch) for batch in batches]
+    decision.apply()
+    return found
+
+
+class _Decision:
+    def __init__(self, trip: Trip, batches: Sequence[Batch]) -> None:
+        self._trip = trip
+        self._trip_changes = _Changes()
+        self._changes = self._trip_changes
+        self._commits: list[rows.Row] = []
+        self._records, self._tasks = _load_state(trip, batches)
+
+    def decide(self, batch: Batch) -> Outcome:
+        if batch.commit_id is not None:
+            remembered = self._remembered(batch)
+            if remembered is not None:
+                return remembered
+        changes = self._changes = _Changes()
+        orders = self._trip.orders
+        results: list[OpResult] = []
+        refused = self._try(batch, results)
+        if refused is not None:
+            self._trip.orders = orders
+            return refused
+        self._trip_changes.add(changes)
+        committed = Committed(self._trip.version if changes else 0, self._trip.at, tuple(results))
+        if batch.commit_id is not None:
+            self._remember(batch, committed)
+        return committed
+
+    def _try(self, batch: Batch, results: list[OpResult]) -> Refused | None:
+        """Fill `results` and `self._changes`, or say what does not hold."""
+        place, in_check = 0, True
+        try:
+            for check in batch.checks:
+                self._check(check)
+                place += 1
+            place, in_check = 0, False
+            for op in batch.ops:
+                results.append(_HANDLERS[type(op)](self, op))
+                place += 1
+        except _Refusal as no:
+            return Refused(no.reason, no.ref, place, in_check, no.expected, no.actual)
+        return None
+
+    def apply(self) -> None:
+        """Write all that was decided: one statement run over many rows for each kind of change."""
+        trip, changes = self._trip, self._trip_changes
+        inserts = [rows.task_insert_row(trip.ns, task) for task in changes.inserts]
+        trip.update_tasks(list(changes.tasks.values()))
+        for statement, values in (
+            (statements.RECORD_PUT, changes.puts),
+            (statements.RECORD_DELETE, changes.deletes),
+            (statements.RECORD_TOUCH, changes.touches),
+            (statements.TASK_INSERT, inserts),
+            (statements.QUEUE_WRITE, changes.queues),
+            (statements.COMMIT_WRITE, self._commits),
+        ):
+            if values:
+                trip.changed = True
+                trip.db.executemany(statement, values)
+
+    # -- commit ids
+
+    def _remembered(self, batch: Batch) -> Outcome | None:
+        row = self._trip.db.execute(statements.COMMIT_READ, (self._trip.ns, batch.commit_id)).fetchone()
+        if row is None:
+            return None
+        fingerprint, outcome = row
+        if fingerprint != batch.fingerprint:
+            return Refused(Reason.COMMIT_ID, CommitRef(batch.commit_id or ""), 0, False)
+        return outcomes.load(outcome)
+
+    def _remember(self, batch: Batch, committed: Committed) -> None:
+        trip = self._trip
+        dumped = outcomes.dump(committed)
+        self._commits.append((trip.ns, batch.commit_id, trip.version, batch.fingerprint, dumped, trip.at))
+
+    # -- checks
+
+    def _check(self, check: VersionIs | CreatedIs | LeaseIs) -> None:
+        if isinstance(check, LeaseIs):
+            self._leased(check.ref, check.token)
+            return
+        state = self._records.get(check.ref)
+        if isinstance(check, VersionIs):
+            actual = state.version if state else 0
+        else:
+            actual = state.created_version if state else 0
+        if actual != check.version:
+            raise _Refusal(Reason.VERSION, check.ref, check.version, actual)
+
+    def _leased(self, ref: TaskRef, token: int) -> TaskImage:
+        """The task as it was before the trip, if it is leased under this token."""
+        task = self._tasks.get(ref.id)
+        actual = task.token if task is not None else 0
+        if task is None or task.state is not TaskState.LEASED or actual != token:
+            raise _Refusal(Reason.LEASE, ref, token, actual)
+        return task
+
+    # -- records
+
+    def _put(self, op: Put) -> None:
+        trip, ref = self._trip, op.ref
+        if op.ttl is None:
+            expires_at = None
+        elif op.ttl == KEEP_TTL:
+            state = self._records.get(ref)
+            expires_at = state.expires_at if state else None
+        else:
+            expires_at = trip.at + op.ttl
+        index = rows.dump_index(op.index) if op.index else None
+        self._changes.puts.append(
+            (trip.ns, ref.collection, ref.key, trip.version, op.value, op.raw, index, trip.at, expires_at)
+        )
+
+    def _delete(self, op: Delete) -> bool:
+        trip, ref = self._trip, op.ref
+        if ref not in self._records:
+            return False
+        self._changes.deletes.append((trip.ns, ref.collection, ref.key, trip.version, trip.at))
+        return True
+
+    def _touch(self, op: Touch) -> bool:
+        trip, ref = self._trip, op.ref
+        if ref not in self._records:
+            return False
+        expires_at = None if op.ttl is None else trip.at + op.ttl
+        self._changes.touches.append((trip.ns, ref.collection, ref.key, trip.version, trip.at, expires_at))
+        return True
+
+    # -- tasks
+
+    def _enqueue(self, op: Enqueue) -> Enqueued:
+        trip = self._trip
+        if op.ref.id in self._tasks:
+            return Enqueued(op.ref.id, False)
+        if op.dedupe_key is not None:
+            place = DedupeRef(op.queue, op.dedupe_key)
+            holder = self._holder(place)
+            if holder is not None:
+                return Enqueued(holder, False)
+            self._changes.dedupe[place] = op.ref.id
+        task = transitions.enqueued(op, at=trip.at, version=trip.version, order=trip.next_order(), unmet=0)
+        self._changes.inserts.append(task)
+        return Enqueued(op.ref.id, True)
+
+    def _complete(self, op: Complete) -> None:
+        task = self._leased(op.ref, op.token)
+        self._turn(transitions.completed(task, op, at=self._trip.at, version=self._trip.version))
+
+    def _fail(self, op: Fail) -> TaskState:
+        task = self._leased(op.ref, op.token)
+        return self._turn(transitions.failed(task, op, at=self._trip.at, version=self._trip.version))
+
+    def _release(self, op: Release) -> TaskState:
+        task = self._leased(op.ref, op.token)
+        return self._turn(transitions.released(task, op, at=self._trip.at, version=self._trip.version))
+
+    def _extend(self, op: Extend) -> Extended:
+        task = self._leased(op.ref, op.token)
+        longer = transitions.extended(task, op, at=self._trip.at, version=self._trip.version)
+        self._turn(longer)
+        return Extended(longer.lease_until or 0, longer.cancel_requested)
+
+    def _cancel(self, op: Cancel) -> TaskState | None:
+        task = self._tasks.get(op.ref.id)
+        if task is None:
+            return None
+        turned = transitions.cancelled(task, at=self._trip.at, version=self._trip.version)
+        return self._turn(turned) if turned is not task else task.state
+
+    def _redrive(self, op: Redrive) -> bool:
+        task = self._tasks.get(op.ref.id)
+        if task is None or task.state not in (TaskState.DEAD, TaskState.CANCELLED):
+            return False
+        if task.dedupe_key is not None:
+            place = DedupeRef(task.queue, task.dedupe_key)
+            if self._holder(place) is not None:
+                return False
+            self._changes.dedupe[place] = op.ref.id
+        self._turn(transitions.redriven(task, at=self._trip.at, version=self._trip.version))
+        return True
+
+    def _set_paused(self, op: SetPaused) -> None:
+        trip = self._trip
+        self._changes.queues.append((trip.ns, op.ref.queue, trip.version, op.paused))
+
+    def _turn(self, task: TaskImage) -> TaskState:
+        """The task as it is from now on; one that has ended gives its dedupe place back."""
+        self._changes.tasks[task.ref.id] = task
+        if task.dedupe_key is not None and task.state not in LIVE:
+            place = DedupeRef(task.queue, task.dedupe_key)
+            if self._holder(place) == task.ref.id:
+                self._changes.dedupe[place] = None
+        return task.state
+
+    def _holder(self, place: DedupeRef) -> str | None:
+        """Id of the live task that has the place: by this batch, by an earlier one of the trip, or before."""
+        for changes in (self._changes, self._trip_changes):
+            if place in changes.dedupe:
+                return changes.dedupe[place]
+        key = (self._trip.ns, place.queue, place.key)
+        row = self._trip.db.execute(statements.TASKS_DEDUPE, key).fetchone()
+        return None if row is None else str(row[0])
+
+
+_HANDLERS: dict[type, Callable[[_Decision, Any], OpResult]] = {
+    Put: _Decision._put,
+    Delete: _Decision._delete,
+    Touch: _Decision._touch,
+    Enqueue: _Decision._enqueue,
+    Complete: _Decision._complete,
+    Fail: _Decision._fail,
+    Release: _Decision._release,
+    Extend: _Decision._extend,
+    Cancel: _Decision._cancel,
+    Redrive: _Decision._redrive,
+    SetPaused: _Decision._set_paused,
+}
+
+
+def _load_state(
+    trip: Trip, batches: Sequence[Batch]
+) -> tuple[dict[RecordRef, RecordState], dict[str, TaskImage]]:
+    """The present records and the tasks that checks and operations look at. A plain Put looks at none."""
+    keys: dict[str, list[str]] = defaultdict(list)
+    ids: list[str] = []
+    for batch in batches:
+        for part in (*batch.checks, *batch.ops):
+            ref = part.ref
+            if isinstance(ref, TaskRef):
+                ids.append(ref.id)
+            elif isinstance(ref, RecordRef) and (type(part) is not Put or part.ttl == KEEP_TTL):
+                keys[ref.collection].append(ref.key)
+    records: dict[RecordRef, RecordState] = {}
+    for collection, wanted in keys.items():
+        arguments = (trip.ns, collection, _dump_keys(wanted).decode())
+        for place, *state in trip.db.execute(statements.RECORDS_STATE, arguments):
+            record = RecordState(*state)
+            if record.expires_at is None or record.expires_at > trip.at:
+                records[RecordRef(collection, wanted[place])] = record
+    tasks: dict[str, TaskImage] = {}
+    if ids:
+        for row in trip.db.execute(statements.TASKS_STATE, (trip.ns, _dump_keys(ids).decode())):
+            tasks[row[1]] = rows.task_image(row)
+    return records, tasks

@@ -1,0 +1,123 @@
+"""A connection whose worker thread runs a whole transaction in one hop, and what its errors mean."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+import aiosqlite
+
+from hive_state_core.errors import (
+    AccessDenied,
+    ConfigError,
+    CorruptData,
+    HiveStateError,
+    Indeterminate,
+    Internal,
+    SchemaMismatch,
+    StoreFull,
+    Unavailable,
+)
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x68697665
+"""`PRAGMA application_id` of our files ("hive"), so that another program's database is told apart."""
+
+OLDEST_SQLITE = (3, 37, 0)
+"""The first with STRICT tables."""
+
+Answer = TypeVar("Answer")
+
+
+class _Result:
+    """What aiosqlite takes for a cursor."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def fetchall(self) -> object:
+        return self.value
+
+
+class HopConnection(sqlite3.Connection):
+    """Lets `execute` run a function on the connection's thread: one hop for a whole transaction, with
+    no `await` inside that a cancellation could leave open."""
+
+    def execute(self, sql: Any, parameters: Any = (), /) -> Any:
+        if callable(sql):
+            return _Result(sql(self))
+        return super().execute(sql, parameters)
+
+
+async def connect(path: str) -> aiosqlite.Connection:
+    """An autocommit connection, its pragmas still to be set. `path` is absolute, the file exists."""
+    uri = f"file:{quote(path)}?mode=rw"
+    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, factory=HopConnection)
+    # A store that nobody closed must not keep the interpreter from ending; SQLite survives that.
+    getattr(connection, "_thread", connection).daemon = True
+    return await connection
+
+
+async def hop(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    """Run `work` on the connection's thread."""
+    return cast(Answer, await connection.execute_fetchall(cast(Any, work)))
+
+
+@contextmanager
+def native_errors(path: str, doing: str) -> Iterator[None]:
+    """Turn sqlite3's errors into the tree."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translate(error, path, doing) from error
+    except PermissionError as error:
+        raise AccessDenied(f"cannot {doing} {path}: {error.strerror}") from error
+    except OSError as error:
+        raise translate_os(error, path, doing) from error
+
+
+def translate_os(error: OSError, path: str, doing: str) -> HiveStateError:
+    """What an error of the file system means."""
+    if error.errno == errno.EROFS:
+        return AccessDenied(f"cannot {doing} {path}: it is on a read-only file system")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(f"cannot {doing} {path}: no space left on its disk")
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP):
+        return ConfigError(f"cannot {doing} {path}: {error.strerror}")
+    return Unavailable(f"cannot {doing} {path}: {error.strerror}")
+
+
+def translate(error: sqlite3.Error, path: str, doing: str) -> HiveStateError:
+    """What an error of SQLite means."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    family = "_".join(name.split("_")[:2])
+    match family:
+        case "SQLITE_BUSY" | "SQLITE_LOCKED":
+            return Unavailable(f"cannot {doing} {path}: another program holds its lock for too long")
+        case "SQLITE_FULL":
+            return StoreFull(f"cannot {doing} {path}: no space left (on its disk, or within max_page_count)")
+        case "SQLITE_READONLY" | "SQLITE_PERM" | "SQLITE_AUTH":
+            return AccessDenied(f"cannot {doing} {path}: the file or its folder is read-only for this user")
+        case "SQLITE_CANTOPEN":
+            return AccessDenied(
+                f"cannot {doing} {path}: it, or the files beside it, cannot be opened by this user"
+            )
+        case "SQLITE_NOTADB":
+            return SchemaMismatch(
+                f"{path} is not a SQLite database; give the path of a hive-state store or of a new file",
+                found=None,
+                expected=SCHEMA_VERSION,
+            )
+        case "SQLITE_CORRUPT":
+            return CorruptData(
+                f"{path} is damaged ({error}); restore a copy, or try SQLite's .recover", raw=b""
+            )
+        case "SQLITE_IOERR":
+            return Indeterminate(f"the disk failed while hive-state tried to {doing} {path} ({name})")
+    return Internal(f"unforeseen {name or type(error).__name__} while hive-state tried to {doing} {path}")

@@ -1,0 +1,233 @@
+"""The SQLite driver: one writing and one reading connection, each on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import aiosqlite
+
+from hive_state_core.errors import AccessDenied, Closed, ConfigError, Unsupported
+from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
+from hive_state_core.model import ReadRef, Topic
+from hive_state_core.spi import (
+    Batch,
+    Claimed,
+    ClaimRequest,
+    Outcome,
+    Page,
+    Reply,
+    Retention,
+    Scan,
+    ScanImage,
+    SchemaAction,
+    SchemaInfo,
+    Stats,
+    StreamPage,
+    StreamRead,
+    Swept,
+)
+from hive_state_sqlite import claiming, committing, reading, schema, statements, sweeping
+from hive_state_sqlite.connection import OLDEST_SQLITE, SCHEMA_VERSION, connect, hop, native_errors
+from hive_state_sqlite.options import Options
+from hive_state_sqlite.topics import topics_of
+from hive_state_sqlite.trip import Trip, Writer
+from hive_state_sqlite.turnstile import SUPPORTED, Turnstile, wal_reset_safe
+from hive_state_sqlite.waiting import Waiters
+
+Answer = TypeVar("Answer")
+
+log = logging.getLogger("hive_state.sqlite")
+
+
+class SqliteDriver:
+    """See `hive_state_core.spi.Driver`."""
+
+    def __init__(self, options: Options, namespace: str) -> None:
+        self._options = options
+        self._path = options.path
+        self._namespace = namespace
+        self._ns = 0
+        self._writing: aiosqlite.Connection | None = None
+        self._reading: aiosqlite.Connection | None = None
+        self._turnstile: Turnstile | None = None
+        self._writer: Writer | None = None
+        self._waiters = Waiters(self._counter)
+        self._features = Features(
+            durability=Durability.FSYNC if options.synchronous == "FULL" else Durability.PROCESS,
+            sharing=Sharing.HOST,
+            consistency=Consistency.LINEARIZABLE,
+            wake=Wake.POLL,
+            clock=Clock.HOST,
+            facilities=frozenset({Facility.TASKS}),
+        )
+
+    @property
+    def features(self) -> Features:
+        return self._features
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    async def open(self) -> None:
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise ConfigError(f"SQLite {sqlite3.sqlite_version} is too old; 3.37 or newer is needed")
+        try:
+            with native_errors(self._path, "open"):
+                await self._connect()
+        except BaseException:
+            await self.close()
+            raise
+        for warning in self._warnings():
+            log.warning("%s: %s", self._path, warning)
+
+    async def close(self) -> None:
+        await self._waiters.close()
+        for connection in (self._reading, self._writing):
+            if connection is not None:
+                await connection.close()
+        self._reading = self._writing = None
+        if self._turnstile is not None:
+            self._turnstile.close()
+            self._turnstile = None
+
+    async def schema(self, action: SchemaAction) -> SchemaInfo:
+        with native_errors(self._path, f"{action} the schema of"):
+            if self._writing is None:
+                return await self._schema_unopened(action)
+            if action == "drop":
+                writer, ns = _opened(self._writer), self._ns
+                await hop(self._writing, lambda db: writer.fenced(lambda: schema.drop_namespace(db, ns)))
+            return SchemaInfo(found=SCHEMA_VERSION, wanted=SCHEMA_VERSION)
+
+    async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
+        return await self._read(lambda db: reading.read(db, self._ns, refs))
+
+    async def scan(self, query: Scan, fresh: bool = False) -> Page:
+        return await self._read(lambda db: reading.scan(db, self._ns, query))
+
+    async def stats(self) -> Stats:
+        about = {"path": self._path, "synchronous": self._options.synchronous}
+        return await self._read(lambda db: reading.stats(db, self._ns, about, self._warnings()))
+
+    async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        trip, outcomes = await self._write(lambda trip: committing.commit(trip, batches))
+        if trip.changed:
+            self._waiters.happened(topics_of(batches), trip.counter)
+        return Reply(trip.epoch, trip.at, outcomes)
+
+    async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
+        trip, claimed = await self._write(lambda trip: claiming.claim(trip, requests))  # type: ignore[arg-type]
+        if trip.changed:
+            self._waiters.happened((), trip.counter)
+        return Reply(trip.epoch, trip.at, claimed)
+
+    async def sweep(self, limit: int, retention: Retention) -> Swept:
+        trip, swept = await self._write(lambda trip: sweeping.sweep(trip, limit, retention))
+        if trip.changed:
+            self._waiters.happened((), trip.counter)
+        return swept
+
+    async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        return await self._waiters.wait(topics, timeout)
+
+    async def outcome(self, trip_id: str) -> None:
+        raise Unsupported("a trip on SQLite always tells its end", feature=Facility.OUTCOMES.value)
+
+    async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
+        raise Unsupported("this backend has no streams yet", feature=Facility.STREAMS.value)
+
+    # -- connections
+
+    async def _connect(self) -> None:
+        schema.create_file(self._path)
+        self._writing = await connect(self._path)
+        await hop(self._writing, self._set_up_writing)
+        self._reading = await connect(self._path)
+        await hop(self._reading, self._set_up_reading)
+        self._waiters.start(await self._counter())
+
+    def _set_up_writing(self, db: sqlite3.Connection) -> None:
+        options = self._options
+        db.execute(f"PRAGMA busy_timeout = {int(options.timeout * 1000)}")
+        schema.found_version(db, self._path)  # before anything is changed in a file that is not ours
+        self._turnstile = Turnstile(self._path)
+        self._writer = Writer(self._path, self._turnstile, options.timeout)
+        self._writer.fenced(lambda: self._set_up_fenced(db))
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA synchronous = {options.synchronous}")
+        if options.max_page_count is not None:
+            db.execute(f"PRAGMA max_page_count = {options.max_page_count}")
+
+    def _set_up_fenced(self, db: sqlite3.Connection) -> None:
+        (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise AccessDenied(f"{self._path} cannot be put into WAL mode; is it on a network share?")
+        schema.ensure(db, self._path)
+        self._ns = schema.namespace_id(db, self._namespace)
+
+    def _set_up_reading(self, db: sqlite3.Connection) -> None:
+        db.execute(f"PRAGMA busy_timeout = {int(self._options.timeout * 1000)}")
+        db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute("PRAGMA query_only = 1")
+
+    async def _schema_unopened(self, action: SchemaAction) -> SchemaInfo:
+        """Before `open`: look at the file as it is, or open for a moment."""
+        if action == "inspect":
+            found = await self._found_version() if schema.exists(self._path) else None
+            return SchemaInfo(
+                found=found, wanted=SCHEMA_VERSION, steps=() if found else ("create the schema",)
+            )
+        try:
+            await self._connect()
+            return await self.schema(action)
+        finally:
+            await self.close()
+
+    async def _found_version(self) -> int | None:
+        connection = await connect(self._path)
+        try:
+            return await hop(connection, lambda db: schema.found_version(db, self._path))
+        finally:
+            await connection.close()
+
+    async def _read(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        with native_errors(self._path, "read"):
+            return await hop(_opened(self._reading), work)
+
+    async def _write(self, work: Callable[[Trip], Answer]) -> tuple[Trip, Answer]:
+        writer, ns = _opened(self._writer), self._ns
+        with native_errors(self._path, "write to"):
+            return await hop(_opened(self._writing), lambda db: writer.run(db, ns, work))
+
+    async def _counter(self) -> int:
+        """Of the last trip that anybody committed."""
+
+        def last(db: sqlite3.Connection) -> int:
+            row = db.execute(statements.CONTROL_READ, (self._ns,)).fetchone()
+            return 0 if row is None else int(row[4])
+
+        return await self._read(last)
+
+    def _warnings(self) -> tuple[str, ...]:
+        if wal_reset_safe(sqlite3.sqlite_version_info):
+            return ()
+        fence = (
+            "checkpoints are fenced between hive-state processes"
+            if SUPPORTED
+            else "this platform has no fence"
+        )
+        warning = (
+            f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug, which may corrupt a file that several"
+            f" processes write; {fence}; let no other program write this file, or upgrade to SQLite 3.51.3"
+        )
+        return (warning,)
+
+
+def _opened(part: Answer | None) -> Answer:
+    if part is None:
+        raise Closed("the store is not open")
+    return part

@@ -1,0 +1,145 @@
+"""Rows to images and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from hive_state_core.model import Index, RecordImage, RecordRef, Scalar, TaskImage, TaskRef, TaskState
+
+Row = Sequence[Any]
+
+_dump_index = msgspec.json.Encoder().encode
+_load_index = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_STATES = {state.value: state for state in TaskState}
+
+
+def record_image(collection: str, row: Row) -> RecordImage:
+    """From a row of `records_read`."""
+    _, key, version, created_version, value, raw, fields, created_at, updated_at, expires_at = row
+    return RecordImage(
+        ref=RecordRef(collection, key),
+        version=version,
+        created_version=created_version,
+        value=value,
+        raw=raw == 1,
+        index=() if fields is None else load_index(fields),
+        created_at=created_at,
+        updated_at=updated_at,
+        expires_at=expires_at,
+    )
+
+
+def task_image(row: Row) -> TaskImage:
+    """From a row of `tasks_read` and its kin."""
+    return TaskImage(
+        ref=TaskRef(row[1]),
+        version=row[2],
+        queue=row[3],
+        state=_STATES[row[4]],
+        priority=row[5],
+        order=row[6],
+        due_at=row[7],
+        payload=row[8],
+        raw=row[9] == 1,
+        dedupe_key=row[10],
+        requires=(),
+        parents=(),
+        unmet=0,
+        attempt=row[11],
+        max_attempts=row[12],
+        token=row[13],
+        lease_until=row[14],
+        worker=row[15],
+        cancel_requested=row[16] == 1,
+        error=row[17],
+        result=row[18],
+        result_raw=row[19] == 1,
+        created_at=row[20],
+        updated_at=row[21],
+        finished_at=row[22],
+    )
+
+
+def task_insert_row(ns: int, task: TaskImage) -> Row:
+    """For `task_insert`."""
+    return (
+        ns,
+        task.ref.id,
+        task.version,
+        task.queue,
+        task.state.value,
+        task.priority,
+        task.order,
+        task.due_at,
+        task.payload,
+        task.raw,
+        task.dedupe_key,
+        task.max_attempts,
+        task.created_at,
+        task.updated_at,
+    )
+
+
+def task_update_row(ns: int, task: TaskImage) -> Row:
+    """For `task_update`."""
+    return (
+        ns,
+        task.ref.id,
+        task.version,
+        task.state.value,
+        task.due_at,
+        task.attempt,
+        task.token,
+        task.lease_until,
+        task.worker,
+        task.cancel_requested,
+        task.error,
+        task.result,
+        task.result_raw,
+        task.updated_at,
+        task.finished_at,
+    )
+
+
+def dump_index(index: Index) -> str | None:
+    """The text of `records.index_fields`: pairs of field and tagged value."""
+    if not index:
+        return None
+    return _dump_index([[field, index_text(value)] for field, value in index]).decode()
+
+
+def load_index(text: str) -> Index:
+    return tuple((field, _untagged(tagged)) for field, tagged in _load_index(text))
+
+
+def index_text(value: Scalar) -> str:
+    """A text that is equal for values of the same type and value, and for no others."""
+    match value:
+        case None:
+            return "n"
+        case bool():
+            return f"b{value:d}"
+        case int():
+            return f"i{value}"
+        case float():
+            return f"f{value + 0.0!r}"  # -0.0 and 0.0 are one value
+        case str():
+            return f"s{value}"
+
+
+def _untagged(tagged: str) -> Scalar:
+    tag, text = tagged[0], tagged[1:]
+    match tag:
+        case "n":
+            return None
+        case "b":
+            return text == "1"
+        case "i":
+            return int(text)
+        case "f":
+            return float(text)
+        case _:
+            return text

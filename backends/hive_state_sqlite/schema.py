@@ -1,0 +1,99 @@
+"""Creating and recognising a store's file."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from uuid import uuid4
+
+from hive_state_core.errors import SchemaMismatch
+from hive_state_sqlite import statements
+from hive_state_sqlite.connection import APPLICATION_ID, SCHEMA_VERSION
+
+
+def create_file(path: str) -> None:
+    """An empty file if there is none, so that everything after it may require one. Raises OSError."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+
+
+def exists(path: str) -> bool:
+    return os.path.exists(path)
+
+
+def found_version(db: sqlite3.Connection, path: str) -> int | None:
+    """The schema version in the file; None for an empty database.
+
+    Raises SchemaMismatch for another program's database and for a version newer than ours.
+    """
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if application_id == APPLICATION_ID and version:
+        if version > SCHEMA_VERSION:
+            raise SchemaMismatch(
+                f"{path} has schema version {version}, this hive-state knows up to {SCHEMA_VERSION}:"
+                " upgrade hive-state",
+                found=version,
+                expected=SCHEMA_VERSION,
+            )
+        return int(version)
+    if application_id or db.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone():
+        raise SchemaMismatch(
+            f"{path} is a SQLite database of another program, not a hive-state store; give another path",
+            found=None,
+            expected=SCHEMA_VERSION,
+        )
+    return None
+
+
+def ensure(db: sqlite3.Connection, path: str) -> None:
+    """Create the schema in an empty database. Safe beside others that do the same at once."""
+    if found_version(db, path) is not None:
+        return
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        if found_version(db, path) is None:
+            for statement in _statements(statements.SCHEMA):
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def namespace_id(db: sqlite3.Connection, namespace: str) -> int:
+    """`control.ns` of the namespace, whose control row is made if there is none."""
+    row = db.execute("SELECT ns FROM control WHERE namespace = ?", (namespace,)).fetchone()
+    if row is None:
+        db.execute(
+            "INSERT INTO control (namespace, store_id, state, term, epoch, counter, orders, clock)"
+            " VALUES (?, ?, 'open', 1, 1, 0, 0, ?) ON CONFLICT DO NOTHING",
+            (namespace, uuid4().hex, time.time_ns() // 1_000_000),
+        )
+        row = db.execute("SELECT ns FROM control WHERE namespace = ?", (namespace,)).fetchone()
+    return int(row[0])
+
+
+def drop_namespace(db: sqlite3.Connection, ns: int) -> None:
+    """Remove every row of one namespace."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for table in ("records", "tasks", "queues", "commits", "control"):
+            db.execute(f"DELETE FROM {table} WHERE ns = ?", (ns,))
+        db.execute("COMMIT")
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of the script one by one (`executescript` would commit first)."""
+    found, current = [], ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            found.append(current)
+            current = ""
+    return found

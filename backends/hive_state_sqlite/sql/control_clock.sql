@@ -1,0 +1,1 @@
+SELECT epoch, clock FROM control WHERE ns = ?1

@@ -1,0 +1,1 @@
+SELECT state, peer, term, epoch, counter, orders, clock FROM control WHERE ns = ?1

@@ -1,0 +1,1 @@
+SELECT version, paused FROM queues WHERE ns = ?1 AND queue = ?2

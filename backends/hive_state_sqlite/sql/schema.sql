@@ -1,0 +1,102 @@
+-- Schema version 1. Times are milliseconds since 1970, versions are store-wide ints (see hive_state_core.spi).
+-- `ns` is control.ns: a namespace is a leading key column of every table.
+
+CREATE TABLE control (            -- the one row of a namespace that says who may write, and counts
+    ns        INTEGER PRIMARY KEY,
+    namespace TEXT NOT NULL UNIQUE,
+    store_id  TEXT NOT NULL,
+    peer      TEXT,
+    state     TEXT NOT NULL,      -- open, sealed, moved, standby
+    term      INTEGER NOT NULL,
+    epoch     INTEGER NOT NULL,
+    counter   INTEGER NOT NULL,   -- of the last trip that wrote: version = term * 2^43 + counter
+    orders    INTEGER NOT NULL,   -- task orders given out
+    clock     INTEGER NOT NULL    -- instant of the last trip that wrote; no later one is earlier
+) STRICT;
+
+CREATE TABLE records (
+    ns              INTEGER NOT NULL,
+    collection      TEXT NOT NULL,
+    key             TEXT NOT NULL,
+    version         INTEGER NOT NULL,
+    created_version INTEGER NOT NULL,
+    value           BLOB,         -- NULL: a tombstone
+    raw             INTEGER NOT NULL,
+    index_fields    TEXT,         -- JSON [[field, tagged value], ...]
+    created_at      INTEGER NOT NULL,
+    updated_at      INTEGER NOT NULL,
+    expires_at      INTEGER,
+    UNIQUE (ns, collection, key)
+) STRICT;
+CREATE INDEX records_expiry ON records (ns, expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX records_tombstones ON records (ns, updated_at) WHERE value IS NULL;
+
+CREATE TABLE record_index (       -- kept by the triggers below, so that no writer can forget it
+    ns INTEGER NOT NULL, collection TEXT NOT NULL, field TEXT NOT NULL, value TEXT NOT NULL, key TEXT NOT NULL,
+    PRIMARY KEY (ns, collection, field, value, key)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER records_index_insert AFTER INSERT ON records WHEN new.index_fields IS NOT NULL BEGIN
+    INSERT INTO record_index
+    SELECT new.ns, new.collection, json_extract(value, '$[0]'), json_extract(value, '$[1]'), new.key
+    FROM json_each(new.index_fields);
+END;
+CREATE TRIGGER records_index_update AFTER UPDATE OF index_fields ON records
+WHEN old.index_fields IS NOT new.index_fields BEGIN
+    DELETE FROM record_index
+    WHERE (ns, collection, field, value, key) IN (
+        SELECT old.ns, old.collection, json_extract(value, '$[0]'), json_extract(value, '$[1]'), old.key
+        FROM json_each(coalesce(old.index_fields, '[]')));
+    INSERT INTO record_index
+    SELECT new.ns, new.collection, json_extract(value, '$[0]'), json_extract(value, '$[1]'), new.key
+    FROM json_each(coalesce(new.index_fields, '[]'));
+END;
+CREATE TRIGGER records_index_delete AFTER DELETE ON records WHEN old.index_fields IS NOT NULL BEGIN
+    DELETE FROM record_index
+    WHERE (ns, collection, field, value, key) IN (
+        SELECT old.ns, old.collection, json_extract(value, '$[0]'), json_extract(value, '$[1]'), old.key
+        FROM json_each(old.index_fields));
+END;
+
+CREATE TABLE tasks (
+    ns               INTEGER NOT NULL,
+    id               TEXT NOT NULL,
+    version          INTEGER NOT NULL,
+    queue            TEXT NOT NULL,
+    state            TEXT NOT NULL,
+    priority         INTEGER NOT NULL,
+    ord              INTEGER NOT NULL,
+    due_at           INTEGER NOT NULL,
+    payload          BLOB NOT NULL,
+    raw              INTEGER NOT NULL,
+    dedupe_key       TEXT,
+    attempt          INTEGER NOT NULL,
+    max_attempts     INTEGER NOT NULL,
+    token            INTEGER NOT NULL,
+    lease_until      INTEGER,
+    worker           TEXT,
+    cancel_requested INTEGER NOT NULL,
+    error            TEXT,
+    result           BLOB,
+    result_raw       INTEGER NOT NULL,
+    created_at       INTEGER NOT NULL,
+    updated_at       INTEGER NOT NULL,
+    finished_at      INTEGER,
+    UNIQUE (ns, id)
+) STRICT;
+CREATE INDEX tasks_claim ON tasks (ns, queue, state, priority, due_at, ord);
+CREATE INDEX tasks_scheduled ON tasks (ns, queue, due_at) WHERE state = 'scheduled';
+CREATE INDEX tasks_leased ON tasks (ns, queue, lease_until) WHERE state = 'leased';
+CREATE INDEX tasks_dedupe ON tasks (ns, queue, dedupe_key) WHERE dedupe_key IS NOT NULL AND finished_at IS NULL;
+CREATE INDEX tasks_finished ON tasks (ns, state, finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE queues (             -- only those that were ever paused
+    ns INTEGER NOT NULL, queue TEXT NOT NULL, version INTEGER NOT NULL, paused INTEGER NOT NULL,
+    PRIMARY KEY (ns, queue)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE commits (            -- the memory of commits that carried a commit_id
+    ns INTEGER NOT NULL, id TEXT NOT NULL, version INTEGER NOT NULL, fingerprint BLOB NOT NULL,
+    outcome BLOB NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (ns, id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX commits_age ON commits (ns, at);

@@ -1,0 +1,5 @@
+-- The lowest due instant among ready tasks, and scheduled ones that are overdue.
+SELECT min(due) FROM (
+    SELECT min(due_at) AS due FROM tasks WHERE ns = :ns AND queue = :queue AND state = 'ready'
+    UNION ALL
+    SELECT min(due_at) FROM tasks WHERE ns = :ns AND queue = :queue AND state = 'scheduled' AND due_at <= :at)

@@ -1,0 +1,1 @@
+SELECT collection, count(*) FROM records WHERE ns = ?1 AND value IS NOT NULL GROUP BY collection

@@ -1,0 +1,6 @@
+-- Scheduled tasks whose instant has come become ready, in one queue.
+UPDATE tasks SET state = 'ready', version = ?4, updated_at = ?3
+WHERE rowid IN (
+    SELECT rowid FROM tasks
+    WHERE ns = ?1 AND queue = ?2 AND state = 'scheduled' AND due_at <= ?3
+    ORDER BY due_at LIMIT ?5)

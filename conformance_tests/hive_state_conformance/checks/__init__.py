@@ -1,0 +1,1 @@
+"""The checks, one file an area. The docstring of each is its contract."""

@@ -1,0 +1,56 @@
+"""The other side of a declaration: what a driver does not offer must be refused before any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from hive_state_core.errors import Unsupported
+from hive_state_core.features import Facility
+from hive_state_core.spi import Driver
+from hive_state_core.store import Store
+from hive_state_conformance.env import Env, raises
+
+Verb = Callable[[Store], Any]
+
+VERBS: dict[Facility, tuple[Verb, ...]] = {
+    Facility.TASKS: (
+        lambda store: store.tasks.enqueue("q", 1),
+        lambda store: store.tasks.claim("q", worker="w"),
+    ),
+    Facility.DEPENDENCIES: (lambda store: store.tasks.enqueue("q", 1, depends_on=["parent"]),),
+    Facility.REQUIREMENTS: (lambda store: store.tasks.enqueue("q", 1, requires=["skill"]),),
+}
+"""How a user would reach each facility."""
+
+
+class Watched:
+    """A driver that notes which of its methods were called."""
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self.called: list[str] = []
+
+    @property
+    def features(self) -> object:
+        return self._driver.features
+
+    @property
+    def namespace(self) -> str:
+        return self._driver.namespace
+
+    def __getattr__(self, name: str) -> object:
+        self.called.append(name)
+        return getattr(self._driver, name)
+
+
+async def refused_as_declared(env: Env, facilities: Iterable[Facility]) -> None:
+    """Fails unless every verb of these facilities raises Unsupported and the driver is never called."""
+    for facility in facilities:
+        for verb in VERBS.get(facility, ()):
+            watched = Watched(env.driver)
+            store = Store(cast(Driver, watched), backend=env.store.backend, url=env.store.url)
+            error = cast(Unsupported, await raises(Unsupported, lambda: verb(store)))
+            asked = {facility.value, *(Facility.TASKS.value,)}
+            assert error.feature in asked, f"refused for lack of {error.feature!r}, not of {facility.value!r}"
+            assert not watched.called, f"refused only after {watched.called} of the driver"

@@ -1,0 +1,20 @@
+"""A driver over any ordered key-value store that can compare and write several keys at once.
+
+driver     the base class and its primitives; start here
+trip       one attempt at a trip, and the control entry that guards it
+deciding   commit: checks and operations
+claiming   claim: leases that are over, due tasks, then what is handed out
+keeping    sweep and stats
+reading    scan
+keys       where everything lies
+entities   the layers of a trip
+"""
+
+from __future__ import annotations
+
+from hive_state_core.kv.bell import Bell
+from hive_state_core.kv.driver import FACILITIES, KVDriver
+from hive_state_core.kv.entities import Row
+from hive_state_core.kv.sortedmap import SortedMap
+
+__all__ = ["FACILITIES", "Bell", "KVDriver", "Row", "SortedMap"]

@@ -1,0 +1,167 @@
+"""Where everything lies: the tables of a namespace, and the entries that each image gives rise to.
+
+A key is a tuple of strings and ints that begins with the name of its table. Its bytes are ordered as the
+tuples of one table are: strings are UTF-8, ints are fixed-width hex, and NUL, which no string holds, stands
+between them. The driver puts the namespace in front.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+import msgspec
+
+from hive_state_core.errors import CorruptData, Unsupported
+from hive_state_core.features import Facility
+from hive_state_core.model import (
+    LIVE,
+    CommitImage,
+    CommitRef,
+    DedupeRef,
+    QueueImage,
+    QueueRef,
+    RecordImage,
+    RecordRef,
+    Ref,
+    TaskImage,
+    TaskRef,
+    TaskState,
+)
+
+T = TypeVar("T")
+Part = str | int
+
+HEAD: Final = b"head"  #: the control entry, see `trip.Head`
+
+# Images, by their names.
+RECORD: Final = "record"  #: collection, key
+TASK: Final = "task"  #: id
+QUEUE: Final = "queue"  #: name; only those ever paused
+COMMIT: Final = "commit"  #: commit id
+
+# What is found by them. These entries hold no value unless it is said.
+EXPIRY: Final = "expiry"  #: expires_at, collection, key: records that will expire
+GRAVE: Final = "grave"  #: updated_at, collection, key: tombstones
+READY: Final = "ready"  #: queue, priority, due_at, order, id: ready tasks in claim order
+DUE: Final = "due"  #: queue, due_at, id: ready and scheduled tasks
+ALARM: Final = "alarm"  #: queue, instant, id: scheduled tasks by due_at, leased ones by lease_until
+ENDED: Final = "ended"  #: state, finished_at, id
+DEDUPE: Final = "dedupe"  #: queue, dedupe key; holds the id of the live task in that place
+EDGE: Final = "edge"  #: parent, child: the child counts this parent in `unmet`
+MEMORY: Final = "memory"  #: at, commit id
+COUNT: Final = "count"  #: "record", collection or "task", queue, state; holds how many there are
+
+_BIAS: Final = 2**62  # ints may be negative (a priority, an instant before 1970)
+
+
+def join(*parts: Part) -> bytes:
+    return b"\0".join(
+        [part.encode() if isinstance(part, str) else b"%016x" % (part + _BIAS) for part in parts]
+    )
+
+
+def split(key: bytes) -> list[str]:
+    """The parts as text; `number` reads those that are ints."""
+    return key.decode().split("\0")
+
+
+def number(part: str) -> int:
+    return int(part, 16) - _BIAS
+
+
+def after(key: bytes) -> bytes:
+    """The lowest key behind this one."""
+    return key + b"\0"
+
+
+def under(*parts: Part) -> tuple[bytes, bytes]:
+    """The bounds (start, stop) of all keys that begin with these parts and go on."""
+    prefix = join(*parts)
+    return prefix + b"\0", prefix + b"\1"
+
+
+def until(*parts: Part, instant: int) -> tuple[bytes, bytes]:
+    """The bounds of the keys that begin with these parts, followed by an instant that is not later."""
+    return under(*parts)[0], join(*parts, instant + 1)
+
+
+def key_of(ref: Ref) -> bytes:
+    """Where the image of an entity lies, or the id of the task in a dedupe place."""
+    match ref:
+        case RecordRef(collection, key):
+            return join(RECORD, collection, key)
+        case TaskRef(id):
+            return join(TASK, id)
+        case QueueRef(queue):
+            return join(QUEUE, queue)
+        case DedupeRef(queue, key):
+            return join(DEDUPE, queue, key)
+        case CommitRef(id):
+            return join(COMMIT, id)
+    raise Unsupported("this store does not offer streams", feature=Facility.STREAMS.value)
+
+
+encode = msgspec.msgpack.Encoder().encode
+_decoders: dict[type, msgspec.msgpack.Decoder[object]] = {}
+
+
+def decode(data: bytes, kind: type[T]) -> T:
+    """Raises CorruptData."""
+    decoder = _decoders.get(kind) or _decoders.setdefault(kind, msgspec.msgpack.Decoder(kind))
+    try:
+        return decoder.decode(data)  # type: ignore[return-value]
+    except msgspec.DecodeError as error:
+        raise CorruptData(f"a stored {kind.__name__} cannot be decoded", raw=data) from error
+
+
+Stored = RecordImage | TaskImage | QueueImage | CommitImage
+
+
+def entries(image: Stored | None) -> dict[bytes, bytes]:
+    """The image itself and every entry it is found by: what lies in the store because of it, and no more."""
+    if image is None:
+        return {}
+    found = {key_of(image.ref): encode(image)}
+    if isinstance(image, RecordImage):
+        found.update(_found_by_record(image))
+    elif isinstance(image, TaskImage):
+        found.update(_found_by_task(image))
+    elif isinstance(image, CommitImage):
+        found[join(MEMORY, image.at, image.ref.id)] = b""
+    return found
+
+
+def _found_by_record(record: RecordImage) -> dict[bytes, bytes]:
+    name = (record.ref.collection, record.ref.key)
+    if record.value is None:
+        return {join(GRAVE, record.updated_at, *name): b""}
+    if record.expires_at is not None:
+        return {join(EXPIRY, record.expires_at, *name): b""}
+    return {}
+
+
+def _found_by_task(task: TaskImage) -> dict[bytes, bytes]:
+    id, queue = task.ref.id, task.queue
+    found: dict[bytes, bytes] = {}
+    if task.state is TaskState.READY:
+        found[join(READY, queue, task.priority, task.due_at, task.order, id)] = b""
+        found[join(DUE, queue, task.due_at, id)] = b""
+    elif task.state is TaskState.SCHEDULED:
+        found[join(DUE, queue, task.due_at, id)] = b""
+        found[join(ALARM, queue, task.due_at, id)] = b""
+    elif task.lease_until is not None:
+        found[join(ALARM, queue, task.lease_until, id)] = b""
+    elif task.finished_at is not None:
+        found[join(ENDED, task.state.value, task.finished_at, id)] = b""
+    if task.dedupe_key is not None and task.state in LIVE:
+        found[join(DEDUPE, queue, task.dedupe_key)] = id.encode()
+    return found
+
+
+def tally(image: Stored | None) -> bytes | None:
+    """The counter that this image counts in."""
+    if isinstance(image, RecordImage) and image.value is not None:
+        return join(COUNT, RECORD, image.ref.collection)
+    if isinstance(image, TaskImage):
+        return join(COUNT, TASK, image.queue, image.state.value)
+    return None

@@ -1,0 +1,101 @@
+"""Pages of a scan. A page is one `range` of the backend, so one snapshot; filters may leave it short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from hive_state_core.errors import Unsupported
+from hive_state_core.features import Facility
+from hive_state_core.kv.deciding import present
+from hive_state_core.kv.entities import Row, Space
+from hive_state_core.kv.keys import HEAD, QUEUE, RECORD, TASK, after, decode, join, split, under
+from hive_state_core.kv.trip import read_head
+from hive_state_core.limits import REPLY_BYTES, SCAN_PAGE
+from hive_state_core.model import Index, QueueImage, RecordImage, TaskImage
+from hive_state_core.spi import Page, Scan
+
+Found = RecordImage | TaskImage | QueueImage
+
+_KINDS: dict[str, type[Found]] = {RECORD: RecordImage, TASK: TaskImage, QUEUE: QueueImage}
+
+
+async def scan(space: Space, query: Scan, now: int) -> Page:
+    """A filtered page looks at SCAN_PAGE rows at most; a count looks at all."""
+    kind = _kind(query)
+    start, stop = _bounds(query)
+    limit = None if query.count else _rows(query)
+    rows = await space.range(start, stop, limit, query.reverse) if start < stop else ()
+    head = read_head((await space.load([HEAD]))[0])  # read behind the rows: no trip in them is later
+    at = max(now, head.clock)
+    if query.count:
+        total = sum(_matches(decode(value, kind), query, at) for _, value in rows)
+        return Page(head.control.epoch, at, (), None, total)
+    items, seen = _pick(rows, kind, query, at)
+    whole = len(rows) < _rows(query) and seen == len(rows)
+    return Page(head.control.epoch, at, items, None if whole else split(rows[seen - 1][0])[-1])
+
+
+def _kind(query: Scan) -> type[Found]:
+    kind = _KINDS.get(query.kind)
+    if kind is None:
+        raise Unsupported("this store does not offer streams", feature=Facility.STREAMS.value)
+    return kind
+
+
+def _bounds(query: Scan) -> tuple[bytes, bytes]:
+    """start <= key < stop, `after` included."""
+    table = (query.kind, query.within or "") if query.kind == RECORD else (query.kind,)
+    start, stop = under(*table)
+    if query.start is not None:
+        start = join(*table, query.start)
+    if query.stop is not None:
+        stop = join(*table, query.stop)
+    if query.after is not None and query.reverse:
+        stop = min(stop, join(*table, query.after))
+    elif query.after is not None:
+        start = max(start, after(join(*table, query.after)))
+    return start, stop
+
+
+def _rows(query: Scan) -> int:
+    """How many rows a page looks at."""
+    selective = query.kind == RECORD or query.within is not None or query.states is not None
+    return max(query.limit, SCAN_PAGE) if selective else query.limit
+
+
+def _pick(rows: Sequence[Row], kind: type[Found], query: Scan, at: int) -> tuple[list[Found], int]:
+    """The page's items, and how many rows were looked at for them."""
+    items: list[Found] = []
+    size = 0
+    for seen, (_, value) in enumerate(rows, 1):
+        image = decode(value, kind)
+        if _matches(image, query, at):
+            items.append(image if query.values else _bare(image))
+            size += len(value) if query.values else 0
+            if len(items) == query.limit or size > REPLY_BYTES:
+                return items, seen
+    return items, len(rows)
+
+
+def _matches(image: Found, query: Scan, at: int) -> bool:
+    if isinstance(image, RecordImage):
+        return present(image, at) is not None and _typed(query.where) <= _typed(image.index)
+    if isinstance(image, TaskImage):
+        return query.within in (None, image.queue) and (query.states is None or image.state in query.states)
+    return True
+
+
+def _typed(index: Index) -> set[tuple[str, type, object]]:
+    """1, 1.0 and True are equal to Python, and not to us."""
+    return {(field, type(value), value) for field, value in index}
+
+
+def _bare(image: Found) -> Found:
+    """Without its values."""
+    if isinstance(image, RecordImage):
+        return replace(image, value=b"")
+    if isinstance(image, TaskImage):
+        return replace(image, payload=b"", result=None if image.result is None else b"")
+    return image

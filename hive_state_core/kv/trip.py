@@ -1,0 +1,86 @@
+"""One attempt at a trip: the control entry it began from, its instant, its version, and its layers."""
+
+from __future__ import annotations
+
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+from msgspec.structs import replace
+
+from hive_state_core.errors import NotPrimary, SchemaMismatch, Sealed, StoreMoved
+from hive_state_core.kv.entities import Entities, Space
+from hive_state_core.kv.keys import HEAD, decode, encode
+from hive_state_core.spi import Control, ControlState
+
+SCHEMA: Final = 1
+TERM: Final = 2**43
+"""Versions of one term."""
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """The control entry. Every write trip checks that it is as it was read, and rewrites it: so trips are
+    serial, and whoever finds it unchanged has seen one snapshot."""
+
+    schema: int
+    control: Control
+    counter: int  #: of the last version
+    order: int  #: the last one given to a task
+    clock: int  #: the latest instant of a write trip
+
+
+def new_head() -> Head:
+    """That of an empty store."""
+    control = Control(
+        store_id=uuid4().hex, peer=None, state=ControlState.OPEN, term=1, epoch=1, sinks=frozenset()
+    )
+    return Head(schema=SCHEMA, control=control, counter=0, order=0, clock=0)
+
+
+def read_head(data: bytes | None) -> Head:
+    """Raises SchemaMismatch if there is none."""
+    if data is None:
+        raise SchemaMismatch(
+            "there is no hive-state namespace here; create it by `schema upgrade`",
+            found=None,
+            expected=SCHEMA,
+        )
+    return decode(data, Head)
+
+
+def require_open(control: Control) -> None:
+    """Raises the error of a store that takes no writes."""
+    if control.state is ControlState.SEALED:
+        raise Sealed("the store takes no writes for a moment: a switch is under way")
+    if control.state is ControlState.MOVED:
+        raise StoreMoved(f"the hive moved to the store {control.peer!r}", peer=control.peer)
+    if control.state is ControlState.STANDBY:
+        raise NotPrimary("this store is a standby; write to the primary")
+
+
+class Trip:
+    """`before` is the pre-state, `after` what the accepted batches make of it."""
+
+    def __init__(self, space: Space, found: bytes | None, now: int) -> None:
+        self.space = space
+        self.head = read_head(found)
+        self.at = max(now, self.head.clock)  # a clock that was set back is waited for
+        self.version = self.head.control.term * TERM + self.head.counter + 1
+        self.before = Entities(space)
+        self.after = self.before.fork()
+        self._found = found
+        self._order = self.head.order
+
+    def next_order(self) -> int:
+        """A place behind all tasks that were ever enqueued."""
+        self._order += 1
+        return self._order
+
+    async def settle(self) -> bool:
+        """Write what was decided, if nobody wrote since the trip began. True: it stands."""
+        writes = dict(self.after.changes())
+        if writes:
+            counter = self.head.counter + 1
+            head = replace(self.head, counter=counter, order=self._order, clock=self.at)
+            writes[HEAD] = encode(head)
+        return await self.space.swap(HEAD, self._found, writes)

@@ -1,0 +1,388 @@
+"""Tasks: queues with priorities, delays, dependencies and dedupe keys, consumed under leases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from typing import Any, cast
+
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
+
+from hive_state_core import codec, validate
+from hive_state_core import worker as working
+from hive_state_core.codec import Json
+from hive_state_core.errors import InvalidArgument, LimitExceeded
+from hive_state_core.ids import derived_id, names, new_id
+from hive_state_core.leases import Lease, Task
+from hive_state_core.limits import (
+    ATTEMPTS,
+    BATCH_BYTES,
+    BATCH_OPS,
+    DEPENDS,
+    PRIORITY_MAX,
+    PRIORITY_MIN,
+    REQUIRES,
+    SCAN_PAGE,
+)
+from hive_state_core.model import QueueRef, TaskImage, TaskRef, TaskState
+from hive_state_core.records import pages
+from hive_state_core.spi import (
+    Batch,
+    Cancel,
+    Committed,
+    Enqueue,
+    Enqueued,
+    LeaseIs,
+    Op,
+    OpResult,
+    Redrive,
+    Scan,
+    SetPaused,
+)
+from hive_state_core.trips import Trips
+from hive_state_core.unit import Pending, Unit
+from hive_state_core.validate import Duration
+from hive_state_core.worker import DEFAULT_BACKOFF, Backoff, Handler, claim_request
+
+__all__ = ["Backoff", "Enqueued", "Lease", "Task", "TaskOps", "TaskState", "Tasks"]
+
+States = Iterable[TaskState | str]
+
+
+class Tasks:
+    """`hive.tasks`. Every verb takes `timeout=` in seconds."""
+
+    def __init__(self, trips: Trips) -> None:
+        self._trips = trips
+
+    async def enqueue(
+        self,
+        queue: str,
+        payload: Json,
+        *,
+        priority: int = 5,
+        delay: Duration = 0,
+        max_attempts: int = 5,
+        dedupe_key: str | None = None,
+        depends_on: Iterable[str] = (),
+        requires: Iterable[str] = (),
+        id: str | None = None,
+        timeout: float | None = None,
+    ) -> Enqueued:
+        """Add a task; its id, and whether it was created.
+
+        payload       JSON (see `codec`), or bytes, which come back as bytes
+        priority      lower numbers are claimed first; among equals, what is due first, then the oldest
+        max_attempts  claims that may fail or run out before the task is dead
+        dedupe_key    if a live task of the queue has it, nothing is added: created=False and its id
+        depends_on    ids of tasks that must be completed before; NotFound if one does not exist
+        requires      capabilities that a claim must have, all of them
+        id            if there is such a task, in whatever state, nothing is added: created=False
+        """
+        data, raw = codec.encode(payload)
+        task_id = new_id() if id is None else id
+        op = enqueue_op(
+            task_id, queue, data, raw, priority, delay, max_attempts, dedupe_key, depends_on, requires
+        )
+        committed = await self._trips.commit(Batch((op,)), len(data), timeout)
+        return cast(Enqueued, committed.results[0])
+
+    async def enqueue_many(
+        self,
+        queue: str,
+        payloads: Iterable[Json],
+        *,
+        priority: int = 5,
+        delay: Duration = 0,
+        max_attempts: int = 5,
+        depends_on: Iterable[str] = (),
+        requires: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> list[Enqueued]:
+        """As `enqueue`, for each of the payloads, in their order.
+
+        They travel in chunks of up to 1000 tasks and 32 MiB, one after the other, each of which is added
+        whole or not at all: after an error the chunks before it are in the queue. Nothing is sent if
+        one of the payloads is invalid. `timeout` holds for each chunk.
+        """
+        model = enqueue_op("-", queue, b"", False, priority, delay, max_attempts, None, depends_on, requires)
+        encoded = [codec.encode(payload) for payload in payloads]
+        done: list[OpResult] = []
+        for chunk, size in _chunks(encoded):
+            ops = [replace(model, ref=TaskRef(new_id()), payload=data, raw=raw) for data, raw in chunk]
+            done += (await self._trips.commit(Batch(tuple(ops)), size, timeout)).results
+        return cast("list[Enqueued]", done)
+
+    async def claim(
+        self,
+        queue: str,
+        *,
+        worker: str,
+        lease: Duration = 30,
+        limit: int = 1,
+        capabilities: Iterable[str] = (),
+        timeout: float | None = None,
+    ) -> list[Lease]:
+        """Up to `limit` tasks that are ready, in claim order; at once, even if there are none.
+
+        Nothing extends a lease before its `async with`: do not claim more than you begin soon. `work` and
+        `consume` are the easier ways.
+        """
+        request = claim_request(queue, worker, lease, limit, capabilities)
+        return (await working.claim(self._trips, request, DEFAULT_BACKOFF, timeout)).leases
+
+    async def complete(self, lease: Lease, result: Json = None, *, timeout: float | None = None) -> None:
+        """The task is done, with `result` (None: with `lease.result`). Raises LeaseLost if the lease is
+        not current any more, as the next three do."""
+        await lease.finish(*lease.completion(result), timeout)
+
+    async def fail(
+        self,
+        lease: Lease,
+        error: str | BaseException,
+        *,
+        retry_in: Duration | UnsetType | None = UNSET,
+        timeout: float | None = None,
+    ) -> TaskState:
+        """The attempt failed; the state of the task now.
+
+        error     kept with the task; text that cannot be stored is mended, long text is cut
+        retry_in  when to try again; None = never, the task is dead; by default the back-off of the
+                  lease decides. When its attempts are used up the task is dead in any case
+        """
+        return cast(TaskState, await lease.finish(lease.failure(error, retry_in), 0, timeout))
+
+    async def release(self, lease: Lease, *, delay: Duration = 0, timeout: float | None = None) -> TaskState:
+        """Give the task back as if it had not been claimed: to its old place, or to wait for `delay`."""
+        return cast(TaskState, await lease.finish(lease.giving_back(delay), 0, timeout))
+
+    async def extend(
+        self, lease: Lease, seconds: Duration | None = None, *, timeout: float | None = None
+    ) -> None:
+        """Let the lease run that long from now on (None: as long as it was claimed for); never shorter
+        than it runs already. Refreshes `lease.lease_until` and `lease.cancel_requested`."""
+        await lease.extend(seconds, timeout)
+
+    async def cancel(self, id: str, *, timeout: float | None = None) -> TaskState | None:
+        """Cancel a task that nobody works at; ask the one who does to stop (`lease.cancel_requested`).
+        The state of the task now, None if there is none of that id."""
+        return cast("TaskState | None", await self._do(Cancel(task_ref(id)), timeout))
+
+    async def redrive(self, id: str, *, timeout: float | None = None) -> bool:
+        """Let a dead or cancelled task be tried again, attempts counting anew. False: it is in another
+        state, there is none, or another live task has its dedupe key by now."""
+        return cast(bool, await self._do(Redrive(task_ref(id)), timeout))
+
+    async def pause(self, queue: str, *, timeout: float | None = None) -> None:
+        """Nothing is claimed from the queue until `resume`; leases that are out go on."""
+        await self._do(SetPaused(QueueRef(validate.name(queue, "queue")), True), timeout)
+
+    async def resume(self, queue: str, *, timeout: float | None = None) -> None:
+        await self._do(SetPaused(QueueRef(validate.name(queue, "queue")), False), timeout)
+
+    async def work(
+        self,
+        queue: str,
+        handler: Handler,
+        *,
+        worker: str,
+        concurrency: int = 10,
+        lease: Duration = 30,
+        backoff: Backoff = DEFAULT_BACKOFF,
+        poll: Duration = 0.5,
+        capabilities: Iterable[str] = (),
+        stop: asyncio.Event | None = None,
+    ) -> None:
+        """Consume the queue with up to `concurrency` calls of `await handler(lease)` at once.
+
+        What the handler returns is the result of its task; if it raises, that is logged, and the task
+        tried again after the back-off, until it is dead; see `Lease` for the rest.
+
+        Runs until it is cancelled (running handlers are cancelled and their tasks released), `stop` is
+        set (running handlers may finish) or the store is closed. A store that is not available is
+        waited for. `poll` is the longest time between two looks into a queue that had nothing.
+        """
+        request = claim_request(queue, worker, lease, concurrency, capabilities)
+        await working.work(self._trips, request, handler, backoff=backoff, poll=poll, stop=stop)
+
+    def consume(
+        self,
+        queue: str,
+        *,
+        worker: str,
+        lease: Duration = 30,
+        backoff: Backoff = DEFAULT_BACKOFF,
+        poll: Duration = 0.5,
+        capabilities: Iterable[str] = (),
+    ) -> AsyncGenerator[Lease, None]:
+        """Leases, one at a time, without end: `async for lease in ...: async with lease: ...`.
+
+        An exception of the block fails its task and goes on, so it ends the loop unless it is caught
+        around the block. If the generator is closed before the block began, the lease is released. It
+        waits as `work` does.
+        """
+        request = claim_request(queue, worker, lease, 1, capabilities)
+        return working.consume(self._trips, request, backoff=backoff, poll=poll)
+
+    async def get(self, id: str, *, timeout: float | None = None) -> Task | None:
+        """The task, or None if there is none of that id."""
+        (image,) = await self._trips.read((task_ref(id),), timeout)
+        return None if image is None else Task(cast(TaskImage, image))
+
+    async def count(
+        self, *, queue: str | None = None, states: States | None = None, timeout: float | None = None
+    ) -> int:
+        """How many `list` would give."""
+        page = await self._trips.scan(replace(_scan(queue, states, False), count=True), timeout)
+        return page.total or 0
+
+    async def list(
+        self,
+        *,
+        queue: str | None = None,
+        states: States | None = None,
+        reverse: bool = False,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Task]:
+        """Tasks in the order of their ids, which is roughly that of their enqueuing unless you gave ids
+        yourself. None = of all queues, in all states."""
+        async for image in pages(self._trips, _scan(queue, states, reverse), timeout):
+            yield Task(cast(TaskImage, image))
+
+    async def _do(self, op: Op, timeout: float | None) -> OpResult:
+        return (await self._trips.commit(Batch((op,)), timeout=timeout)).results[0]
+
+
+class TaskOps:
+    """`unit.tasks`: the writing verbs, gathered instead of awaited; each is as its namesake in `Tasks`.
+
+    A lease that the unit ends is not completed again at the end of its block, once the unit is committed.
+    """
+
+    def __init__(self, unit: Unit) -> None:
+        self._unit = unit
+
+    def enqueue(
+        self,
+        queue: str,
+        payload: Json,
+        *,
+        priority: int = 5,
+        delay: Duration = 0,
+        max_attempts: int = 5,
+        dedupe_key: str | None = None,
+        depends_on: Iterable[str] = (),
+        requires: Iterable[str] = (),
+        id: str | None = None,
+    ) -> Pending[Enqueued]:
+        """In a unit with a commit_id the default id follows from that and the place in the unit."""
+        data, raw = codec.encode(payload)
+        task_id = self._new_id() if id is None else id
+        op = enqueue_op(
+            task_id, queue, data, raw, priority, delay, max_attempts, dedupe_key, depends_on, requires
+        )
+        return self._unit.add(op, _as_it_is, len(data))
+
+    def complete(self, lease: Lease, result: Json = None) -> Pending[None]:
+        op, size = lease.completion(result)
+        return self._unit.add(op, lease.settle, size)
+
+    def fail(
+        self, lease: Lease, error: str | BaseException, *, retry_in: Duration | UnsetType | None = UNSET
+    ) -> Pending[TaskState]:
+        """In a unit with a commit_id the back-off is not jittered: a retry must ask for the same."""
+        op = lease.failure(error, retry_in, jitter=self._unit.commit_id is None)
+        return self._unit.add(op, lease.settle)
+
+    def release(self, lease: Lease, *, delay: Duration = 0) -> Pending[TaskState]:
+        return self._unit.add(lease.giving_back(delay), lease.settle)
+
+    def cancel(self, id: str) -> Pending[TaskState | None]:
+        return self._unit.add(Cancel(task_ref(id)), _as_it_is)
+
+    def redrive(self, id: str) -> Pending[bool]:
+        return self._unit.add(Redrive(task_ref(id)), _as_it_is)
+
+    def expect(self, lease: Lease) -> None:
+        """Commit the unit only if the lease is current, else LeaseLost; the lease goes on."""
+        self._unit.check(LeaseIs(TaskRef(lease.id), lease.token))
+
+    def _new_id(self) -> str:
+        commit_id = self._unit.commit_id
+        return new_id() if commit_id is None else derived_id(commit_id, self._unit.count())
+
+
+def task_ref(id: str) -> TaskRef:
+    return TaskRef(validate.key(id, "a task's id"))
+
+
+def enqueue_op(
+    id: str,
+    queue: str,
+    data: bytes,
+    raw: bool,
+    priority: int,
+    delay: Duration,
+    max_attempts: int,
+    dedupe_key: str | None,
+    depends_on: Iterable[str],
+    requires: Iterable[str],
+) -> Enqueue:
+    """The operation, everything but the payload validated."""
+    return Enqueue(
+        task_ref(id),
+        validate.name(queue, "queue"),
+        data,
+        raw,
+        validate.integer(priority, "priority", PRIORITY_MIN, PRIORITY_MAX),
+        validate.duration(delay, "delay", zero=True),
+        validate.integer(max_attempts, "max_attempts", 1, ATTEMPTS),
+        None if dedupe_key is None else validate.key(dedupe_key, "dedupe_key"),
+        _sorted_set(names(requires, "requires"), "requires", REQUIRES) if requires else (),
+        _sorted_set(_ids(depends_on), "depends_on", DEPENDS) if depends_on else (),
+    )
+
+
+def _ids(given: Iterable[str]) -> list[str]:
+    if isinstance(given, str):
+        raise InvalidArgument("depends_on must be a list of ids, not one str")
+    return [validate.key(each, "one of depends_on") for each in given]
+
+
+def _sorted_set(given: list[str], what: str, most: int) -> tuple[str, ...]:
+    unique = tuple(sorted(set(given)))
+    if len(unique) > most:
+        raise LimitExceeded(f"the number of entries in {what}", len(unique), most)
+    return unique
+
+
+def _chunks(encoded: list[tuple[bytes, bool]]) -> Iterable[tuple[list[tuple[bytes, bool]], int]]:
+    """Runs that each fit one batch, with their sizes."""
+    chunk: list[tuple[bytes, bool]] = []
+    size = 0
+    for entry in encoded:
+        if chunk and (len(chunk) == BATCH_OPS or size + len(entry[0]) > BATCH_BYTES):
+            yield chunk, size
+            chunk, size = [], 0
+        chunk.append(entry)
+        size += len(entry[0])
+    if chunk:
+        yield chunk, size
+
+
+def _scan(queue: str | None, states: States | None, reverse: bool) -> Scan:
+    within = None if queue is None else validate.name(queue, "queue")
+    wanted = None if states is None else _states(states)
+    return Scan(kind="task", within=within, states=wanted, reverse=reverse, limit=SCAN_PAGE // 4)
+
+
+def _states(states: States) -> frozenset[TaskState]:
+    try:
+        return frozenset([TaskState(each) for each in ([states] if isinstance(states, str) else states)])
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(f"states must be among {[state.value for state in TaskState]}") from error
+
+
+def _as_it_is(result: Any, _: Committed) -> Any:
+    return result

@@ -1,0 +1,314 @@
+"""Consuming a queue: the back-off of failed tasks, a loop of concurrent handlers, and leases one by one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from math import inf
+from time import time
+from typing import Literal, cast
+
+import msgspec
+
+from hive_state_core import validate
+from hive_state_core.codec import Json
+from hive_state_core.errors import Closed, HiveStateError, Indeterminate, InvalidArgument, LeaseLost
+from hive_state_core.ids import names
+from hive_state_core.leases import Lease
+from hive_state_core.limits import CLAIM, REPLY_BYTES
+from hive_state_core.model import QueueRef
+from hive_state_core.spi import ClaimedTasks, ClaimTasks
+from hive_state_core.trips import Trips
+from hive_state_core.validate import Duration
+
+Handler = Callable[[Lease], Awaitable[Json | None]]
+
+SHORTEST_NAP = 0.001
+"""Seconds between two claims that found nothing, at least; doubled as long as hints prove wrong."""
+
+log = logging.getLogger("hive_state")
+
+
+class Backoff(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a failed task waits: base * factor**(attempt - 1) seconds, at most `cap`, then jittered.
+
+    jitter  "full": anything from 0 up to that; "equal": from half of it up; "none"
+    """
+
+    base: float = 1.0
+    factor: float = 2.0
+    cap: float = 300.0
+    jitter: Literal["full", "equal", "none"] = "equal"
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.base <= self.cap and self.factor >= 1):
+            raise InvalidArgument("a Backoff needs 0 <= base <= cap and factor >= 1")
+        if self.jitter not in ("full", "equal", "none"):
+            raise InvalidArgument("the jitter of a Backoff is 'full', 'equal' or 'none'")
+
+    def longest(self, attempt: int) -> float:
+        """Seconds after that attempt (the first is 1), without jitter."""
+        try:
+            return min(self.cap, self.base * self.factor ** max(attempt - 1, 0))
+        except OverflowError:
+            return self.cap if self.base else 0.0
+
+    def delay(self, attempt: int) -> float:
+        """Seconds to wait after that attempt."""
+        longest = self.longest(attempt)
+        if self.jitter == "none":
+            return longest
+        return random.uniform(longest / 2 if self.jitter == "equal" else 0, longest)
+
+
+DEFAULT_BACKOFF = Backoff()
+_TROUBLE = Backoff(base=0.05, cap=5.0)
+
+
+def claim_request(
+    queue: str, worker: str, lease: Duration, limit: int, capabilities: Iterable[str]
+) -> ClaimTasks:
+    """The validated request."""
+    return ClaimTasks(
+        validate.name(queue, "queue"),
+        validate.name(worker, "worker"),
+        validate.duration(lease, "lease"),
+        validate.integer(limit, "limit", 1, CLAIM),
+        frozenset(names(capabilities, "capabilities")) if capabilities else frozenset(),
+    )
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """`drained`: the queue had no more to give; then `next_due` is a hint when that may change."""
+
+    leases: list[Lease]
+    drained: bool
+    next_due: int | None
+
+
+async def claim(trips: Trips, request: ClaimTasks, backoff: Backoff, timeout: float | None) -> Claim:
+    """One claim. If the caller is cancelled, what it got is released."""
+    seconds = request.lease / 1000
+    ends = asyncio.get_running_loop().time() + seconds  # the store counts from later on
+    claimed = cast(ClaimedTasks, await trips.claim(request, timeout))
+    tasks = claimed.tasks
+    leases = [Lease(trips, image, seconds, ends, backoff) for image in tasks]
+    drained = len(tasks) < request.limit and sum([len(image.payload) for image in tasks]) < REPLY_BYTES
+    return Claim(leases, drained, claimed.next_due)
+
+
+class Source:
+    """Claims of one worker on one queue, with the waiting in between. `stopped` ends all waiting."""
+
+    def __init__(
+        self,
+        trips: Trips,
+        request: ClaimTasks,
+        backoff: Backoff,
+        poll: Duration,
+        stopped: asyncio.Future[bool],
+    ) -> None:
+        self._trips = trips
+        self._request = request
+        self._backoff = backoff
+        self._poll_ms = validate.duration(poll, "poll")
+        self._poll = self._poll_ms / 1000
+        self._stopped = stopped
+        self._drained = False
+        self._due: int | None = None
+        self._vain_due: int | None = None
+        self._vain = 0
+        self._troubles = 0
+        self._hint: asyncio.Task[None] | None = None
+
+    async def take(self, limit: int) -> list[Lease]:
+        """Up to `limit` leases. None, if the queue is drained, the store is not available, or a stop came:
+        all to be asked again, as this waits where it should. Raises what waiting does not mend."""
+        if self._drained:
+            await self._idle()
+            if self._stopped.done():
+                return []
+        request = msgspec.structs.replace(self._request, limit=limit)
+        try:
+            got = await claim(self._trips, request, self._backoff, None)
+        except HiveStateError as error:
+            if not error.retryable and not isinstance(error, Indeterminate):
+                raise
+            await self._sit_out(error)
+            return []
+        self._troubles = 0
+        self._drained, self._due = got.drained, got.next_due
+        if got.leases:
+            self._vain = 0
+        return got.leases
+
+    async def close(self) -> None:
+        if self._hint is not None:
+            self._hint.cancel()
+            await asyncio.wait({self._hint})
+
+    async def _idle(self) -> None:
+        """Wait for a hint or the next due instant, at most for `poll`; and for a moment in any case, so
+        that wrong hints do not make a busy loop."""
+        if self._hint is None:
+            self._listen()
+            return  # look once more: what came between the last look and the listening was not heard
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        due = self._until_due()
+        nap = min(SHORTEST_NAP * 2**self._vain, self._poll / 10)
+        patience = max(min(due, self._poll), nap)
+        await asyncio.wait({self._hint, self._stopped}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        spent = loop.time() - began
+        if spent < nap:
+            await asyncio.wait({self._stopped}, timeout=nap - spent)
+        if not self._hint.done() and due <= self._poll:
+            self._vain_due = self._due
+        self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
+        if self._hint.done():
+            self._listen()
+
+    def _until_due(self) -> float:
+        """Seconds, by this host's clock; that may differ from the store's, so an instant that was waited
+        for in vain is not waited for again."""
+        if self._due is None or self._due == self._vain_due:
+            return inf
+        return max(self._due / 1000 - time(), 0) + 0.002  # timers may ring a little early
+
+    def _listen(self) -> None:
+        self._hint = asyncio.create_task(self._hear())
+
+    async def _hear(self) -> None:
+        """Ends when something may have come, or after `poll`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._poll
+        try:
+            heard = await self._trips.wait(frozenset({QueueRef(self._request.queue)}), self._poll_ms)
+        except HiveStateError:  # if it matters, the next claim says so
+            heard = frozenset()
+        if not heard:
+            await asyncio.sleep(until - loop.time())
+
+    async def _sit_out(self, error: HiveStateError) -> None:
+        self._troubles += 1
+        if self._troubles == 1:
+            log.warning("no claim on queue %s for now: %s", self._request.queue, error)
+        await asyncio.wait({self._stopped}, timeout=_TROUBLE.delay(self._troubles))
+
+
+class _Crew:
+    """Handlers at work, at most `most` at once."""
+
+    def __init__(self, source: Source, handler: Handler, most: int, stopped: asyncio.Future[bool]) -> None:
+        self._source = source
+        self._handler = handler
+        self._most = most
+        self._stopped = stopped
+        self._busy: dict[asyncio.Task[None], Lease] = {}
+        self._change = asyncio.Event()
+        stopped.add_done_callback(lambda _: self._change.set())
+
+    async def run(self) -> None:
+        """Until `stopped`, and the handlers are done. If it is cancelled or fails, they are cancelled."""
+        try:
+            while not self._stopped.done():
+                free = self._most - len(self._busy)
+                if free:
+                    for lease in await self._source.take(free):
+                        self._start(lease)
+                else:
+                    self._change.clear()
+                    await self._change.wait()
+            if self._busy:
+                await asyncio.wait(self._busy)
+        finally:
+            await self._send_home()
+
+    def _start(self, lease: Lease) -> None:
+        task = asyncio.create_task(self._handle(lease))
+        self._busy[task] = lease
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._busy[task]
+        self._change.set()
+
+    async def _send_home(self) -> None:
+        busy = dict(self._busy)
+        for task in busy:
+            task.cancel()
+        if busy:
+            await asyncio.wait(busy)
+        for lease in busy.values():
+            await lease.abandon()  # of a task that was cancelled before its first step
+
+    async def _handle(self, lease: Lease) -> None:
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        try:
+            async with lease:
+                result = await self._handler(lease)
+                if result is not None:
+                    lease.result = result
+        except asyncio.CancelledError as error:
+            if task.cancelling():
+                raise
+            _report(lease, error)
+        except Exception as error:
+            _report(lease, error)
+
+
+def _report(lease: Lease, error: BaseException) -> None:
+    task = lease.task
+    if isinstance(error, LeaseLost):
+        log.warning("task %s of queue %s: %s", task.id, task.queue, error)
+        return
+    log.error(
+        "task %s of queue %s failed (attempt %d of %d)",
+        *(task.id, task.queue, task.attempt, task.max_attempts),
+        exc_info=error,
+    )
+
+
+async def work(
+    trips: Trips,
+    request: ClaimTasks,
+    handler: Handler,
+    *,
+    backoff: Backoff,
+    poll: Duration,
+    stop: asyncio.Event | None,
+) -> None:
+    """See `Tasks.work`; the limit of the request is the concurrency."""
+    if stop is not None and stop.is_set():
+        return
+    loop = asyncio.get_running_loop()
+    stopped = loop.create_future() if stop is None else asyncio.ensure_future(stop.wait())
+    source = Source(trips, request, backoff, poll, stopped)
+    try:
+        await _Crew(source, handler, request.limit, stopped).run()
+    except Closed:
+        log.info("the store was closed; no more work on queue %s", request.queue)
+    finally:
+        stopped.cancel()
+        await source.close()
+
+
+async def consume(
+    trips: Trips, request: ClaimTasks, *, backoff: Backoff, poll: Duration
+) -> AsyncGenerator[Lease, None]:
+    """See `Tasks.consume`."""
+    source = Source(trips, request, backoff, poll, asyncio.get_running_loop().create_future())
+    try:
+        while True:
+            for lease in await source.take(1):
+                try:
+                    yield lease
+                except BaseException:
+                    await lease.abandon()
+                    raise
+    except Closed:
+        log.info("the store was closed; no more tasks of queue %s", request.queue)
+    finally:
+        await source.close()
