@@ -8,7 +8,7 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from math import inf
 from time import time
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import msgspec
 

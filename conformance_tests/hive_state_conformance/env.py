@@ -8,12 +8,22 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 from uuid import uuid4
 
-from hive_state_core.errors import HiveStateError
-from hive_state_core.model import ReadRef, RecordImage, RecordRef, TaskImage, TaskRef
-from hive_state_core.spi import Batch, Claimed, ClaimedTasks, ClaimTasks, Committed, Driver, Outcome, Refused, Reply
-from hive_state_core.store import Store
 from hive_state_conformance.checking import NotRun
 from hive_state_conformance.harness import Harness, driver_of, is_private
+from hive_state_core.errors import HiveStateError
+from hive_state_core.model import ReadRef, RecordImage, RecordRef, TaskImage, TaskRef
+from hive_state_core.spi import (
+    Batch,
+    Claimed,
+    ClaimedTasks,
+    ClaimTasks,
+    Committed,
+    Driver,
+    Outcome,
+    Refused,
+    Reply,
+)
+from hive_state_core.store import Store
 
 Answer = TypeVar("Answer")
 
@@ -142,7 +152,9 @@ class Env:
         await self.until(task.lease_until)
 
 
-async def raises(error: type[HiveStateError], call: Callable[[], Awaitable[object]] | Awaitable[object]) -> HiveStateError:
+async def raises(
+    error: type[HiveStateError], call: Callable[[], Awaitable[object]] | Awaitable[object]
+) -> HiveStateError:
     """The error, which must be of this class; anything else is a failure that says what came instead."""
     try:
         answer = await (call() if callable(call) else call)

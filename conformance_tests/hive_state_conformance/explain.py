@@ -41,7 +41,11 @@ def _source(trace: TracebackType | None) -> str:
     except SyntaxError:
         names = set()
     known = {**trace.tb_frame.f_locals}
-    where = [f"{name} = {_short(known[name])}" for name in sorted(names & known.keys()) if not callable(known[name])]
+    where = [
+        f"{name} = {_short(known[name])}"
+        for name in sorted(names & known.keys())
+        if not callable(known[name])
+    ]
     return " ".join(text.split()) + (f"  where {', '.join(where)}" if where else "")
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from hive_state_core.features import Features
 from hive_state_conformance.checking import AREAS, BASE_AREAS, SUITE_VERSION, Check, Tier
+from hive_state_core.features import Features
 
 
 class Status(Enum):
@@ -101,7 +101,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         for status in (Status.KNOWN, Status.REFUSED, Status.NOT_RUN):
             lines += _listed(status, self.of(status))
         tiers = ", ".join(tier.value for tier in self.tiers)
-        lines += ["", f"level {self.level.value}, tiers: {tiers}; {_counts(self.results)}; {self.seconds:.1f} s"]
+        lines += [
+            "",
+            f"level {self.level.value}, tiers: {tiers}; {_counts(self.results)}; {self.seconds:.1f} s",
+        ]
         return "\n".join(lines)
 
 

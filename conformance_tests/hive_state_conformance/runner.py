@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from uuid import uuid4
 
-from hive_state_core.errors import ConfigError
 from hive_state_conformance.checking import Check, NotRun, Tier, all_checks
 from hive_state_conformance.env import Env
 from hive_state_conformance.explain import explain
@@ -16,6 +15,7 @@ from hive_state_conformance.harness import Harness
 from hive_state_conformance.leaks import Traces
 from hive_state_conformance.report import Report, Result, Status
 from hive_state_conformance.undeclared import refused_as_declared
+from hive_state_core.errors import ConfigError
 
 TIMEOUT = 30.0
 """Seconds for one check."""
@@ -48,8 +48,10 @@ async def conform(
     strangers = sorted(set(known) - {check.id for check in all_checks()})
     if strangers:
         raise ConfigError(f"there is no check {strangers[0]!r} that could be a known failure")
-    async with await harness.open(_namespace()) as store:
-        features = store.features
+    namespace = _namespace()
+    env = Env(harness, namespace, await harness.open(namespace))  # whether it can be opened at all
+    features = env.store.features
+    await env.close()
     results: list[Result] = []
     for check in all_checks():
         if check.tier not in tiers or check not in chosen:
@@ -90,7 +92,9 @@ def judge(result: Result, known: str | None) -> Result:
     return Result(
         check=result.check,
         status=Status.KNOWN if failed else Status.FAILED,
-        reason=f"{known} ({result.reason})" if failed else f"it passes, but is listed as known to fail: {known}",
+        reason=f"{known} ({result.reason})"
+        if failed
+        else f"it passes, but is listed as known to fail: {known}",
         seconds=result.seconds,
         error=result.error,
     )
@@ -119,26 +123,26 @@ async def run_check(check: Check, harness: Harness, *, timeout: float = TIMEOUT)
 
 async def _run(check: Check, harness: Harness, timeout: float) -> str:
     """Run it, or what is refused in its place; the names of the facilities that are not offered."""
-    namespace = _namespace()
+    limit = asyncio.timeout(timeout)
     env = None
     try:
-        try:
-            async with asyncio.timeout(timeout) as limit:
-                env = Env(harness, namespace, await harness.open(namespace))
-                lacking = sorted(check.needs - env.store.features.facilities, key=lambda facility: facility.value)
-                if lacking:
-                    await refused_as_declared(env, lacking)
-                else:
-                    await check.run(env)
-        except TimeoutError:
-            if limit.expired():
-                raise AssertionError(f"no end within {timeout:g} s") from None
-            raise
+        async with limit:
+            namespace = _namespace()
+            env = Env(harness, namespace, await harness.open(namespace))
+            lacking = sorted(check.needs - env.store.features.facilities, key=lambda facility: facility.value)
+            if lacking:
+                await refused_as_declared(env, lacking)
+            else:
+                await check.run(env)
+            return ", ".join(facility.value for facility in lacking)
+    except TimeoutError:
+        if limit.expired():
+            raise AssertionError(f"no end within {timeout:g} s") from None
+        raise
     finally:
         if env is not None:
             async with asyncio.timeout(timeout):
                 await env.close()
-    return ", ".join(facility.value for facility in lacking)
 
 
 def _matches(check: Check, pattern: str) -> bool:

@@ -2,7 +2,8 @@
 
 driver     the base class and its primitives; start here
 trip       one attempt at a trip, and the control entry that guards it
-deciding   commit: checks and operations
+deciding   commit: batches and checks
+applying   the operations of a batch
 claiming   claim: leases that are over, due tasks, then what is handed out
 keeping    sweep and stats
 reading    scan

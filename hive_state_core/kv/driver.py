@@ -12,6 +12,7 @@ from typing import Final, NoReturn, TypeVar
 from hive_state_core.errors import CorruptData, SchemaMismatch, Unavailable, Unsupported
 from hive_state_core.features import Facility, Features, Sharing, Wake
 from hive_state_core.kv import claiming, deciding, keeping, reading
+from hive_state_core.kv.applying import present
 from hive_state_core.kv.bell import Bell
 from hive_state_core.kv.entities import Row, Space, Torn
 from hive_state_core.kv.keys import HEAD, decode, encode, key_of
@@ -100,10 +101,10 @@ class KVDriver(ABC):
     async def now(self) -> int:
         """The store's clock, an instant. It may jump."""
 
-    async def connect(self) -> None:
+    async def connect(self) -> None:  # noqa: B027  a hook, not a duty
         """Called before the first primitive. After an error nothing may stay open."""
 
-    async def disconnect(self) -> None:
+    async def disconnect(self) -> None:  # noqa: B027
         """Give back what `connect` took."""
 
     # --- life
@@ -300,5 +301,7 @@ def _image(ref: ReadRef, data: bytes | None, at: int) -> ScanImage | None:
     if data is None:
         return None
     if isinstance(ref, RecordRef):
-        return deciding.present(decode(data, RecordImage), at)
-    return decode(data, QueueImage if isinstance(ref, QueueRef) else TaskImage)
+        return present(decode(data, RecordImage), at)
+    if isinstance(ref, QueueRef):
+        return decode(data, QueueImage)
+    return decode(data, TaskImage)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hive_state_core.kv.applying import tombstone
 from hive_state_core.kv.claiming import turn
-from hive_state_core.kv.deciding import tombstone
 from hive_state_core.kv.entities import Row, Torn
 from hive_state_core.kv.keys import (
     COUNT,

@@ -141,20 +141,20 @@ def _found_by_record(record: RecordImage) -> dict[bytes, bytes]:
 
 
 def _found_by_task(task: TaskImage) -> dict[bytes, bytes]:
-    id, queue = task.ref.id, task.queue
+    name, queue = task.ref.id, task.queue
     found: dict[bytes, bytes] = {}
     if task.state is TaskState.READY:
-        found[join(READY, queue, task.priority, task.due_at, task.order, id)] = b""
-        found[join(DUE, queue, task.due_at, id)] = b""
+        found[join(READY, queue, task.priority, task.due_at, task.order, name)] = b""
+        found[join(DUE, queue, task.due_at, name)] = b""
     elif task.state is TaskState.SCHEDULED:
-        found[join(DUE, queue, task.due_at, id)] = b""
-        found[join(ALARM, queue, task.due_at, id)] = b""
+        found[join(DUE, queue, task.due_at, name)] = b""
+        found[join(ALARM, queue, task.due_at, name)] = b""
     elif task.lease_until is not None:
-        found[join(ALARM, queue, task.lease_until, id)] = b""
+        found[join(ALARM, queue, task.lease_until, name)] = b""
     elif task.finished_at is not None:
-        found[join(ENDED, task.state.value, task.finished_at, id)] = b""
+        found[join(ENDED, task.state.value, task.finished_at, name)] = b""
     if task.dedupe_key is not None and task.state in LIVE:
-        found[join(DEDUPE, queue, task.dedupe_key)] = id.encode()
+        found[join(DEDUPE, queue, task.dedupe_key)] = name.encode()
     return found
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from hive_state_core.errors import Unsupported
 from hive_state_core.features import Facility
-from hive_state_core.kv.deciding import present
+from hive_state_core.kv.applying import present
 from hive_state_core.kv.entities import Row, Space
 from hive_state_core.kv.keys import HEAD, QUEUE, RECORD, TASK, after, decode, join, split, under
 from hive_state_core.kv.trip import read_head

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import cast
 
+from hive_state_conformance.checking import NotRun, Tier, check
+from hive_state_conformance.env import Env, raises, settled, together
 from hive_state_core.errors import AlreadyExists, Conflict, InvalidArgument
 from hive_state_core.features import Facility
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import Batch, Put
 from hive_state_core.store import Store
-from hive_state_conformance.checking import NotRun, Tier, check
-from hive_state_conformance.env import Env, raises, settled, together
 
 
 async def with_peer(env: Env) -> list[Store]:
@@ -43,9 +43,9 @@ async def stale_refused(env: Env) -> None:
     second = await records.put("c", "k", 2, ttl=7200, index={"x": 2}, if_version=first)
     assert second > first
     before = await env.record("c", "k")
-    await raises(Conflict, lambda: records.put("c", "k", 3, if_version=first, index={"x": 3}))
-    await raises(Conflict, lambda: records.put("c", "k", 3, if_version=second + 1))
-    error = await raises(Conflict, lambda: records.put("c", "k", 3, if_absent=True))
+    await raises(Conflict, records.put("c", "k", 3, if_version=first, index={"x": 3}))
+    await raises(Conflict, records.put("c", "k", 3, if_version=second + 1))
+    error = await raises(Conflict, records.put("c", "k", 3, if_absent=True))
     assert isinstance(error, AlreadyExists)
     assert await env.record("c", "k") == before
 
@@ -77,17 +77,16 @@ async def counter_race(env: Env) -> None:
 async def versions_never_repeat(env: Env) -> None:
     """Contract: versions of a record grow with every write, through delete and re-creation too."""
     records = env.store.records
-    seen = []
+    seen: list[int] = []
     for turn in range(3):
-        for _ in range(3):
-            seen.append(await records.put("c", "k", turn))
+        seen += [await records.put("c", "k", turn), await records.put("c", "k", turn)]
         assert await records.delete("c", "k", if_version=seen[-1]) is True
     other = await records.put("c", "other", 0)
     assert seen == sorted(set(seen))
     assert other > seen[-1]
     again = await records.put("c", "k", 9, if_absent=True)
     for stale in seen:
-        await raises(Conflict, lambda: records.put("c", "k", 10, if_version=stale))
+        await raises(Conflict, records.put("c", "k", 10, if_version=stale))
     assert again > seen[-1]
 
 
@@ -97,7 +96,7 @@ async def stale_delete_refused(env: Env) -> None:
     records = env.store.records
     first = await records.put("c", "k", 1)
     second = await records.put("c", "k", 2)
-    await raises(Conflict, lambda: records.delete("c", "k", if_version=first))
+    await raises(Conflict, records.delete("c", "k", if_version=first))
     record = await records.get("c", "k")
     assert record is not None
     assert record.version == second
@@ -108,9 +107,9 @@ async def stale_delete_refused(env: Env) -> None:
 async def version_of_absent(env: Env) -> None:
     """Contract: a write that expects a version of an absent record is a Conflict and creates nothing."""
     records = env.store.records
-    error = await raises(Conflict, lambda: records.put("c", "k", 1, if_version=7))
+    error = await raises(Conflict, records.put("c", "k", 1, if_version=7))
     assert not isinstance(error, AlreadyExists)
-    await raises(Conflict, lambda: records.delete("c", "k", if_version=7))
+    await raises(Conflict, records.delete("c", "k", if_version=7))
     assert await records.get("c", "k") is None
 
 
@@ -121,9 +120,9 @@ async def expired_is_absent(env: Env) -> None:
     version = await records.put("c", "k", 1, ttl=0.02)
     image = await env.record("c", "k")
     await env.until(image.expires_at if image and image.expires_at else await env.now())
-    error = cast(Conflict, await raises(Conflict, lambda: records.put("c", "k", 2, if_version=version)))
+    error = cast(Conflict, await raises(Conflict, records.put("c", "k", 2, if_version=version)))
     assert (error.expected, error.actual) == (version, 0)
-    await raises(Conflict, lambda: records.delete("c", "k", if_version=version))
+    await raises(Conflict, records.delete("c", "k", if_version=version))
     async with env.store.atomic() as unit:
         unit.records.expect("c", "k", version=None)
         unit.records.put("c", "witness", 1)
@@ -136,7 +135,7 @@ async def same_bytes_new_version(env: Env) -> None:
     first = await env.store.records.put("c", "k", {"a": 1})
     second = await env.store.records.put("c", "k", {"a": 1})
     assert second > first
-    await raises(Conflict, lambda: env.store.records.put("c", "k", 2, if_version=first))
+    await raises(Conflict, env.store.records.put("c", "k", 2, if_version=first))
 
 
 @check("cas.conflict_says_what", area="D", number=44)
@@ -161,9 +160,9 @@ async def malformed_versions(env: Env) -> None:
     """Contract: what cannot be a version is an InvalidArgument."""
     await env.store.records.put("c", "k", 1)
     for unfit in (0, -1, True, 1.0, "1", 2**53, 2**63):
-        await raises(InvalidArgument, lambda: env.store.records.put("c", "k", 2, if_version=cast(int, unfit)))
-        await raises(InvalidArgument, lambda: env.store.records.delete("c", "k", if_version=cast(int, unfit)))
-    await raises(InvalidArgument, lambda: env.store.records.put("c", "k", 2, if_version=1, if_absent=True))
+        await raises(InvalidArgument, env.store.records.put("c", "k", 2, if_version=cast(int, unfit)))
+        await raises(InvalidArgument, env.store.records.delete("c", "k", if_version=cast(int, unfit)))
+    await raises(InvalidArgument, env.store.records.put("c", "k", 2, if_version=1, if_absent=True))
 
 
 @check("cas.touch_is_a_write", area="D", number=46)
@@ -177,7 +176,7 @@ async def touch_is_a_write(env: Env) -> None:
     assert after is not None
     assert after.version > version
     assert (after.value, after.index, after.created_version) == (before.value, before.index, version)
-    await raises(Conflict, lambda: env.store.records.put("c", "k", 2, if_version=version))
+    await raises(Conflict, env.store.records.put("c", "k", 2, if_version=version))
 
 
 @check("cas.refused_batch_leaves_nothing", area="D", number=47)

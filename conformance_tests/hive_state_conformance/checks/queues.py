@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import cast
+from typing import Any, cast
 
+from hive_state_conformance.checking import check
+from hive_state_conformance.env import PATIENCE, Env, raises, together
 from hive_state_core.errors import InvalidArgument, LimitExceeded
 from hive_state_core.features import Facility
 from hive_state_core.limits import PRIORITY_MAX, PRIORITY_MIN, VALUE_BYTES
 from hive_state_core.model import TaskRef, TaskState
 from hive_state_core.spi import Batch, ClaimedTasks, ClaimTasks, Enqueue
-from hive_state_conformance.checking import check
-from hive_state_conformance.env import PATIENCE, Env, raises, together
 
 TASKS = {Facility.TASKS}
 
@@ -47,13 +47,13 @@ async def task_round_trip(env: Env) -> None:
 async def first_in_first_out(env: Env) -> None:
     """Contract: tasks of equal priority and due instant are claimed in the order of their enqueues."""
     ids = [f"{(n * 37) % 101:03}" for n in range(100)]
-    for id in ids[:30]:
-        await env.store.tasks.enqueue("q", 1, id=id)
+    for name in ids[:30]:
+        await env.store.tasks.enqueue("q", 1, id=name)
     async with env.store.atomic() as unit:
-        for id in ids[30:60]:
-            unit.tasks.enqueue("q", 1, id=id)
-    for id in ids[60:]:
-        await env.store.tasks.enqueue("q", 1, id=id)
+        for name in ids[30:60]:
+            unit.tasks.enqueue("q", 1, id=name)
+    for name in ids[60:]:
+        await env.store.tasks.enqueue("q", 1, id=name)
     assert await claimed_ids(env, limit=45) == ids[:45]
     assert await claimed_ids(env) == ids[45:]
 
@@ -63,8 +63,8 @@ async def burst(env: Env) -> None:
     """Contract: order is kept within a large batch, where all instants are equal."""
     ids = [f"{(n * 7919) % 1000:03}" for n in range(900)]
     async with env.store.atomic() as unit:
-        for id in ids:
-            unit.tasks.enqueue("q", None, id=id)
+        for name in ids:
+            unit.tasks.enqueue("q", None, id=name)
     found: list[str] = []
     while some := await claimed_ids(env, limit=250):
         found += some
@@ -74,8 +74,8 @@ async def burst(env: Env) -> None:
 @check("queue.order.priority_first", area="H", number=82, needs=TASKS)
 async def priority_first(env: Env) -> None:
     """Contract: the lower priority number is claimed first, and one claim gives tasks in that order."""
-    for id, priority in (("e", 5), ("z", 9), ("a", 1), ("f", 5), ("b", 1), ("g", 5), ("c", 0)):
-        await env.store.tasks.enqueue("q", 1, id=id, priority=priority)
+    for name, priority in (("e", 5), ("z", 9), ("a", 1), ("f", 5), ("b", 1), ("g", 5), ("c", 0)):
+        await env.store.tasks.enqueue("q", 1, id=name, priority=priority)
     assert await claimed_ids(env, limit=2) == ["c", "a"]
     assert await claimed_ids(env) == ["b", "e", "f", "g", "z"]
 
@@ -99,7 +99,7 @@ async def priority_range(env: Env) -> None:
         await env.store.tasks.enqueue("q", 1, id=str(priority), priority=priority)
     assert await claimed_ids(env) == [str(priority) for priority in sorted(priorities)]
     for unfit in (PRIORITY_MIN - 1, PRIORITY_MAX + 1, cast(int, 1.5), cast(int, "1"), True):
-        await raises(InvalidArgument, lambda: env.store.tasks.enqueue("q", 1, priority=unfit))
+        await raises(InvalidArgument, env.store.tasks.enqueue("q", 1, priority=unfit))
 
 
 @check("queue.delay.boundary", area="H", number=84, needs=TASKS)
@@ -131,7 +131,7 @@ async def claim_limit(env: Env) -> None:
     assert len(await claimed_ids(env, limit=100)) == 2
     assert await claimed_ids(env) == []
     for unfit in (0, -1, cast(int, 1.5)):
-        await raises(InvalidArgument, lambda: env.store.tasks.claim("q", worker="w", limit=unfit))
+        await raises(InvalidArgument, env.store.tasks.claim("q", worker="w", limit=unfit))
 
 
 @check("queue.enqueue_many.in_order", area="H", number=88, needs=TASKS)
@@ -148,7 +148,21 @@ async def enqueue_many_in_order(env: Env) -> None:
 async def payload_any_value(env: Env) -> None:
     """Contract: payloads and results are values like any other: falsy, bytes, any text, up to the limit."""
     tasks = env.store.tasks
-    payloads = [None, 0, "", [], {}, False, b"", bytes(range(256)), "\0", "🐝", 2**53 + 1, -0.0, {"a": [{}]}]
+    payloads: list[Any] = [
+        None,
+        0,
+        "",
+        [],
+        {},
+        False,
+        b"",
+        bytes(range(256)),
+        "\0",
+        "🐝",
+        2**53 + 1,
+        -0.0,
+        {"a": [{}]},
+    ]
     for payload in payloads:
         made = await tasks.enqueue("q", payload)
         (lease,) = await tasks.claim("q", worker="w")
@@ -157,8 +171,8 @@ async def payload_any_value(env: Env) -> None:
         task = await tasks.get(made.id)
         assert task is not None
         assert (type(task.result), repr(task.result)) == (type(payload), repr(payload))
-    await raises(LimitExceeded, lambda: tasks.enqueue("q", bytes(VALUE_BYTES + 1)))
-    await raises(InvalidArgument, lambda: tasks.enqueue("q", {1, 2}))
+    await raises(LimitExceeded, tasks.enqueue("q", bytes(VALUE_BYTES + 1)))
+    await raises(InvalidArgument, tasks.enqueue("q", {1, 2}))
 
 
 @check("queue.names_are_literal", area="H", number=90, needs=TASKS)
@@ -173,7 +187,7 @@ async def names_are_literal(env: Env) -> None:
     async with asyncio.timeout(PATIENCE):
         assert await claimed_ids(env, "never used") == []
     for unfit in ("", "a\0", "\ud800", "n" * 129):
-        await raises(InvalidArgument, lambda: env.store.tasks.enqueue(unfit, 1))
+        await raises(InvalidArgument, env.store.tasks.enqueue(unfit, 1))
 
 
 @check("queue.list.filters", area="H", number=90, needs=TASKS)
@@ -194,7 +208,9 @@ async def list_filters(env: Env) -> None:
     }
     for (queue, state), ids in right.items():
         states = None if state is None else [state]
-        assert sorted([task.id async for task in tasks.list(queue=queue, states=states)]) == ids, f"{queue} {state}"
+        assert sorted([task.id async for task in tasks.list(queue=queue, states=states)]) == ids, (
+            f"{queue} {state}"
+        )
 
 
 @check("queue.pause", area="H", number=91, needs=TASKS)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, timedelta
+from typing import Any
 
-from hive_state_core.errors import InvalidArgument
 from hive_state_conformance.checking import Tier, check
 from hive_state_conformance.env import Env, raises, together
+from hive_state_core.errors import InvalidArgument
 
 
 @check("records.missing_is_no_error", area="A", number=1)
@@ -182,11 +183,13 @@ async def delete_many_counts(env: Env) -> None:
 @check("records.falsy_values_are_present", area="A", number=12)
 async def falsy_values_are_present(env: Env) -> None:
     """Contract: null, false, 0, empty strings, bytes, lists and objects are values, not absence."""
-    falsy = [None, False, 0, 0.0, "", b"", [], {}]
+    falsy: list[Any] = [None, False, 0, 0.0, "", b"", [], {}]
     for place, value in enumerate(falsy):
         await env.store.records.put("c", str(place), value)
     found = await env.store.records.get_many("c", map(str, range(len(falsy))))
-    assert [record and (type(record.value), record.value) for record in found] == [(type(v), v) for v in falsy]
+    assert [record and (type(record.value), record.value) for record in found] == [
+        (type(v), v) for v in falsy
+    ]
     assert await env.store.records.count("c") == len(falsy)
 
 

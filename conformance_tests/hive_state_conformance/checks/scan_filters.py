@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hive_state_conformance.checking import check
+from hive_state_conformance.env import Env, raises
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.limits import INDEX_FIELDS, INDEX_VALUE_BYTES
 from hive_state_core.model import Scalar
-from hive_state_conformance.checking import check
-from hive_state_conformance.env import Env, raises
 
 
 async def found(env: Env, **where: Scalar) -> list[str]:
@@ -21,7 +21,8 @@ async def filter_by_type_and_value(env: Env) -> None:
     """Contract: index values match by type and value: 1, 1.0, "1", true and null are different."""
     scalars: dict[str, Scalar] = {
         "int": 1, "float": 1.0, "text": "1", "true": True, "null": None, "false": False, "zero": 0,
-        "empty": "", "word": "null", "large": 2**63 - 1, "near": 2**63 - 2, "half": 0.5, "case": "A", "lower": "a",
+        "empty": "", "word": "null",
+        "large": 2**63 - 1, "near": 2**63 - 2, "half": 0.5, "case": "A", "lower": "a",
     }  # fmt: skip
     for key, value in scalars.items():
         await env.store.records.put("c", key, key, index={"x": value})
@@ -95,6 +96,12 @@ async def index_limits(env: Env) -> None:
     text = "é" * (INDEX_VALUE_BYTES // 2)
     await env.store.records.put("c", "long", 1, index={"x": text})
     assert await found(env, x=text) == ["long"]
-    for unfit in ({**most, "one more": 1}, {"x": text + "y"}, {"x": [[1]]}, {"x": float("nan")}, {"x": 2**63}):
-        await raises(InvalidArgument, lambda: env.store.records.put("c", "k", 1, index=unfit))  # type: ignore[arg-type]
+    for unfit in (
+        {**most, "one more": 1},
+        {"x": text + "y"},
+        {"x": [[1]]},
+        {"x": float("nan")},
+        {"x": 2**63},
+    ):
+        await raises(InvalidArgument, env.store.records.put("c", "k", 1, index=unfit))  # type: ignore[arg-type]
     assert await env.store.records.count("c") == 2

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import cast
 
+from hive_state_conformance.checking import Tier, check
+from hive_state_conformance.env import Env, raises, together
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.records import Record
 from hive_state_core.store import Store
-from hive_state_conformance.checking import Tier, check
-from hive_state_conformance.env import Env, raises, together
 
 MANY = 10_050
 """More than the round numbers at which scans of other stores have been cut."""
@@ -42,7 +42,27 @@ async def pages(store: Store, limit: int, **query: object) -> list[list[str]]:
 @check("scan.byte_order", area="G", number=70)
 async def byte_order(env: Env) -> None:
     """Contract: keys are listed in the byte order of their UTF-8, in every script and case."""
-    keys = ["a", "B", "b", "A", "á", "z", "Z", "10", "2", "_", "-", "~", "é", "蜂", "🐝", "\uffff", "\ue000", "aa", " "]
+    keys = [
+        "a",
+        "B",
+        "b",
+        "A",
+        "á",
+        "z",
+        "Z",
+        "10",
+        "2",
+        "_",
+        "-",
+        "~",
+        "é",
+        "蜂",
+        "🐝",
+        "\uffff",
+        "\ue000",
+        "aa",
+        " ",
+    ]
     in_order = await fill(env.store, keys)
     assert [record.key async for record in env.store.records.list("c")] == in_order
     assert [key for page in await pages(env.store, 4) for key in page] == in_order
@@ -65,12 +85,25 @@ async def bounds(env: Env) -> None:
 @check("scan.prefix_is_literal", area="G", number=71)
 async def prefix_is_literal(env: Env) -> None:
     """Contract: a prefix means its own characters, up to the last code point, and joins with the bounds."""
-    keys = ["a", "a%", "a%b", "ab", "a_", "A%", "a\U0010ffff", "a\U0010ffffb", "\U0010ffff", "\U0010ffff\U0010ffff"]
+    keys = [
+        "a",
+        "a%",
+        "a%b",
+        "ab",
+        "a_",
+        "A%",
+        "a\U0010ffff",
+        "a\U0010ffffb",
+        "\U0010ffff",
+        "\U0010ffff\U0010ffff",
+    ]
     keys = await fill(env.store, keys)
     records = env.store.records
     for prefix in (*keys, "", "a%c"):
         right = [key for key in keys if key.startswith(prefix)]
-        assert [record.key async for record in records.list("c", prefix=prefix)] == right, f"prefix {prefix!r}"
+        assert [record.key async for record in records.list("c", prefix=prefix)] == right, (
+            f"prefix {prefix!r}"
+        )
         assert await records.count("c", prefix=prefix) == len(right), f"count of prefix {prefix!r}"
     bounded = records.list("c", prefix="a", start="a%a", stop="ab")
     assert [record.key async for record in bounded] == ["a%b", "a_"]
@@ -84,11 +117,13 @@ async def page_edges(env: Env) -> None:
         for reverse in (False, True):
             found = await pages(env.store, limit, reverse=reverse)
             assert all(len(page) <= limit for page in found), f"a page above the limit {limit}"
-            assert [key for page in found for key in page] == (keys[::-1] if reverse else keys), f"limit {limit}"
+            assert [key for page in found for key in page] == (keys[::-1] if reverse else keys), (
+                f"limit {limit}"
+            )
     empty = await env.store.records.page("empty", limit=5)
     assert (empty.items, empty.cursor) == ([], None)
     for unfit in (0, -1, 1001):
-        await raises(InvalidArgument, lambda: env.store.records.page("c", limit=unfit))
+        await raises(InvalidArgument, env.store.records.page("c", limit=unfit))
 
 
 @check("scan.stable_under_change", area="G", number=73, tier=Tier.RACE)
@@ -148,10 +183,10 @@ async def cursor_of_another_query(env: Env) -> None:
     cursor = (await records.page("c", limit=2)).cursor
     assert cursor is not None
     for unfit in ("", "x", "???", cursor[:-3], cursor[:6], "A" + cursor, cursor.swapcase()):
-        await raises(InvalidArgument, lambda: records.page("c", limit=2, cursor=unfit))
-    await raises(InvalidArgument, lambda: records.page("d", limit=2, cursor=cursor))
-    await raises(InvalidArgument, lambda: records.page("c", limit=2, cursor=cursor, reverse=True))
-    await raises(InvalidArgument, lambda: records.page("c", limit=2, cursor=cursor, prefix="a"))
+        await raises(InvalidArgument, records.page("c", limit=2, cursor=unfit))
+    await raises(InvalidArgument, records.page("d", limit=2, cursor=cursor))
+    await raises(InvalidArgument, records.page("c", limit=2, cursor=cursor, reverse=True))
+    await raises(InvalidArgument, records.page("c", limit=2, cursor=cursor, prefix="a"))
 
 
 @check("scan.reverse_is_the_mirror", area="G", number=76)
@@ -162,7 +197,9 @@ async def reverse_is_the_mirror(env: Env) -> None:
         forward = [record.key async for record in env.store.records.list("c", prefix=prefix)]
         backward = [record.key async for record in env.store.records.list("c", prefix=prefix, reverse=True)]
         assert backward == forward[::-1]
-        assert [key for page in await pages(env.store, 3, prefix=prefix, reverse=True) for key in page] == backward
+        assert [
+            key for page in await pages(env.store, 3, prefix=prefix, reverse=True) for key in page
+        ] == backward
 
 
 @check("scan.many_rows", area="G", number=77)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from hive_state_conformance.checking import Tier, check
+from hive_state_conformance.env import Env, raises, together
 from hive_state_core.errors import NotFound
 from hive_state_core.features import Facility
 from hive_state_core.model import TaskState
-from hive_state_conformance.checking import Tier, check
-from hive_state_conformance.env import Env, raises, together
 
 REQUIREMENTS = {Facility.TASKS, Facility.REQUIREMENTS}
 DEPENDENCIES = {Facility.TASKS, Facility.DEPENDENCIES}
@@ -24,12 +24,19 @@ async def finish(env: Env, *ids: str) -> None:
 async def requires_only_the_capable(env: Env) -> None:
     """Contract: a claim gives only tasks all of whose requirements it covers, and leaves the others alone."""
     tasks = env.store.tasks
-    for id, requires in (("none", ()), ("plan", ("plan",)), ("both", ("plan", "code")), ("code", ("code",))):
-        await tasks.enqueue("q", 1, id=id, requires=requires)
+    for name, requires in (
+        ("none", ()),
+        ("plan", ("plan",)),
+        ("both", ("plan", "code")),
+        ("code", ("code",)),
+    ):
+        await tasks.enqueue("q", 1, id=name, requires=requires)
     untouched = await env.task("both")
 
     async def claimed(*capabilities: str, limit: int = 10) -> list[str]:
-        return [lease.id for lease in await tasks.claim("q", worker="w", capabilities=capabilities, limit=limit)]
+        return [
+            lease.id for lease in await tasks.claim("q", worker="w", capabilities=capabilities, limit=limit)
+        ]
 
     assert await claimed("Plan", "plan ", "sing") == ["none"]
     assert await claimed() == []
@@ -73,13 +80,15 @@ async def released_by_the_last_parent(env: Env) -> None:
 
 @check("queue.depends.completed_parents_count_not", area="I", number=109, needs=DEPENDENCIES)
 async def completed_parents_count_not(env: Env) -> None:
-    """Contract: a task whose parents are completed already is ready at once; one without parent is NotFound."""
+    """Contract: a task whose parents are completed already is ready at once; one without parent is
+    NotFound.
+    """
     tasks = env.store.tasks
     await tasks.enqueue("q", 1, id="a")
     await finish(env, "a")
     await tasks.enqueue("q", 1, id="child", depends_on=["a"])
     assert (await env.task("child")).state is TaskState.READY
-    await raises(NotFound, lambda: tasks.enqueue("q", 1, id="orphan", depends_on=["a", "nobody"]))
+    await raises(NotFound, tasks.enqueue("q", 1, id="orphan", depends_on=["a", "nobody"]))
     assert await tasks.get("orphan") is None
 
 

@@ -7,12 +7,12 @@ import random
 from datetime import UTC, datetime
 from typing import Any
 
+from hive_state_conformance.checking import check
+from hive_state_conformance.env import Env, raises
 from hive_state_core.errors import CorruptData, InvalidArgument, LimitExceeded
 from hive_state_core.limits import VALUE_BYTES, VALUE_DEPTH
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import Batch, Put
-from hive_state_conformance.checking import check
-from hive_state_conformance.env import Env, raises
 
 
 async def round_trip(env: Env, value: Any) -> Any:
@@ -26,15 +26,29 @@ async def round_trip(env: Env, value: Any) -> Any:
 @check("values.any_text", area="C", number=24)
 async def any_text(env: Env) -> None:
     """Contract: strings in values hold any Unicode, NUL too, and come back exactly."""
-    texts = ["", "\0", "a\0b", "\\u0000", "\x1f\x7f\x80", "\u2028\u2029", "\ufeff", "\uffff", "🐝", "\U0010ffff", "e\u0301"]
+    texts = [
+        "",
+        "\0",
+        "a\0b",
+        "\\u0000",
+        "\x1f\x7f\x80",
+        "\u2028\u2029",
+        "\ufeff",
+        "\uffff",
+        "🐝",
+        "\U0010ffff",
+        "e\u0301",
+    ]
     value = {text: text for text in texts}
     assert await round_trip(env, value) == value
-    await raises(InvalidArgument, lambda: env.store.records.put("c", "k", "lone \ud800"))
+    await raises(InvalidArgument, env.store.records.put("c", "k", "lone \ud800"))
 
 
 @check("values.exact_ints", area="C", number=25)
 async def exact_ints(env: Env) -> None:
-    """Contract: integers of up to 64 bits come back exactly, as integers; larger ones exactly or not at all."""
+    """Contract: integers of up to 64 bits come back exactly, as integers; larger ones exactly or not at
+    all.
+    """
     ints = [0, -1, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**63, 2**64 - 1]
     found = await round_trip(env, ints)
     assert found == ints
@@ -60,8 +74,8 @@ async def exact_floats(env: Env) -> None:
 async def no_nan(env: Env) -> None:
     """Contract: NaN and the infinities are an InvalidArgument, however deep they sit."""
     for unfit in (math.nan, math.inf, -math.inf):
-        await raises(InvalidArgument, lambda: env.store.records.put("c", "k", unfit))
-        await raises(InvalidArgument, lambda: env.store.records.put("c", "k", {"a": [1, {"b": unfit}]}))
+        await raises(InvalidArgument, env.store.records.put("c", "k", unfit))
+        await raises(InvalidArgument, env.store.records.put("c", "k", {"a": [1, {"b": unfit}]}))
     assert await env.store.records.get("c", "k") is None
 
 
@@ -79,10 +93,10 @@ async def deep(env: Env) -> None:
     for _ in range(VALUE_DEPTH):
         value = [value]
     assert await round_trip(env, value) == value
-    await raises(InvalidArgument, lambda: env.store.records.put("c", "k", [value]))
+    await raises(InvalidArgument, env.store.records.put("c", "k", [value]))
     for _ in range(100_000):
         value = [value]
-    await raises(InvalidArgument, lambda: env.store.records.put("c", "k", value))
+    await raises(InvalidArgument, env.store.records.put("c", "k", value))
 
 
 @check("values.largest", area="C", number=31)
@@ -92,7 +106,7 @@ async def largest(env: Env) -> None:
     assert await round_trip(env, noise) == noise
     full = noise * (VALUE_BYTES // len(noise))
     assert await round_trip(env, full) == full
-    error = await raises(LimitExceeded, lambda: env.store.records.put("c", "k", full + b"x"))
+    error = await raises(LimitExceeded, env.store.records.put("c", "k", full + b"x"))
     assert isinstance(error, LimitExceeded)
     assert (error.actual, error.allowed) == (VALUE_BYTES + 1, VALUE_BYTES)
 
@@ -110,19 +124,32 @@ async def bytes_exact(env: Env) -> None:
 @check("values.other_types_refused", area="C", number=33)
 async def other_types_refused(env: Env) -> None:
     """Contract: what is no JSON is an InvalidArgument, never quietly turned into something else."""
-    unfit: list[Any] = [{1}, (1,), object(), datetime.now(UTC), {1: 2}, {None: 1}, 1j, bytearray(b"x"), [b"x"], range(3)]
+    unfit: list[Any] = [
+        {1},
+        (1,),
+        object(),
+        datetime.now(UTC),
+        {1: 2},
+        {None: 1},
+        1j,
+        bytearray(b"x"),
+        [b"x"],
+        range(3),
+    ]
     for value in unfit:
-        await raises(InvalidArgument, lambda: env.store.records.put("c", "k", value))
-        await raises(InvalidArgument, lambda: env.store.records.put("c", "k", {"deep": [value]}))
+        await raises(InvalidArgument, env.store.records.put("c", "k", value))
+        await raises(InvalidArgument, env.store.records.put("c", "k", {"deep": [value]}))
     assert await env.store.records.get("c", "k") is None
 
 
 @check("values.corrupt_is_reported", area="C", number=35)
 async def corrupt_is_reported(env: Env) -> None:
-    """Contract: stored bytes that cannot be decoded raise CorruptData with the bytes, and harm no neighbour."""
+    """Contract: stored bytes that cannot be decoded raise CorruptData with the bytes, and harm no
+    neighbour.
+    """
     await env.commit(Batch((Put(RecordRef("c", "bad"), b"{not json"),)))
     await env.store.records.put("c", "good", 1)
-    error = await raises(CorruptData, lambda: env.store.records.get("c", "bad"))
+    error = await raises(CorruptData, env.store.records.get("c", "bad"))
     assert isinstance(error, CorruptData)
     assert error.raw == b"{not json"
     assert "not json" not in str(error)

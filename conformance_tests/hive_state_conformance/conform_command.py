@@ -1,0 +1,79 @@
+"""`hive-state conform`: judge a backend from the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+
+if TYPE_CHECKING:
+    from hive_state_conformance.report import Result
+
+
+@click.command()
+@click.argument("store", required=False)
+@click.option(
+    "--select", multiple=True, metavar="PATTERN", help="Only these: an id, its beginning, an area, or a*."
+)
+@click.option("--list", "list_only", is_flag=True, help="Show the checks, and run none.")
+@json_option
+@async_command
+async def conform(store: str | None, select: tuple[str, ...], list_only: bool, as_json: bool) -> int:
+    """Judge the backend of STORE (a URL) by the conformance suite.
+
+    Works on a store that is in use: each check writes to a namespace of its own, which is removed
+    afterwards. Exits with 3 if a check failed.
+    """
+    from hive_state_conformance import runner
+    from hive_state_conformance.harness import UrlHarness
+    from hive_state_conformance.report import Status
+
+    if list_only:
+        _list(select, as_json)
+        return EXIT.OK
+    if store is None:
+        raise click.UsageError(
+            "Missing argument 'STORE'; a URL such as those that `hive-state backends` lists"
+        )
+    chosen = runner.select_checks(select or None)
+    progress = None if as_json else _Progress(len(chosen)).show
+    report = await runner.conform(UrlHarness(store), select=select or None, on_result=progress)
+    if as_json:
+        emit_json(report.to_dict())
+    else:
+        click.echo(report.text())
+    return EXIT.DIFFERENCES if report.of(Status.FAILED) else EXIT.OK
+
+
+class _Progress:
+    """One line a check on stderr; on a terminal the lines of those that hold are overwritten."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._terminal = click.get_text_stream("stderr").isatty()
+
+    def show(self, result: Result) -> None:
+        """Called after each check."""
+        self._done += 1
+        line = f"[{self._done}/{self._total}] {result.status.value:<8} {result.check.id}"
+        if not self._terminal:
+            click.echo(line, err=True)
+            return
+        last = self._done == self._total or not result.holds
+        click.echo(f"\r{line[:78]:<78}", err=True, nl=last)
+
+
+def _list(select: tuple[str, ...], as_json: bool) -> None:
+    from hive_state_conformance.checking import SUITE_VERSION
+    from hive_state_conformance.runner import select_checks
+
+    checks = select_checks(select or None)
+    if as_json:
+        listed = {check.id: check.contract for check in checks}
+        emit_json({"suite_version": SUITE_VERSION, "contracts": listed})
+        return
+    for check in checks:
+        click.echo(f"{check.area} {check.id:<42} {check.contract}")

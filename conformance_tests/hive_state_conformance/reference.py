@@ -1,0 +1,47 @@
+"""The page of all contracts: `python -m hive_state_conformance.reference docs/reference/conformance.md`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from hive_state_conformance.checking import AREAS, SUITE_VERSION, Check, all_checks
+
+HEAD = """\
+# Conformance checks
+
+<!-- Made by `python -m hive_state_conformance.reference`; edit the docstrings of the checks instead. -->
+
+What every backend must do, as the suite checks it. Suite version {version}, {count} checks.
+
+Run them with `hive-state conform URL`, or in pytest through `hive_state_conformance.pytest_plugin`. Each
+check runs in a namespace of its own, which is removed afterwards, and fails too if it leaves a task or a
+thread behind. A check that needs a facility which the backend does not declare is replaced by its
+opposite: the facility must be refused with `Unsupported` before any I/O. Checks marked *race* let many
+callers loose at once and then look for an invariant; the others are examples.
+
+The level of a backend is **full** if every check holds, **base** if those of areas A to E do, else
+**none**. Checks that the declared features rule out (a second connection where only one process can open
+the store) do not count against it, all other checks that were not run do.
+"""
+
+
+def reference() -> str:
+    """The page, as Markdown."""
+    checks = all_checks()
+    parts = [HEAD.format(version=SUITE_VERSION, count=len(checks))]
+    for area, title in AREAS.items():
+        rows = "\n".join(_row(check) for check in checks if check.area == area)
+        parts.append(f"## {area}. {title}\n\n| check | contract | needs |\n|---|---|---|\n{rows}\n")
+    return "\n".join(parts)
+
+
+def _row(check: Check) -> str:
+    needs = ", ".join(sorted(facility.value for facility in check.needs))
+    race = " *race*" if check.tier.value == "race" else ""
+    contract = check.contract[0].upper() + check.contract[1:]
+    return f"| `{check.id}`{race} | {contract} | {needs} |"
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(reference(), encoding="utf-8")

@@ -1,0 +1,196 @@
+"""What cannot be opened says so in one sentence, and is not changed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hive_state_core import open_store
+from hive_state_core.errors import (
+    AccessDenied,
+    Closed,
+    ConfigError,
+    HiveStateError,
+    SchemaMismatch,
+    StoreFull,
+    Unavailable,
+)
+
+
+async def opening(url: str) -> HiveStateError:
+    """The error that opening it raises."""
+    with pytest.raises(HiveStateError) as caught:
+        async with open_store(url):
+            pass
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+async def test_a_directory(tmp_path: Path) -> None:
+    error = await opening(f"sqlite:///{tmp_path}")
+    assert isinstance(error, ConfigError)
+    assert "directory" in str(error)
+
+
+async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    error = await opening(f"sqlite:///{tmp_path}/no/such/hive.db")
+    assert isinstance(error, ConfigError)
+    assert not (tmp_path / "no").exists()
+
+
+async def test_not_a_sqlite_file(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("These are my notes, and they are longer than a SQLite header of 100 bytes is. " * 3)
+    before = path.read_bytes()
+    error = await opening(f"sqlite:///{path}")
+    assert isinstance(error, SchemaMismatch)
+    assert "not a SQLite database" in str(error)
+    assert path.read_bytes() == before
+
+
+async def test_another_programs_database(tmp_path: Path) -> None:
+    path = tmp_path / "other.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (x)")
+    db.close()
+    before = path.read_bytes()
+    error = await opening(f"sqlite:///{path}")
+    assert isinstance(error, SchemaMismatch)
+    assert "another program" in str(error)
+    assert path.read_bytes() == before
+
+
+async def test_a_newer_schema(tmp_path: Path) -> None:
+    path = tmp_path / "hive.db"
+    async with open_store(f"sqlite:///{path}"):
+        pass
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 99")
+    db.close()
+    error = await opening(f"sqlite:///{path}")
+    assert isinstance(error, SchemaMismatch)
+    assert (error.found, error.expected) == (99, 1)
+    assert "upgrade hive-state" in str(error)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://hive.db",
+        "sqlite:///",
+        "sqlite:///hive.db?synchronous=OFF",
+        "sqlite:///hive.db?timeout=soon",
+        "sqlite:///hive.db?timeout=nan",
+        "sqlite:///hive.db?sinchronous=FULL",
+    ],
+)
+def test_urls_that_cannot_be_meant(url: str) -> None:
+    with pytest.raises(ConfigError):
+        open_store(url)
+
+
+async def test_a_full_disk_is_told_and_the_store_goes_on_reading(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path}/hive.db?max_page_count=60") as hive:
+        await hive.records.put("c", "first", "here")
+        with pytest.raises(StoreFull) as caught:
+            for number in range(500):
+                await hive.records.put("c", f"k{number}", "x" * 4000)
+        assert caught.value.applied == "no"
+        record = await hive.records.get("c", "first")
+        assert record is not None
+        await hive.records.delete("c", "k0")
+        await hive.records.put("c", "first", "again")
+
+
+AS_NOBODY = """
+import asyncio, os, sys, tempfile
+from hive_state_core import open_store
+async def use(url):
+    async with open_store(url) as hive:
+        await hive.records.put("c", "k", 1)
+with tempfile.TemporaryDirectory() as folder:  # everything is imported before the rights are given up
+    asyncio.run(use(f"sqlite:///{folder}/hive.db"))
+if os.geteuid() == 0:
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+try:
+    asyncio.run(use(sys.argv[1]))
+except Exception as error:
+    print(type(error).__name__, error.applied, error)
+"""
+
+
+def as_nobody(url: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, url], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def _readable_by_nobody(path: Path) -> bool:
+    """Whether an unprivileged account could reach the file at all, given the folders above it."""
+    return all(os.stat(parent).st_mode & 0o001 for parent in path.parents)
+
+
+async def test_a_read_only_file_and_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("readonly")
+    path = folder / "hive.db"
+    async with open_store(f"sqlite:///{path}") as hive:
+        await hive.records.put("c", "k", 1)
+    for parent in (folder, folder.parent, folder.parent.parent):
+        if os.stat(parent).st_uid == os.geteuid():
+            os.chmod(parent, 0o755)
+    if not _readable_by_nobody(path):
+        pytest.skip("the folder of temporary files cannot be reached by an unprivileged user")
+    for name in os.listdir(folder):
+        os.chmod(folder / name, 0o444)
+    os.chmod(folder, 0o555)
+    try:
+        said = as_nobody(f"sqlite:///{path}")
+        assert said.startswith("AccessDenied no"), said
+        said = as_nobody(f"sqlite:///{folder}/new.db")
+        assert said.startswith("AccessDenied no"), said
+    finally:
+        os.chmod(folder, 0o755)
+
+
+async def test_a_foreign_lock_ends_in_unavailable_after_the_timeout(tmp_path: Path) -> None:
+    path = tmp_path / "hive.db"
+    async with open_store(f"sqlite:///{path}?timeout=0.2") as hive:
+        await hive.records.put("c", "k", 1)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable) as caught:
+            await hive.records.put("c", "k", 2)
+        assert caught.value.retryable
+        record = await hive.records.get("c", "k")
+        assert record is not None
+        assert record.value == 1
+        other.execute("ROLLBACK")
+        other.close()
+        await hive.records.put("c", "k", 3)
+
+
+async def test_eight_first_opens_at_once(tmp_path: Path) -> None:
+    stores = [open_store(f"sqlite:///{tmp_path}/hive.db") for _ in range(8)]
+    await asyncio.gather(*(store.open() for store in stores))
+    await asyncio.gather(*(store.records.put("c", str(n), n) for n, store in enumerate(stores)))
+    assert await stores[0].records.count("c") == 8
+    await asyncio.gather(*(store.close() for store in stores))
+
+
+async def test_use_before_open_and_after_close(tmp_path: Path) -> None:
+    hive = open_store(f"sqlite:///{tmp_path}/hive.db")
+    with pytest.raises(Closed, match="not open yet"):
+        await hive.records.get("c", "k")
+    async with hive:
+        pass
+    with pytest.raises(Closed, match="is closed"):
+        await hive.records.get("c", "k")
+    await hive.close()
