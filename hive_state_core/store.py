@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """`warnings` are whole sentences, each worth an operator's look; `ok` is False if there are any."""
+    """`warnings` are whole sentences, each worth an operator's look."""
 
-    ok: bool
     backend: str
     url: str
     warnings: tuple[str, ...]
@@ -83,7 +82,6 @@ class Store:
         """Whether anything about the store deserves an operator's look."""
         stats = await self.stats(timeout=timeout)
         return Health(
-            ok=not stats.warnings,
             backend=self.backend,
             url=str(self.url),
             warnings=stats.warnings,

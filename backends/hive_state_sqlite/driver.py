@@ -82,7 +82,7 @@ class SqliteDriver:
             await self.close()
             raise
         for warning in self._warnings():
-            log.warning("%s: %s", self._path, warning)
+            log.log(logging.INFO if SUPPORTED else logging.WARNING, "%s: %s", self._path, warning)
 
     async def close(self) -> None:
         await self._waiters.close()
