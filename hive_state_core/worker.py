@@ -160,7 +160,8 @@ class Source:
         due = self._until_due()
         nap = min(SHORTEST_NAP * 2**self._vain, self._poll / 10)
         patience = max(min(due, self._poll), nap)
-        await asyncio.wait({self._hint, self._stopped}, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        news: list[asyncio.Future[Any]] = [self._hint, self._stopped]
+        await asyncio.wait(news, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         spent = loop.time() - began
         if spent < nap:
             await asyncio.wait({self._stopped}, timeout=nap - spent)

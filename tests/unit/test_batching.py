@@ -1,0 +1,194 @@
+"""Natural batching, over a carrier that a test holds back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from hive_state_core.batching import Lane
+from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable
+
+
+class Carrier:
+    """Answers item x with x * 10, once a trip is let go; keeps what travelled together."""
+
+    def __init__(self) -> None:
+        self.trips: list[list[int]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def send(self, items: Sequence[int]) -> Sequence[int | HiveStateError]:
+        self.trips.append(list(items))
+        await self.gate.wait()
+        return [Internal("negative") if item < 0 else item * 10 for item in items]
+
+
+@pytest.fixture
+def carrier() -> Carrier:
+    return Carrier()
+
+
+@pytest.fixture
+def abandoned() -> list[tuple[int, int]]:
+    return []
+
+
+@pytest.fixture
+async def lane(carrier: Carrier, abandoned: list[tuple[int, int]]) -> AsyncIterator[Lane[int, int]]:
+    lane = Lane[int, int](
+        carrier.send, most=4, most_bytes=100, abandoned=lambda item, got: abandoned.append((item, got))
+    )
+    lane.open()
+    yield lane
+    carrier.gate.set()
+    await lane.close()
+
+
+async def under_way(lane: Lane[int, int], carrier: Carrier) -> asyncio.Task[int]:
+    """A first call whose trip is held back."""
+    carrier.gate.clear()
+    first = asyncio.create_task(lane.call(0))
+    while not carrier.trips:
+        await asyncio.sleep(0)
+    return first
+
+
+async def test_a_lone_call_leaves_at_once(lane: Lane[int, int], carrier: Carrier) -> None:
+    assert await lane.call(7) == 70
+    assert carrier.trips == [[7]]
+
+
+async def test_calls_gather_while_a_trip_is_under_way(lane: Lane[int, int], carrier: Carrier) -> None:
+    first = await under_way(lane, carrier)
+    others = [asyncio.create_task(lane.call(n)) for n in (1, 2, 3)]
+    await asyncio.sleep(0)
+    carrier.gate.set()
+    assert await asyncio.gather(first, *others) == [0, 10, 20, 30]
+    assert carrier.trips == [[0], [1, 2, 3]]
+
+
+async def test_callers_that_ask_again_travel_together_again(lane: Lane[int, int], carrier: Carrier) -> None:
+    async def agent(n: int) -> None:
+        for _ in range(3):
+            await lane.call(n)
+
+    await asyncio.gather(*(agent(n) for n in (1, 2, 3)))
+    assert [sorted(trip) for trip in carrier.trips] == [[1, 2, 3]] * 3
+
+
+async def test_a_trip_is_bounded_by_number_and_by_size(lane: Lane[int, int], carrier: Carrier) -> None:
+    first = await under_way(lane, carrier)
+    others = [asyncio.create_task(lane.call(n, size=40)) for n in (1, 2, 3)]
+    others += [asyncio.create_task(lane.call(4, size=500))]
+    others += [asyncio.create_task(lane.call(n)) for n in (5, 6, 7, 8, 9)]
+    await asyncio.sleep(0)
+    carrier.gate.set()
+    await asyncio.gather(first, *others)
+    assert carrier.trips == [[0], [1, 2], [3], [4], [5, 6, 7, 8], [9]]
+
+
+async def test_calls_that_meet_in_a_key_never_share_a_trip_and_keep_their_order(
+    lane: Lane[int, int], carrier: Carrier
+) -> None:
+    first = await under_way(lane, carrier)
+    calls = [(1, "a"), (2, "b"), (3, "a"), (4, "c"), (5, "a"), (6, "b")]
+    others = [asyncio.create_task(lane.call(n, keys=(key,))) for n, key in calls]
+    await asyncio.sleep(0)
+    carrier.gate.set()
+    await asyncio.gather(first, *others)
+    assert carrier.trips == [[0], [1, 2, 4], [3, 6], [5]]
+
+
+async def test_one_that_stays_keeps_back_those_that_meet_it(lane: Lane[int, int], carrier: Carrier) -> None:
+    first = await under_way(lane, carrier)
+    calls = [(1, ("a",)), (2, ("a", "b")), (3, ("b",))]
+    others = [asyncio.create_task(lane.call(n, keys=keys)) for n, keys in calls]
+    await asyncio.sleep(0)
+    carrier.gate.set()
+    await asyncio.gather(first, *others)
+    assert carrier.trips == [[0], [1], [2], [3]]  # 3 may not overtake 2
+
+
+async def test_shared_keys_meet_only_those_who_want_them_alone(lane: Lane[int, int], carrier: Carrier) -> None:
+    first = await under_way(lane, carrier)
+    others = [
+        asyncio.create_task(lane.call(1, shared=("a",))),
+        asyncio.create_task(lane.call(2, shared=("a",))),
+        asyncio.create_task(lane.call(3, keys=("a",))),
+        asyncio.create_task(lane.call(4, shared=("a",))),
+    ]
+    await asyncio.sleep(0)
+    carrier.gate.set()
+    await asyncio.gather(first, *others)
+    assert carrier.trips == [[0], [1, 2], [3], [4]]
+
+
+async def test_an_error_is_one_callers_alone(lane: Lane[int, int]) -> None:
+    results = await asyncio.gather(lane.call(1), lane.call(-1), lane.call(2), return_exceptions=True)
+    assert results[0] == 10
+    assert isinstance(results[1], Internal)
+    assert results[2] == 20
+
+
+async def test_a_cancelled_call_that_waited_never_leaves(lane: Lane[int, int], carrier: Carrier) -> None:
+    first = await under_way(lane, carrier)
+    waiting = asyncio.create_task(lane.call(1))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    carrier.gate.set()
+    await first
+    await lane.close()
+    assert carrier.trips == [[0]]
+
+
+async def test_a_cancelled_call_under_way_is_done_whole_and_handed_back(
+    lane: Lane[int, int], carrier: Carrier, abandoned: list[tuple[int, int]]
+) -> None:
+    first = await under_way(lane, carrier)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    carrier.gate.set()
+    assert await lane.call(1) == 10
+    assert abandoned == [(0, 0)]
+
+
+async def test_a_timeout_says_whether_the_call_had_left(lane: Lane[int, int], carrier: Carrier) -> None:
+    carrier.gate.clear()
+    with pytest.raises(Indeterminate):
+        await lane.call(1, timeout=0.01)
+    with pytest.raises(Unavailable) as caught:
+        await lane.call(2, timeout=0.01)
+    assert caught.value.applied == "no"
+    carrier.gate.set()
+    await lane.close()
+    assert carrier.trips == [[1]]
+
+
+async def test_close_waits_for_what_was_called_and_takes_no_more(
+    lane: Lane[int, int], carrier: Carrier
+) -> None:
+    first = await under_way(lane, carrier)
+    closing = asyncio.create_task(lane.close())
+    await asyncio.sleep(0)
+    with pytest.raises(Closed):
+        await lane.call(1)
+    assert not closing.done()
+    carrier.gate.set()
+    await closing
+    assert await first == 0
+
+
+async def test_a_carrier_that_breaks_leaves_nobody_waiting() -> None:
+    async def breaks(items: Sequence[int]) -> Sequence[int | HiveStateError]:
+        raise RuntimeError("a defect")
+
+    lane = Lane[int, int](breaks, most=2, most_bytes=100)
+    lane.open()
+    results = await asyncio.gather(*(lane.call(n) for n in range(5)), return_exceptions=True)
+    assert all(isinstance(result, Closed) for result in results)
+    await lane.close()

@@ -1,0 +1,151 @@
+"""What becomes of a trip that fails, over a driver that fails as told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from hive_state_core.errors import Indeterminate, Internal, NotFound, Unavailable, Unsupported
+from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
+from hive_state_core.model import RecordRef, TaskRef
+from hive_state_core.spi import (
+    Batch,
+    Committed,
+    Enqueue,
+    Outcome,
+    Put,
+    Reason,
+    Refused,
+    Reply,
+    VersionIs,
+)
+from hive_state_core.trips import Trips, conflict_keys
+
+FAILURE = Callable[[Sequence[Batch]], BaseException | None]
+
+
+class FailingDriver:
+    """Commits nothing; `fail` says with which error a trip ends, `outcomes` what is remembered of it."""
+
+    def __init__(self, fail: FAILURE, outcomes: Any = None, *, remembers: bool = True) -> None:
+        self.fail = fail
+        self.trips: list[int] = []
+        self.asked: list[str] = []
+        self._outcomes = outcomes
+        facilities = {Facility.TASKS} | ({Facility.OUTCOMES} if remembers else set())
+        self.features = Features(
+            durability=Durability.VOLATILE,
+            sharing=Sharing.PROCESS,
+            consistency=Consistency.LINEARIZABLE,
+            wake=Wake.NONE,
+            clock=Clock.HOST,
+            facilities=frozenset(facilities),
+        )
+
+    async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        self.trips.append(len(batches))
+        error = self.fail(batches)
+        if error is not None:
+            raise error
+        return Reply(1, 1, [Committed(7, 1, (None,)) for _ in batches])
+
+    async def outcome(self, trip_id: str) -> Any:
+        self.asked.append(trip_id)
+        if isinstance(self._outcomes, Exception):
+            raise self._outcomes
+        return self._outcomes
+
+
+def put(key: str) -> Batch:
+    return Batch((Put(RecordRef("c", key), b"1"),))
+
+
+def trips_over(driver: FailingDriver) -> Trips:
+    trips = Trips(driver)  # type: ignore[arg-type]
+    trips.open()
+    return trips
+
+
+async def commit_all(trips: Trips, *keys: str) -> list[Any]:
+    return await asyncio.gather(*(trips.commit(put(key)) for key in keys), return_exceptions=True)
+
+
+def poisoned(batches: Sequence[Batch]) -> BaseException | None:
+    return RuntimeError("boom") if any(batch.ops[0].ref.key == "poison" for batch in batches) else None  # type: ignore[union-attr]
+
+
+async def test_an_unforeseen_error_fails_only_the_batch_that_causes_it() -> None:
+    driver = FailingDriver(poisoned)
+    results = await commit_all(trips_over(driver), "a", "poison", "b")
+    assert [type(result) for result in results] == [Committed, Internal, Committed]
+    assert isinstance(results[1].__cause__, RuntimeError)
+    assert driver.trips == [3, 1, 1, 1]
+
+
+async def test_an_unavailable_store_is_not_tried_again_batch_by_batch() -> None:
+    driver = FailingDriver(lambda _: Unavailable("busy"))
+    results = await commit_all(trips_over(driver), "a", "b")
+    assert [type(result) for result in results] == [Unavailable, Unavailable]
+    assert results[0] is not results[1]  # each waiter raises an error of its own
+    assert driver.trips == [2]
+
+
+async def test_after_a_lost_reply_the_outcome_is_asked() -> None:
+    reply = Reply(1, 1, [Committed(9, 1, (None,)), Refused(Reason.VERSION, RecordRef("c", "b"), 0, True, 1, 2)])
+    driver = FailingDriver(lambda _: Indeterminate("cut"), reply)
+    results = await commit_all(trips_over(driver), "a", "b")
+    assert results[0] == Committed(9, 1, (None,))
+    assert results[1].code == "conflict"
+    assert len(driver.asked) == 1
+
+
+async def test_no_outcome_means_not_applied() -> None:
+    driver = FailingDriver(lambda _: Indeterminate("cut"), None)
+    (error,) = await commit_all(trips_over(driver), "a")
+    assert type(error) is Unavailable
+    assert error.applied == "no"
+
+
+@pytest.mark.parametrize("remembers", [True, False])
+async def test_only_an_outcome_that_cannot_be_had_is_indeterminate(remembers: bool) -> None:
+    driver = FailingDriver(lambda _: Indeterminate("cut"), Unavailable("still cut"), remembers=remembers)
+    (error,) = await commit_all(trips_over(driver), "a")
+    assert type(error) is Indeterminate
+    assert error.applied == "unknown"
+    assert bool(driver.asked) is remembers
+
+
+async def test_what_is_not_declared_is_refused_before_the_driver_sees_it() -> None:
+    driver = FailingDriver(lambda _: None)
+    trips = trips_over(driver)
+    for facility, op in (
+        (Facility.DEPENDENCIES, Enqueue(TaskRef("t"), "q", b"1", depends_on=("p",))),
+        (Facility.REQUIREMENTS, Enqueue(TaskRef("t"), "q", b"1", requires=("gpu",))),
+    ):
+        with pytest.raises(Unsupported) as caught:
+            await trips.commit(Batch((op,)))
+        assert caught.value.feature == facility.value
+    assert driver.trips == []
+
+
+async def test_a_missing_parent_is_not_found() -> None:
+    driver = FailingDriver(lambda _: None)
+
+    async def refuses(batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        return Reply(1, 1, [Refused(Reason.MISSING, TaskRef("p"), 0, False)])
+
+    driver.commit = refuses  # type: ignore[method-assign]
+    with pytest.raises(NotFound, match="task 'p' does not exist"):
+        await trips_over(driver).commit(put("a"))
+
+
+def test_what_is_only_looked_at_is_shared() -> None:
+    enqueue = Enqueue(TaskRef("t"), "q", b"1", dedupe_key="k", depends_on=("p",))
+    keys, shared = conflict_keys(
+        Batch((enqueue, Put(RecordRef("c", "k"), b"1")), (VersionIs(RecordRef("c", "other"), 3),), "id", b"f")
+    )
+    assert len(keys) == 4  # task, record, dedupe place, commit id
+    assert set(shared) == {RecordRef("c", "other"), TaskRef("p")}
