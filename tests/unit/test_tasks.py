@@ -484,7 +484,7 @@ async def test_no_heartbeat_outside_the_block(hive: Store) -> None:
     await asyncio.sleep(0.015)
     async with lease:
         pass
-    (other,) = [await leased(hive, lease=0.01)]
+    other = await leased(hive, lease=0.01)
     await asyncio.sleep(0.02)
     assert fault.raised == 0
     await hive.tasks.complete(other)
