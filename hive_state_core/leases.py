@@ -233,7 +233,12 @@ class Lease:
         elif self.ended or (self.lost and error is not None):
             pass
         elif error is None:
-            await self._complete(*self.completion())
+            op, size = self.completion()
+            try:
+                await self._insist(op, size, self._ends)
+            except asyncio.CancelledError:
+                await self._see_through(op, size)  # the work is done: it should not be done twice
+                raise
         elif isinstance(error, Exception) or (
             isinstance(error, asyncio.CancelledError) and user.cancelling() <= self._cancelling
         ):  # A CancelledError that nobody asked this task for is a failure too: a release gives the
@@ -241,13 +246,6 @@ class Lease:
             await self._see_through(self.failure(error))
         else:
             await self._see_through(self.giving_back())
-
-    async def _complete(self, op: Complete, size: int) -> None:
-        try:
-            await self._insist(op, size, self._ends)
-        except asyncio.CancelledError:
-            await self._see_through(op, size)  # the work is done: it should not be done twice
-            raise
 
     async def _see_through(self, op: Ending, size: int = 0) -> None:
         """Finish in the background, so that a cancellation of the waiter does not stop it."""

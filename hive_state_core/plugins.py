@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -25,6 +25,7 @@ from hive_state_core.url import DEFAULT_URL, SCHEME, StoreURL
 if TYPE_CHECKING:
     import pluggy
 
+    from hive_state_core.baselines import Baseline
     from hive_state_core.spi import Driver
 
 STRICT = "HIVE_STATE_STRICT_PLUGINS"
@@ -42,7 +43,7 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """One sentence, for lists."""
     connect: Callable[[StoreURL, str], Driver]
     """URL and namespace in, unopened driver out. No I/O. Raises ConfigError, also for a missing package."""
-    baseline: Callable[[StoreURL], Any] | None = None
+    baseline: Callable[[StoreURL], Baseline] | None = None
     """The hand-written competitor that `bench --raw` measures."""
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from hive_state_core.hookspecs import hookimpl
 from hive_state_core.plugins import Backend
 
 if TYPE_CHECKING:
+    from hive_state_core.baselines import Baseline
     from hive_state_core.spi import Driver
     from hive_state_core.url import StoreURL
 
@@ -23,6 +24,13 @@ def _connect(url: StoreURL, namespace: str) -> Driver:
     return SqliteDriver(parse_options(url), namespace)
 
 
+def _baseline(url: StoreURL) -> Baseline:
+    from hive_state_sqlite.baseline import SqliteBaseline
+    from hive_state_sqlite.options import parse_options
+
+    return SqliteBaseline(parse_options(url))
+
+
 @hookimpl
 def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
     """The scheme `sqlite`."""
@@ -32,5 +40,6 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             schemes=("sqlite",),
             summary="One file, many processes of one machine; nothing to install.",
             connect=_connect,
+            baseline=_baseline,
         )
     )

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import msgspec
+from typing import Any
 
 from hive_state_core import outcomes, transitions
 from hive_state_core.model import (
     LIVE,
     CommitRef,
     DedupeRef,
-    RecordRef,
     Ref,
     TaskImage,
     TaskRef,
@@ -45,17 +41,8 @@ from hive_state_core.spi import (
     VersionIs,
 )
 from hive_state_sqlite import rows, statements
+from hive_state_sqlite.prestate import load
 from hive_state_sqlite.trip import Trip
-
-_dump_keys = msgspec.json.Encoder().encode
-
-
-class RecordState(NamedTuple):
-    """What a record is decided from."""
-
-    version: int
-    created_version: int
-    expires_at: int | None
 
 
 class _Refusal(Exception):
@@ -110,7 +97,7 @@ class _Decision:
         self._trip_changes = _Changes()
         self._changes = self._trip_changes
         self._commits: list[rows.Row] = []
-        self._records, self._tasks = _load_state(trip, batches)
+        self._records, self._tasks = load(trip, batches)
 
     def decide(self, batch: Batch) -> Outcome:
         if batch.commit_id is not None:
@@ -320,30 +307,3 @@ _HANDLERS: dict[type, Callable[[_Decision, Any], OpResult]] = {
     Redrive: _Decision._redrive,
     SetPaused: _Decision._set_paused,
 }
-
-
-def _load_state(
-    trip: Trip, batches: Sequence[Batch]
-) -> tuple[dict[RecordRef, RecordState], dict[str, TaskImage]]:
-    """The present records and the tasks that checks and operations look at. A plain Put looks at none."""
-    keys: dict[str, list[str]] = defaultdict(list)
-    ids: list[str] = []
-    for batch in batches:
-        for part in (*batch.checks, *batch.ops):
-            ref = part.ref
-            if isinstance(ref, TaskRef):
-                ids.append(ref.id)
-            elif isinstance(ref, RecordRef) and (type(part) is not Put or part.ttl == KEEP_TTL):
-                keys[ref.collection].append(ref.key)
-    records: dict[RecordRef, RecordState] = {}
-    for collection, wanted in keys.items():
-        arguments = (trip.ns, collection, _dump_keys(wanted).decode())
-        for place, *state in trip.db.execute(statements.RECORDS_STATE, arguments):
-            record = RecordState(*state)
-            if record.expires_at is None or record.expires_at > trip.at:
-                records[RecordRef(collection, wanted[place])] = record
-    tasks: dict[str, TaskImage] = {}
-    if ids:
-        for row in trip.db.execute(statements.TASKS_STATE, (trip.ns, _dump_keys(ids).decode())):
-            tasks[row[1]] = rows.task_image(row)
-    return records, tasks

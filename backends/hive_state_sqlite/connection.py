@@ -60,7 +60,8 @@ async def connect(path: str) -> aiosqlite.Connection:
     uri = f"file:{quote(path)}?mode=rw"
     connection = aiosqlite.connect(uri, uri=True, isolation_level=None, factory=HopConnection)
     # A store that nobody closed must not keep the interpreter from ending; SQLite survives that.
-    getattr(connection, "_thread", connection).daemon = True
+    thread: Any = getattr(connection, "_thread", connection)
+    thread.daemon = True
     return await connection
 
 

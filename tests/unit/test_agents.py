@@ -271,14 +271,16 @@ async def test_units_register_and_update(hive: Store) -> None:
 async def test_units_are_refused_whole(hive: Store) -> None:
     old = await hive.agents.register("a")
     await hive.agents.update("a", status="busy")
+    unit = hive.atomic()
+    unit.agents.update(old, status="x")
+    unit.agents.register("b")
     with pytest.raises(Conflict):
-        async with hive.atomic() as unit:
-            unit.agents.update(old, status="x")
-            unit.agents.register("b")
+        await unit.commit()
+    unit = hive.atomic()
+    unit.agents.register("a")
+    unit.agents.register("b")
     with pytest.raises(AlreadyExists):
-        async with hive.atomic() as unit:
-            unit.agents.register("a")
-            unit.agents.register("b")
+        await unit.commit()
     assert await hive.agents.get("b") is None
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from hive_state_core import Store, open_store
 from hive_state_core.errors import (
+    Conflict,
     HiveStateError,
     InvalidArgument,
     LeaseLost,
@@ -75,7 +76,7 @@ def busy() -> HiveStateError:
 def test_ids_are_unique_and_sort_by_time() -> None:
     ids = {new_id() for _ in range(10_000)}
     assert len(ids) == 10_000
-    assert all(len(id) == 32 and int(id, 16) for id in ids)
+    assert all(len(each) == 32 and int(each, 16) for each in ids)
     stamps = [new_id()[:12] for _ in range(100)]
     assert stamps == sorted(stamps)
 
@@ -349,10 +350,15 @@ async def test_a_block_may_end_the_lease_itself(hive: Store, state: TaskState) -
 
 
 async def test_an_exception_after_the_end_changes_nothing(hive: Store) -> None:
-    with pytest.raises(ValueError, match="later"):
-        async with await leased(hive) as lease:
+    lease = await leased(hive)
+
+    async def use() -> None:
+        async with lease:
             await hive.tasks.complete(lease)
             raise ValueError("later")
+
+    with pytest.raises(ValueError, match="later"):
+        await use()
     assert (await task_of(hive, lease.id)).state is TaskState.COMPLETED
 
 
@@ -493,14 +499,8 @@ async def test_no_heartbeat_outside_the_block(hive: Store) -> None:
 async def test_a_lost_lease_cancels_the_block(hive: Store) -> None:
     lease = await leased(hive, lease=0.03)
     await hive.tasks.release(copy.copy(lease))  # as if it had been taken away
-    cleaned = False
     with pytest.raises(LeaseLost) as caught:
-        async with lease:
-            try:
-                await asyncio.sleep(10)
-            finally:
-                cleaned = True
-    assert cleaned
+        await hold(lease)
     assert lease.lost
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
     me = asyncio.current_task()
@@ -513,12 +513,19 @@ async def test_a_lost_lease_cancels_the_block(hive: Store) -> None:
 async def test_a_lost_lease_is_told_even_if_the_block_swallows_the_cancellation(hive: Store) -> None:
     lease = await leased(hive, lease=0.03)
     await hive.tasks.release(copy.copy(lease))
-    with pytest.raises(LeaseLost):
+    swallowed = False
+
+    async def use() -> None:
+        nonlocal swallowed
         async with lease:
             try:
                 await asyncio.sleep(10)
             except asyncio.CancelledError:
-                pass
+                swallowed = True
+
+    with pytest.raises(LeaseLost):
+        await use()
+    assert swallowed
     await asyncio.sleep(0)
 
 
@@ -623,10 +630,11 @@ async def test_a_unit_ends_the_lease_of_the_block_around_it(hive: Store) -> None
 
 async def test_a_unit_that_was_refused_leaves_the_lease(hive: Store) -> None:
     async with await leased(hive) as lease:
-        with pytest.raises(HiveStateError):
-            async with hive.atomic() as unit:
-                unit.tasks.fail(lease, "no")
-                unit.records.expect("c", "k", version=3)
+        unit = hive.atomic()
+        unit.tasks.fail(lease, "no")
+        unit.records.expect("c", "k", version=3)
+        with pytest.raises(Conflict):
+            await unit.commit()
         assert not lease.ended
     assert (await task_of(hive, lease.id)).state is TaskState.COMPLETED
 
@@ -635,10 +643,11 @@ async def test_a_unit_with_a_lost_lease_does_nothing(hive: Store) -> None:
     lease = await leased(hive)
     await hive.tasks.release(copy.copy(lease))
     for verb in ("complete", "expect"):
+        unit = hive.atomic()
+        getattr(unit.tasks, verb)(lease)
+        unit.records.put("c", "k", 1)
         with pytest.raises(LeaseLost):
-            async with hive.atomic() as unit:
-                getattr(unit.tasks, verb)(lease)
-                unit.records.put("c", "k", 1)
+            await unit.commit()
     assert await hive.records.get("c", "k") is None
 
 

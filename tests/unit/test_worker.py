@@ -496,12 +496,15 @@ async def test_consume_uses_its_back_off_and_goes_on_after_a_failure(hive: Store
     await hive.tasks.enqueue("q", 1, max_attempts=2)
     attempts = []
     leases = hive.tasks.consume("q", worker="w", backoff=SOON)
+
+    async def fail() -> None:
+        async with await anext(leases) as lease:
+            attempts.append(lease.attempt)
+            raise ValueError("again")
+
     for _ in range(2):
-        lease = await anext(leases)
-        with pytest.raises(ValueError):
-            async with lease:
-                attempts.append(lease.attempt)
-                raise ValueError
+        with pytest.raises(ValueError, match="again"):
+            await fail()
     await leases.aclose()
     assert attempts == [1, 2]
     assert await hive.tasks.count(states=["dead"]) == 1

@@ -1,0 +1,49 @@
+"""What the batches of a trip are decided from: read at once, before anything is decided."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from hive_state_core.model import RecordRef, TaskImage, TaskRef
+from hive_state_core.spi import KEEP_TTL, Batch, Put
+from hive_state_sqlite import rows, statements
+from hive_state_sqlite.trip import Trip
+
+_dump_keys = msgspec.json.Encoder().encode
+
+
+class RecordState(NamedTuple):
+    """What a record is decided from."""
+
+    version: int
+    created_version: int
+    expires_at: int | None
+
+
+def load(trip: Trip, batches: Sequence[Batch]) -> tuple[dict[RecordRef, RecordState], dict[str, TaskImage]]:
+    """The present records and the tasks that checks and operations look at. A plain Put looks at none."""
+    keys: dict[str, list[str]] = defaultdict(list)
+    ids: list[str] = []
+    for batch in batches:
+        for part in (*batch.checks, *batch.ops):
+            ref = part.ref
+            if isinstance(ref, TaskRef):
+                ids.append(ref.id)
+            elif isinstance(ref, RecordRef) and (type(part) is not Put or part.ttl == KEEP_TTL):
+                keys[ref.collection].append(ref.key)
+    records: dict[RecordRef, RecordState] = {}
+    for collection, wanted in keys.items():
+        arguments = (trip.ns, collection, _dump_keys(wanted).decode())
+        for place, *state in trip.db.execute(statements.RECORDS_STATE, arguments):
+            record = RecordState(*state)
+            if record.expires_at is None or record.expires_at > trip.at:
+                records[RecordRef(collection, wanted[place])] = record
+    tasks: dict[str, TaskImage] = {}
+    if ids:
+        for row in trip.db.execute(statements.TASKS_STATE, (trip.ns, _dump_keys(ids).decode())):
+            tasks[row[1]] = rows.task_image(row)
+    return records, tasks

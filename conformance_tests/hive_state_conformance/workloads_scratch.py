@@ -1,0 +1,46 @@
+"""A namespace of its own for `demo` and `bench`, which is gone afterwards however they end."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from uuid import uuid4
+
+from hive_state_conformance.harness import driver_of, is_private
+from hive_state_core.errors import HiveStateError
+from hive_state_core.store import Store, open_store
+
+
+@asynccontextmanager
+async def scratch(url: str, prefix: str) -> AsyncIterator[Store]:
+    """An open Store of a new namespace. It is closed and its namespace dropped, also on Ctrl-C."""
+    store = open_store(url, namespace=f"{prefix}-{uuid4().hex[:12]}")
+    await store.open()
+    try:
+        async with store:
+            yield store
+    except BaseException:
+        with suppress(HiveStateError):  # why the block ended is what has to be told
+            await _drop(url, store.namespace)
+        raise
+    await _drop(url, store.namespace)
+
+
+@asynccontextmanager
+async def witness(url: str, store: Store) -> AsyncIterator[Store]:
+    """A second connection that sees the data of `store`: what it reads was not just remembered by the
+    first. Where there can be none, `store` itself."""
+    if is_private(store):
+        yield store
+        return
+    async with open_store(url, namespace=store.namespace) as other:
+        yield other
+
+
+async def _drop(url: str, namespace: str) -> None:
+    """By a driver of its own: nothing of the closed one is under way any more."""
+    driver = driver_of(open_store(url, namespace=namespace))
+    try:
+        await driver.schema("drop")
+    finally:
+        await driver.close()

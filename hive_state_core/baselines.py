@@ -1,0 +1,89 @@
+"""What `hive-state bench` measures: the verbs of a store, and of its hand-written competitor.
+
+A baseline is what a good engineer writes for one job with the library of the backend: one statement an
+operation, well indexed, with the same durability as the store of that URL, on the same disk. It neither
+batches calls nor is it made slow. Values are JSON, encoded by msgspec with sorted keys, as core does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from hive_state_core.codec import Json
+
+
+class HeldTask(Protocol):
+    """A task that was claimed. `payload` is decoded."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def token(self) -> int: ...
+
+    @property
+    def payload(self) -> Json: ...
+
+
+class Baseline(Protocol):
+    """One set of records and one queue, both of them new. Every verb that writes is durable when it returns.
+
+    Called on one event loop; any number of calls may be under way at once.
+    """
+
+    async def open(self) -> None:
+        """Connect, and make new tables beside the store. Called once."""
+        ...
+
+    async def close(self) -> None:
+        """Remove what `open` made, and give everything back. May be called after an `open` that failed."""
+        ...
+
+    async def about(self) -> Mapping[str, object]:
+        """Versions and settings, for people."""
+        ...
+
+    # Measured
+
+    async def get(self, key: str) -> tuple[Json, int] | None:
+        """(value, version) of a record, None if there is none."""
+        ...
+
+    async def put(self, key: str, value: Json) -> int:
+        """Write the whole record, whatever is there; its new version, greater than the one before."""
+        ...
+
+    async def cas(self, key: str, value: Json, version: int) -> int | None:
+        """Write it if `version` is its version now; the new one. None: it is not, nothing was written."""
+        ...
+
+    async def enqueue(self, payload: Json) -> str:
+        """Add a task to the queue; its id."""
+        ...
+
+    async def claim(self, worker: str) -> HeldTask | None:
+        """Lease the first task that is ready, None if there is none."""
+        ...
+
+    async def complete(self, task: HeldTask) -> bool:
+        """The task is done; False if it is not leased under this token any more."""
+        ...
+
+    # Not measured: before and after
+
+    async def load(self, records: Mapping[str, Json]) -> None:
+        """Write many records."""
+        ...
+
+    async def fill(self, payloads: Sequence[Json]) -> Sequence[str]:
+        """Add many tasks; their ids, in the order of the payloads."""
+        ...
+
+    async def records(self) -> Sequence[tuple[str, Json, int]]:
+        """(key, value, version) of all records, as they are in the database now."""
+        ...
+
+    async def tasks(self) -> Sequence[tuple[str, str]]:
+        """(id, state) of all tasks, one entry for each row. A state is ready, leased or completed."""
+        ...
