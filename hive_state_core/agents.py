@@ -88,8 +88,7 @@ class Agents:
         Raises Conflict if others change it all the time.
         """
         ref = agent_ref(id)
-        given = {} if metadata is None else {"metadata": metadata}
-        changes = changes_of(status=status, capabilities=capabilities, **given)
+        changes = changes_of(status, UNSET, capabilities, UNSET, UNSET if metadata is None else metadata)
 
         async def once(first: bool) -> Agent:
             image = None if first else await self._read(ref, timeout)
@@ -116,42 +115,33 @@ class Agents:
         is raised only if that does not end; NotFound if there is no such agent. `if_version`: Conflict
         unless that is its version.
         """
-        changes = changes_of(
-            status=status,
-            current_task=current_task,
-            capabilities=capabilities,
-            context_usage=context_usage,
-            metadata=metadata,
-        )
+        changes = changes_of(status, current_task, capabilities, context_usage, metadata)
         if isinstance(agent, Agent):
-            check, put, size, decode = update_parts(agent, changes, if_version)
-            return decode(None, await self._trips.commit(Batch((put,), (check,)), size, timeout))
+            checks, put, size, decode = update_parts(agent, changes, if_version)
+            return decode(None, await self._trips.commit(Batch((put,), checks), size, timeout))
         ref = agent_ref(agent)
-        if if_version is not None:
-            validate.version(if_version)
+        checks = _version_checks(ref, if_version)
 
         async def once(_: bool) -> Agent:
             image = await self._read(ref, timeout)
-            if if_version is not None and (image is None or image.version != if_version):
-                raise _changed(ref.key, if_version, 0 if image is None else image.version)
-            if image is None:
+            if image is None and not checks:
                 raise NotFound(f"agent {ref.key!r} is not registered")
-            return await self._write(ref, image, changes, timeout)
+            return await self._write(ref, image, changes, timeout, checks)
 
-        return await (once(True) if if_version is not None else _until_won(once))
+        return await (once(True) if checks else _until_won(once))
 
     async def remove(self, agent: Agent | str, *, timeout: float | None = None) -> bool:
         """Whether there was such an agent. With an Agent that was read before: Conflict if it was changed
         since."""
-        known = isinstance(agent, Agent)
-        ref = agent_ref(agent.id if isinstance(agent, Agent) else agent)
-        checks = (VersionIs(ref, agent.version),) if isinstance(agent, Agent) else ()
+        known = agent if isinstance(agent, Agent) else None
+        ref = agent_ref(known.id if known else cast(str, agent))
+        checks = _version_checks(ref, known.version if known else None)
         try:
             committed = await self._trips.commit(Batch((Delete(ref),), checks), timeout=timeout)
         except Conflict as conflict:
-            if known and not conflict.actual:
-                return False
-            raise
+            if conflict.actual:
+                raise
+            return False
         return cast(bool, committed.results[0])
 
     async def get(self, id: str, *, timeout: float | None = None) -> Agent | None:
@@ -183,13 +173,18 @@ class Agents:
         return cast("RecordImage | None", image)
 
     async def _write(
-        self, ref: RecordRef, image: RecordImage | None, changes: dict[str, Any], timeout: float | None
+        self,
+        ref: RecordRef,
+        image: RecordImage | None,
+        changes: dict[str, Any],
+        timeout: float | None,
+        checks: tuple[Check, ...] = (),
     ) -> Agent:
         """The agent of that image, None = absent, with the changes; Conflict if it is another by now."""
         stored = replace(_Stored() if image is None else _stored_of(image), **changes)
         put, size = put_of(ref, stored)
-        check = VersionIs(ref, 0 if image is None else image.version)
-        committed = await self._trips.commit(Batch((put,), (check,)), size, timeout)
+        checks = (*checks, VersionIs(ref, 0 if image is None else image.version))
+        committed = await self._trips.commit(Batch((put,), checks), size, timeout)
         created = committed.at if image is None else image.created_at
         return _agent(ref.key, stored, committed.version, validate.instant(created), committed.at)
 
@@ -210,7 +205,7 @@ class AgentOps:
     ) -> Pending[Agent]:
         """Add the agent; if it is there already, the unit is refused with AlreadyExists."""
         ref = agent_ref(id)
-        changes = changes_of(status=status, capabilities=capabilities, metadata=metadata or {})
+        changes = changes_of(status, UNSET, capabilities, UNSET, {} if metadata is None else metadata)
         stored = replace(_Stored(), **changes)
 
         def decode(_: object, committed: Committed) -> Agent:
@@ -238,16 +233,11 @@ class AgentOps:
                 "an atomic unit reads nothing, so it updates an Agent that was read before, not an id:"
                 " agent = await hive.agents.get(id)"
             )
-        changes = changes_of(
-            status=status,
-            current_task=current_task,
-            capabilities=capabilities,
-            context_usage=context_usage,
-            metadata=metadata,
-        )
-        check, put, size, decode = update_parts(agent, changes, None)
+        changes = changes_of(status, current_task, capabilities, context_usage, metadata)
+        checks, put, size, decode = update_parts(agent, changes, None)
         pending = self._unit.add(put, decode, size)
-        self._unit.check(check)
+        for check in checks:
+            self._unit.check(check)
         return pending
 
 
@@ -262,17 +252,19 @@ def agent_of(image: RecordImage) -> Agent:
     return _agent(image.ref.key, stored, image.version, registered_at, image.updated_at)
 
 
-def changes_of(**given: Any) -> dict[str, Any]:
-    """The validated fields of the stored value that are to change."""
-    return {field: _CHECKS[field](value) for field, value in given.items() if value is not UNSET}
+def changes_of(
+    status: object, current_task: object, capabilities: object, context_usage: object, metadata: object
+) -> dict[str, Any]:
+    """The fields of the stored value that are to change, validated."""
+    given = (status, current_task, capabilities, context_usage, metadata)
+    pairs = zip(_CHECKS.items(), given, strict=True)
+    return {field: check(value) for (field, check), value in pairs if value is not UNSET}
 
 
 def update_parts(
     agent: Agent, changes: dict[str, Any], if_version: int | None
-) -> tuple[Check, Put, int, Callable[[object, Committed], Agent]]:
-    """(check, operation, bytes, decoder) of an update of an agent that was read before."""
-    if if_version is not None and if_version != agent.version:
-        raise _changed(agent.id, if_version, agent.version)
+) -> tuple[tuple[Check, ...], Put, int, Callable[[object, Committed], Agent]]:
+    """(checks, operation, bytes, decoder) of an update of an agent that was read before."""
     before = _Stored(
         capabilities=agent.capabilities,
         context_usage=agent.context_usage,
@@ -287,7 +279,7 @@ def update_parts(
 
     ref = agent_ref(agent.id)
     put, size = put_of(ref, stored)
-    return VersionIs(ref, agent.version), put, size, decode
+    return (*_version_checks(ref, if_version), VersionIs(ref, agent.version)), put, size, decode
 
 
 def put_of(ref: RecordRef, stored: _Stored) -> tuple[Put, int]:
@@ -335,14 +327,8 @@ async def _until_won(once: Callable[[bool], Awaitable[Agent]]) -> Agent:
     return await once(False)
 
 
-def _changed(id: str, expected: int, actual: int) -> Conflict:
-    found = f"at version {actual}" if actual else "absent"
-    return Conflict(
-        f"agent {id!r} is {found}, not at version {expected}",
-        key=f"agent {id!r}",
-        expected=expected,
-        actual=actual,
-    )
+def _version_checks(ref: RecordRef, if_version: int | None) -> tuple[Check, ...]:
+    return () if if_version is None else (VersionIs(ref, validate.version(if_version)),)
 
 
 def _capabilities(value: Iterable[str]) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class Lane(Generic[Item, Result]):
     send        carries a trip
     most        items in a trip
     most_bytes  sum of their sizes; one larger item travels alone
+    writes      False: what timed out under way has no effect that would matter
     abandoned   is given (item, result) of a call whose caller was cancelled while its trip was under way
     """
 
@@ -58,11 +59,13 @@ class Lane(Generic[Item, Result]):
         *,
         most: int,
         most_bytes: int,
+        writes: bool = True,
         abandoned: Callable[[Item, Result], None] | None = None,
     ) -> None:
         self._send = send
         self._most = most
         self._most_bytes = most_bytes
+        self._writes = writes
         self._abandoned = abandoned
         self._waiting: deque[_Ticket[Item, Result]] = deque()
         self._runner: asyncio.Task[None] | None = None
@@ -90,16 +93,27 @@ class Lane(Generic[Item, Result]):
         if self._runner is None:
             self._runner = asyncio.create_task(self._run())
         if timeout is None:
-            return await ticket.future
+            return await self._answer(ticket)
         try:
             async with asyncio.timeout(timeout):
-                return await ticket.future
+                return await self._answer(ticket)
         except TimeoutError:
-            if ticket.sent:
+            if ticket.sent and self._writes:
                 raise Indeterminate(
                     f"no answer within {timeout} s; the call may or may not have been done"
                 ) from None
-            raise Unavailable(f"the call could not be sent within {timeout} s; it was not done") from None
+            raise Unavailable(f"no answer within {timeout} s; the call was not done") from None
+
+    async def _answer(self, ticket: _Ticket[Item, Result]) -> Result:
+        future = ticket.future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # Cancelled between the answer and the waking: the answer would be lost.
+            answered = future.done() and not future.cancelled() and future.exception() is None
+            if answered and self._abandoned is not None:
+                self._abandoned(ticket.item, future.result())
+            raise
 
     def open(self) -> None:
         """Take calls from now on."""

@@ -14,6 +14,7 @@ from hive_state_core.model import (
     CommitRef,
     DedupeRef,
     GroupRef,
+    PendingRef,
     QueueRef,
     RecordRef,
     Ref,
@@ -38,6 +39,8 @@ def describe(ref: Ref) -> str:
             return f"stream {stream!r}"
         case GroupRef(stream, group):
             return f"group {group!r} of stream {stream!r}"
+        case PendingRef(stream, group, seq):
+            return f"event {seq} of stream {stream!r}, handed to group {group!r},"
         case CommitRef(id):
             return f"commit {id!r}"
 

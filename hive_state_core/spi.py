@@ -34,8 +34,11 @@ a *trip*. `commit` and `claim` take trips that write. A write trip is one transa
 5. *Decide* each batch. Checks and leases are decided from the state as it was before the trip (the
    pre-state). Everything else is decided as if the operations before it *in the same batch* were applied:
    a batch may complete a task and enqueue one with the dedupe key that this frees, or enqueue a parent
-   and then its child. Batches of one trip do not see each other.
-6. *Apply* the batches that were not refused. From the first write on nothing may refuse.
+   and then its child. Batches of one trip do not see each other (but see what is left to the driver, below).
+   A claim or sweep takes its instant once its queues are locked, and finds tasks by it; one that another
+   trip holds may be passed over as if it were not there.
+6. *Apply* the batches that were not refused. From the first write on nothing may refuse (or the
+   batch is rolled back to a savepoint).
 
 A refused batch leaves no trace and never touches its neighbours. A trip in which nothing changes writes
 nothing. If an unexpected native error ends the trip, all of it is rolled back and `Internal` is raised;
@@ -51,13 +54,14 @@ Core guarantees, for one call of `commit`:
   of the batches, then of the operations;
 - a batch has at most one operation with a given `ref`, Append apart (a check is no operation: "version is
   v" beside a Put of that record is normal). Several Enqueues may name one dedupe key: the first wins;
-- limits hold: at most `TRIP_BATCHES` batches and, unless it is a single batch, `TRIP_BYTES` of values, each
-  operation counting for 1 KiB at least;
+- limits hold: at most `TRIP_BATCHES` batches (or claim requests) and, unless it is a single batch,
+  `TRIP_BYTES` of values, each check and operation counting for 1 KiB at least;
 - a `trip_id` is never used again, and its outcome asked for within an hour.
 
 Left to the driver is what core cannot see coming: a child that several batches release, or one releases
-and another cancels; a Redrive whose task's dedupe key another batch takes or frees. These are decided in
-the order of the trip, each batch seeing what the earlier ones did to that child or dedupe key.
+and another cancels or redrives; an Enqueue or Redrive whose dedupe key another batch takes or frees. These
+are decided in the order of the trip, each batch seeing what the earlier ones did to that child or dedupe
+key.
 
 A driver may use two paths: a set-based one for trips of batches with a single operation, a general one
 for the rest. Both must give the same results.
@@ -93,8 +97,11 @@ absent one (`created_at` starts anew). Deleting leaves a tombstone with a versio
 
 Sizes
 -----
-A page, a stream read or a claim may end early, after at least one item, once its values pass
-`limits.REPLY_BYTES`.
+A page, a stream read or a claim may end early, after at least one item, once the values of the whole call
+pass `limits.REPLY_BYTES`; later requests of a claim may then get nothing.
+
+What counts as a change: Put, SetPaused and Extend always write. A Cancel that is already requested, or of
+an ended task, does not, nor does whatever found nothing to act on.
 """
 
 from __future__ import annotations
@@ -227,8 +234,8 @@ class Enqueue(msgspec.Struct, frozen=True, gc=False):
 class Complete(msgspec.Struct, frozen=True, gc=False):
     """leased -> completed, with an optional result; `error` stays. Result: None.
 
-    Every child that is not ended otherwise than by Cancel has its `unmet` lowered; a waiting one at 0
-    becomes scheduled or ready by its due_at, in the same commit, with a version of this trip.
+    Every child with `unmet` > 0 (it is waiting or cancelled) has it lowered and takes a version of this
+    trip; a waiting one that reaches 0 becomes scheduled or ready by its due_at.
     """
 
     ref: TaskRef
@@ -239,7 +246,7 @@ class Complete(msgspec.Struct, frozen=True, gc=False):
 
 class Fail(msgspec.Struct, frozen=True, gc=False):
     """leased -> cancelled, if that was requested; else dead, if `retry_in` is None or attempt >=
-    max_attempts; else ready (retry_in 0) or scheduled, with due_at = at + retry_in. Keeps `error`.
+    max_attempts; else ready (retry_in 0) or scheduled, with due_at = at + retry_in. Stores `error`.
     Result: TaskState."""
 
     ref: TaskRef
@@ -327,7 +334,7 @@ class Ack(msgspec.Struct, frozen=True, gc=False):
 
 class Nack(msgspec.Struct, frozen=True, gc=False):
     """Hand the deliveries out again after `retry_in`, or make them dead at once (None, or no deliveries
-    left). Keeps `error`; sets token 0. `spent` False: this delivery does not count, and does not make it
+    left). Stores `error`; sets token 0. `spent` False: this delivery does not count, and does not make it
     dead. With token 0 a dead delivery is handed out again, its deliveries counting from 0. Refused as Ack
     is. Result: None."""
 
@@ -410,8 +417,8 @@ class Batch(msgspec.Struct, frozen=True):
     `commit_id` makes a batch idempotent across retries. It is looked up before anything else: if a batch
     of that id was committed (and not yet swept) with the same `fingerprint` (core's hash of checks and
     operations), its outcome is returned again, and nothing is written; with another fingerprint the batch
-    is refused (Reason.COMMIT_ID, ref = CommitRef). Refusals are not remembered. Both are given or
-    neither.
+    is refused (Reason.COMMIT_ID, ref = CommitRef). Refusals are not remembered; a commit that changed
+    nothing is (its version is 0, that of the memory one of the trip). Both are given or neither.
     """
 
     ops: tuple[Op, ...]
@@ -447,10 +454,10 @@ OpResult = None | bool | int | TaskState | Enqueued | Extended | Trimmed
 
 
 class Reason(Enum):
-    VERSION = "version"  #: VersionIs failed: expected and actual are versions
+    VERSION = "version"  #: VersionIs or CreatedIs failed; actual: version or created_version, 0 = absent
     LEASE = "lease"  #: the lease or delivery is not current: expected and actual are tokens, 0 = none
     MISSING = "missing"  #: `ref` names a task or group that does not exist
-    COMMIT_ID = "commit_id"  #: the commit id was used for another batch
+    COMMIT_ID = "commit_id"  #: the commit id was used for another batch; index 0, in_check False
 
 
 class Committed(msgspec.Struct, frozen=True):
@@ -526,8 +533,8 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 class ClaimedTasks(msgspec.Struct, frozen=True):
     """In claim order. `next_due` is a hint, given if fewer than `limit` were found: the earliest instant
     at which a task that is scheduled or leased now may become claimable (in this queue, of whatever
-    requirements); None = unknown or paused. If the claim passed over tasks that another trip held, or
-    left due ones unpromoted, it is the trip's instant: ask again soon."""
+    requirements); None = unknown or paused. If the claim ended early by size, passed over tasks that
+    another trip held, or left due ones untouched, it is the trip's instant: ask again soon."""
 
     tasks: tuple[TaskImage, ...]
     next_due: int | None = None
@@ -753,8 +760,9 @@ class Driver(Protocol):
         dead if attempt >= max_attempts; else ready in the old place), and scheduled tasks whose due_at <=
         at become ready. Then each request takes ready tasks in the order priority (lower number first),
         due_at, order: -> leased, attempt + 1, token = version = a version of this trip, lease_until = at
-        + lease (from now, not from the due instant). Nothing is handed out of a paused queue. Tasks of
-        other queues, or with requirements that are not covered, are not touched. Requests are served in
+        + lease (from now, not from the due instant). Nothing is handed out of a paused
+        queue. A task whose requirements are not covered is not leased; tasks of other queues are not
+        touched. Requests are served in
         their order.
 
         The token is never given out again for this task. Two tasks may have equal tokens. The images are
@@ -797,8 +805,8 @@ class Driver(Protocol):
         """One bounded round of house-keeping, at most about `limit` rows, safe beside itself and
         everything else. A write trip of its own (steps 1 to 6): expired records become tombstones, old
         tombstones and commit memories go, leases that are over are taken away and due tasks promoted as
-        in `claim`, tasks that ended longer ago than `retention` says are removed (never a live one, nor
-        one that a live child still waits for)."""
+        in `claim`, tasks that ended longer ago than `retention` says are removed (never a live one, nor a
+        parent of a task whose `unmet` is > 0)."""
         ...
 
     async def stats(self) -> Stats:

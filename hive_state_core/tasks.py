@@ -19,6 +19,7 @@ from hive_state_core.limits import (
     ATTEMPTS,
     BATCH_BYTES,
     BATCH_OPS,
+    CLAIM,
     DEPENDS,
     PRIORITY_MAX,
     PRIORITY_MIN,
@@ -203,6 +204,7 @@ class Tasks:
         set (running handlers may finish) or the store is closed. A store that is not available is
         waited for. `poll` is the longest time between two looks into a queue that had nothing.
         """
+        validate.integer(concurrency, "concurrency", 1, CLAIM)
         request = claim_request(queue, worker, lease, concurrency, capabilities)
         await working.work(self._trips, request, handler, backoff=backoff, poll=poll, stop=stop)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -12,7 +12,7 @@ from hive_state_core.batching import Lane
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable, Unsupported
 from hive_state_core.features import Facility
 from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
-from hive_state_core.model import CommitRef, DedupeRef, ReadRef, Ref, TaskRef
+from hive_state_core.model import CommitRef, DedupeRef, ReadRef, TaskRef, Topic
 from hive_state_core.refusals import refusal_error
 from hive_state_core.spi import (
     Batch,
@@ -53,7 +53,7 @@ class Trips:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
-            self._send_reads, most=TRIP_BATCHES, most_bytes=TRIP_BYTES
+            self._send_reads, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
         )
         self._commit: Lane[Batch, Outcome] = Lane(
             self._send_commits, most=TRIP_BATCHES, most_bytes=TRIP_BYTES
@@ -63,6 +63,8 @@ class Trips:
         )
         self._lacks = frozenset(Facility) - driver.features.facilities
         self._background: set[asyncio.Task[None]] = set()
+        self._direct_calls: set[asyncio.Task[Any]] = set()
+        self._waits: set[asyncio.Task[frozenset[Topic]]] = set()
         self._closed = "the store is not open yet"
 
     def open(self) -> None:
@@ -74,6 +76,9 @@ class Trips:
     async def close(self) -> None:
         """Let everything that was called come to its end, and take no more."""
         self._closed = "the store is closed"
+        for hint in self._waits:
+            hint.cancel()
+        await asyncio.gather(*self._direct_calls, return_exceptions=True)
         await self._read.close()
         await self._claim.close()
         await asyncio.gather(*self._background)
@@ -96,9 +101,16 @@ class Trips:
     async def sweep(self, limit: int, retention: Retention) -> Swept:
         return await self._direct(self.driver.sweep(limit, retention), None)
 
-    async def wait(self, topics: frozenset[Ref], timeout_ms: int) -> frozenset[Ref]:
-        """A hint that something happened; see `Driver.wait`."""
-        return await self._direct(self.driver.wait(topics, timeout_ms), None)
+    async def wait(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
+        """A hint that something happened; see `Driver.wait`. Empty at once when the store is closed."""
+        hint = asyncio.create_task(self._direct(self.driver.wait(topics, timeout_ms), None))
+        self._waits.add(hint)
+        try:
+            await asyncio.wait({hint})
+        finally:
+            self._waits.discard(hint)
+            hint.cancel()
+        return frozenset() if hint.cancelled() else hint.result()
 
     async def commit(self, batch: Batch, size: int = 0, timeout: float | None = None) -> Committed:
         """Raises the error of the first thing that did not hold; then nothing of the batch was applied.
@@ -108,7 +120,7 @@ class Trips:
         if self._lacks:
             for op in batch.ops:
                 self._require(facilities_of(op))
-        size = max(size, OP_WEIGHT * len(batch.ops))
+        size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
         outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
         if isinstance(outcome, Refused):
             raise refusal_error(outcome)
@@ -130,15 +142,16 @@ class Trips:
         if self._closed:
             call.close()
             raise Closed(self._closed)
+        running = asyncio.create_task(call)
+        self._direct_calls.add(running)
+        running.add_done_callback(self._direct_calls.discard)
         try:
             async with asyncio.timeout(timeout):
-                return await call
-        except HiveStateError:
-            raise
+                return await running
         except TimeoutError:
-            raise Indeterminate(f"no answer within {timeout} s") from None
+            raise Unavailable(f"no answer within {timeout} s") from None
         except Exception as error:
-            raise _unforeseen(error) from error
+            raise _wrap(error) from error.__cause__
 
     async def _send_reads(
         self, asked: Sequence[tuple[ReadRef, ...]]
@@ -162,9 +175,7 @@ class Trips:
         return await self._write(self.driver.claim, requests)
 
     async def _write(
-        self,
-        send: Callable[[Sequence[Sent], str], Coroutine[Any, Any, Reply[Answer]]],
-        items: Sequence[Sent],
+        self, send: Callable[[Sequence[Sent], str], Awaitable[Reply[Answer]]], items: Sequence[Sent]
     ) -> Sequence[Answer | HiveStateError]:
         """One write trip. If it broke on something unforeseen, each item is tried in a trip of its own,
         once, so that one caller's poison does not fail its neighbours."""
@@ -180,7 +191,8 @@ class Trips:
             log.warning("a trip of %d failed and is retried one by one: %r", len(items), error)
         answers: list[Answer | HiveStateError] = []
         for item in items:
-            answers.extend(await self._write(send, [item]))
+            alone = await self._write(send, [item])
+            answers.extend(alone)
         return answers
 
     async def _ask_outcome(self, trip_id: str, error: Indeterminate, count: int) -> Sequence[Any]:

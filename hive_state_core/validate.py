@@ -63,7 +63,7 @@ def duration(value: Duration, what: str, *, zero: bool = False) -> int:
     """Milliseconds, rounded up. More than nothing, unless `zero`; at most about 200 years."""
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
-    elif isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+    elif type(value) not in (int, float) or not isfinite(value):
         raise InvalidArgument(f"{what} must be a number of seconds or a timedelta")
     else:
         seconds = value

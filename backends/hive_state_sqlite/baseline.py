@@ -10,6 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
@@ -96,9 +97,9 @@ class SqliteBaseline:
 
     async def open(self) -> None:
         with native_errors(self._path, "open"):
-            connection = aiosqlite.connect(self._path, isolation_level=None)
-            getattr(connection, "_thread", connection).daemon = True  # it must not outlive the bench
-            self._connection = db = await connection
+            connecting: Any = aiosqlite.connect(self._path, isolation_level=None)
+            getattr(connecting, "_thread", connecting).daemon = True  # it must not outlive the bench
+            self._connection = db = await connecting
             await db.execute_fetchall("PRAGMA journal_mode = WAL")
             await db.execute_fetchall(f"PRAGMA synchronous = {self._options.synchronous}")
             await db.executescript(SCHEMA)
@@ -108,7 +109,7 @@ class SqliteBaseline:
             await self._connection.close()
             self._connection = None
         for suffix in ("", "-wal", "-shm"):
-            if os.path.exists(self._path + suffix):
+            with suppress(FileNotFoundError):
                 os.remove(self._path + suffix)
 
     async def about(self) -> Mapping[str, object]:

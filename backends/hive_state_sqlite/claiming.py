@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from hive_state_core import transitions
@@ -39,43 +40,75 @@ def turn_queue(trip: Trip, queue: str, limit: int) -> tuple[int, int]:
 
 
 class _Supply:
-    """The ready tasks of one queue, handed out from the front."""
+    """The ready tasks of one queue, each lane of them handed out from the front."""
 
     def __init__(self, trip: Trip, queue: str, wanted: int) -> None:
         self._trip = trip
         self._queue = queue
-        self._ready: list[TaskImage] = []
-        self._next = 0
+        self._wanted = wanted
+        self._bytes = 0
+        self._lanes: dict[str, deque[TaskImage]] = {}
         self._more = False  # more may be there than was looked at: ask again soon
         paused = trip.db.execute(statements.QUEUE_READ, (trip.ns, queue)).fetchone()
         self._paused = paused is not None and bool(paused[1])
-        if self._paused:
-            return
-        self._more = max(turn_queue(trip, queue, TURNED_AT_ONCE)) == TURNED_AT_ONCE
-        self._fetch(wanted)
+        if not self._paused:
+            self._more = max(turn_queue(trip, queue, TURNED_AT_ONCE)) == TURNED_AT_ONCE
+            self._names = self._lane_names()
 
     def serve(self, request: ClaimTasks) -> ClaimedTasks:
         trip = self._trip
-        taken = self._ready[self._next : self._next + request.limit]
-        self._next += len(taken)
+        if self._paused:
+            return ClaimedTasks(())
+        taken = self._take(request)
         leased = [transitions.claimed(task, request, at=trip.at, version=trip.version) for task in taken]
         return ClaimedTasks(tuple(leased), None if len(taken) == request.limit else self._next_due())
 
-    def _fetch(self, wanted: int) -> None:
-        """Up to `wanted` tasks, fewer once their payloads pass REPLY_BYTES: the rest stays ready."""
-        trip, size = self._trip, 0
-        for row in trip.db.execute(statements.TASKS_READY, (trip.ns, self._queue, wanted)):
-            task = rows.task_image(row)
-            self._ready.append(task)
-            size += len(task.payload)
-            if size > REPLY_BYTES:
+    def _take(self, request: ClaimTasks) -> list[TaskImage]:
+        """The first of all lanes that the request's capabilities cover, until values pass REPLY_BYTES."""
+        lanes = [self._lane(name) for name, required in self._names if required <= request.capabilities]
+        taken: list[TaskImage] = []
+        while len(taken) < request.limit:
+            heads = [lane for lane in lanes if lane]
+            if not heads:
+                break
+            if self._bytes > REPLY_BYTES:
                 self._more = True
                 break
+            task = min(heads, key=_place).popleft()
+            self._bytes += len(task.payload)
+            taken.append(task)
+        return taken
+
+    def _lane(self, name: str) -> deque[TaskImage]:
+        """Its next tasks, fetched when a request covers it first."""
+        if name not in self._lanes:
+            lane = self._lanes[name] = deque()
+            size, trip = 0, self._trip
+            for row in trip.db.execute(statements.TASKS_READY, (trip.ns, self._queue, name, self._wanted)):
+                lane.append(rows.task_image(row))
+                size += len(lane[-1].payload)
+                if size > REPLY_BYTES:
+                    self._more = True
+                    break
+        return self._lanes[name]
+
+    def _lane_names(self) -> list[tuple[str, frozenset[str]]]:
+        """Lanes that have ready tasks, with what they require."""
+        names = [""]
+        while True:
+            arguments = (self._trip.ns, self._queue, names[-1])
+            row = self._trip.db.execute(statements.TASKS_NEXT_LANE, arguments).fetchone()
+            if row is None:
+                return [(name, rows.load_lane(name)) for name in names]
+            names.append(row[0])
 
     def _next_due(self) -> int | None:
-        if self._paused:
-            return None
         if self._more:
             return self._trip.at
         (due,) = self._trip.db.execute(statements.TASKS_NEXT_DUE, (self._trip.ns, self._queue)).fetchone()
         return None if due is None else int(due)
+
+
+def _place(lane: deque[TaskImage]) -> tuple[int, int, int]:
+    task = lane[0]
+    return task.priority, task.due_at, task.order

@@ -41,7 +41,7 @@ from hive_state_core.spi import (
     VersionIs,
 )
 from hive_state_sqlite import rows, statements
-from hive_state_sqlite.prestate import load
+from hive_state_sqlite.prestate import load, load_tasks
 from hive_state_sqlite.trip import Trip
 
 
@@ -65,7 +65,7 @@ class _Changes:
         self.puts: list[rows.Row] = []
         self.deletes: list[rows.Row] = []
         self.touches: list[rows.Row] = []
-        self.inserts: list[TaskImage] = []
+        self.inserts: dict[str, TaskImage] = {}
         self.tasks: dict[str, TaskImage] = {}
         self.dedupe: dict[DedupeRef, str | None] = {}
         self.queues: list[rows.Row] = []
@@ -74,7 +74,7 @@ class _Changes:
         self.puts += other.puts
         self.deletes += other.deletes
         self.touches += other.touches
-        self.inserts += other.inserts
+        self.inserts |= other.inserts
         self.tasks |= other.tasks
         self.dedupe |= other.dedupe
         self.queues += other.queues
@@ -135,7 +135,7 @@ class _Decision:
     def apply(self) -> None:
         """Write all that was decided: one statement run over many rows for each kind of change."""
         trip, changes = self._trip, self._trip_changes
-        inserts = [rows.task_insert_row(trip.ns, task) for task in changes.inserts]
+        inserts = [rows.task_insert_row(trip.ns, task) for task in changes.inserts.values()]
         trip.update_tasks(list(changes.tasks.values()))
         for statement, values in (
             (statements.RECORD_PUT, changes.puts),
@@ -222,7 +222,7 @@ class _Decision:
 
     def _enqueue(self, op: Enqueue) -> Enqueued:
         trip = self._trip
-        if op.ref.id in self._tasks:
+        if self._task(op.ref.id) is not None:
             return Enqueued(op.ref.id, False)
         if op.dedupe_key is not None:
             place = DedupeRef(op.queue, op.dedupe_key)
@@ -230,13 +230,39 @@ class _Decision:
             if holder is not None:
                 return Enqueued(holder, False)
             self._changes.dedupe[place] = op.ref.id
-        task = transitions.enqueued(op, at=trip.at, version=trip.version, order=trip.next_order(), unmet=0)
-        self._changes.inserts.append(task)
+        task = transitions.enqueued(
+            op,
+            at=trip.at,
+            version=trip.version,
+            order=trip.next_order(),
+            unmet=sum([self._unmet(parent) for parent in op.depends_on]),
+        )
+        self._changes.inserts[op.ref.id] = task
         return Enqueued(op.ref.id, True)
+
+    def _unmet(self, parent: str) -> bool:
+        """Whether a new child has to wait for this task."""
+        task = self._task(parent)
+        if task is None:
+            raise _Refusal(Reason.MISSING, TaskRef(parent))
+        return task.state is not TaskState.COMPLETED
 
     def _complete(self, op: Complete) -> None:
         task = self._leased(op.ref, op.token)
         self._turn(transitions.completed(task, op, at=self._trip.at, version=self._trip.version))
+        for child in self._children(op.ref.id):
+            if child.unmet:
+                freed = transitions.parent_completed(child, at=self._trip.at, version=self._trip.version)
+                self._turn(freed)
+
+    def _children(self, parent: str) -> list[TaskImage]:
+        """As they are now: those of the store, and those that this batch enqueued."""
+        rows_ = self._trip.db.execute(statements.TASKS_CHILDREN, (self._trip.ns, parent)).fetchall()
+        ids = [child for (child,) in rows_ if self._tasks.setdefault(child) is None]
+        self._tasks |= load_tasks(self._trip, ids)
+        children = [self._task(child) for (child,) in rows_]
+        children += [task for task in self._changes.inserts.values() if parent in task.parents]
+        return [child for child in children if child is not None]
 
     def _fail(self, op: Fail) -> TaskState:
         task = self._leased(op.ref, op.token)
@@ -253,14 +279,14 @@ class _Decision:
         return Extended(longer.lease_until or 0, longer.cancel_requested)
 
     def _cancel(self, op: Cancel) -> TaskState | None:
-        task = self._tasks.get(op.ref.id)
+        task = self._task(op.ref.id)
         if task is None:
             return None
         turned = transitions.cancelled(task, at=self._trip.at, version=self._trip.version)
         return self._turn(turned) if turned is not task else task.state
 
     def _redrive(self, op: Redrive) -> bool:
-        task = self._tasks.get(op.ref.id)
+        task = self._task(op.ref.id)
         if task is None or task.state not in (TaskState.DEAD, TaskState.CANCELLED):
             return False
         if task.dedupe_key is not None:
@@ -275,9 +301,18 @@ class _Decision:
         trip = self._trip
         self._changes.queues.append((trip.ns, op.ref.queue, trip.version, op.paused))
 
+    def _task(self, id: str) -> TaskImage | None:
+        """As this batch and the earlier ones of the trip leave it."""
+        for changes in (self._changes, self._trip_changes):
+            task = changes.tasks.get(id) or changes.inserts.get(id)
+            if task is not None:
+                return task
+        return self._tasks.get(id)
+
     def _turn(self, task: TaskImage) -> TaskState:
         """The task as it is from now on; one that has ended gives its dedupe place back."""
-        self._changes.tasks[task.ref.id] = task
+        changed = self._changes
+        (changed.inserts if task.ref.id in changed.inserts else changed.tasks)[task.ref.id] = task
         if task.dedupe_key is not None and task.state not in LIVE:
             place = DedupeRef(task.queue, task.dedupe_key)
             if self._holder(place) == task.ref.id:

@@ -61,7 +61,7 @@ class SqliteDriver:
             consistency=Consistency.LINEARIZABLE,
             wake=Wake.POLL,
             clock=Clock.HOST,
-            facilities=frozenset({Facility.TASKS}),
+            facilities=frozenset({Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS}),
         )
 
     @property

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 
 from hive_state_core.model import RecordRef, TaskImage, TaskRef
-from hive_state_core.spi import KEEP_TTL, Batch, Put
+from hive_state_core.spi import KEEP_TTL, Batch, Enqueue, Put
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.trip import Trip
 
@@ -24,7 +24,9 @@ class RecordState(NamedTuple):
     expires_at: int | None
 
 
-def load(trip: Trip, batches: Sequence[Batch]) -> tuple[dict[RecordRef, RecordState], dict[str, TaskImage]]:
+def load(
+    trip: Trip, batches: Sequence[Batch]
+) -> tuple[dict[RecordRef, RecordState], dict[str, TaskImage | None]]:
     """The present records and the tasks that checks and operations look at. A plain Put looks at none."""
     keys: dict[str, list[str]] = defaultdict(list)
     ids: list[str] = []
@@ -33,6 +35,8 @@ def load(trip: Trip, batches: Sequence[Batch]) -> tuple[dict[RecordRef, RecordSt
             ref = part.ref
             if isinstance(ref, TaskRef):
                 ids.append(ref.id)
+                if isinstance(part, Enqueue):
+                    ids += part.depends_on
             elif isinstance(ref, RecordRef) and (type(part) is not Put or part.ttl == KEEP_TTL):
                 keys[ref.collection].append(ref.key)
     records: dict[RecordRef, RecordState] = {}
@@ -42,8 +46,12 @@ def load(trip: Trip, batches: Sequence[Batch]) -> tuple[dict[RecordRef, RecordSt
             record = RecordState(*state)
             if record.expires_at is None or record.expires_at > trip.at:
                 records[RecordRef(collection, wanted[place])] = record
-    tasks: dict[str, TaskImage] = {}
-    if ids:
-        for row in trip.db.execute(statements.TASKS_STATE, (trip.ns, _dump_keys(ids).decode())):
-            tasks[row[1]] = rows.task_image(row)
-    return records, tasks
+    return records, load_tasks(trip, ids)
+
+
+def load_tasks(trip: Trip, ids: list[str]) -> dict[str, TaskImage | None]:
+    """Without payloads and results; only those that are there."""
+    if not ids:
+        return {}
+    found = trip.db.execute(statements.TASKS_STATE, (trip.ns, _dump_keys(ids).decode()))
+    return {row[1]: rows.task_image(row) for row in found}

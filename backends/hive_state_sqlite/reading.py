@@ -117,8 +117,8 @@ def _scan_parts(ns: int, at: int, query: Scan) -> tuple[str, str, dict[str, Any]
             payload, result = ("payload", "result") if query.values else ("x''", "NULL")
             select = (
                 f"SELECT 0, id, version, queue, state, priority, ord, due_at, {payload}, raw, dedupe_key,"
-                " attempt, max_attempts, token, lease_until, worker, cancel_requested, error,"
-                f" {result}, result_raw, created_at, updated_at, finished_at"
+                " lane, parents, unmet, attempt, max_attempts, token, lease_until, worker, cancel_requested,"
+                f" error, {result}, result_raw, created_at, updated_at, finished_at"
             )
             if query.within is not None:
                 conditions.append("queue = :within")

@@ -13,6 +13,7 @@ Row = Sequence[Any]
 
 _dump_index = msgspec.json.Encoder().encode
 _load_index = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_load_names = msgspec.json.Decoder(tuple[str, ...]).decode
 _STATES = {state.value: state for state in TaskState}
 
 
@@ -45,21 +46,21 @@ def task_image(row: Row) -> TaskImage:
         payload=row[8],
         raw=row[9] == 1,
         dedupe_key=row[10],
-        requires=(),
-        parents=(),
-        unmet=0,
-        attempt=row[11],
-        max_attempts=row[12],
-        token=row[13],
-        lease_until=row[14],
-        worker=row[15],
-        cancel_requested=row[16] == 1,
-        error=row[17],
-        result=row[18],
-        result_raw=row[19] == 1,
-        created_at=row[20],
-        updated_at=row[21],
-        finished_at=row[22],
+        requires=_load_names(row[11]) if row[11] else (),
+        parents=_load_names(row[12]) if row[12] else (),
+        unmet=row[13],
+        attempt=row[14],
+        max_attempts=row[15],
+        token=row[16],
+        lease_until=row[17],
+        worker=row[18],
+        cancel_requested=row[19] == 1,
+        error=row[20],
+        result=row[21],
+        result_raw=row[22] == 1,
+        created_at=row[23],
+        updated_at=row[24],
+        finished_at=row[25],
     )
 
 
@@ -77,6 +78,9 @@ def task_insert_row(ns: int, task: TaskImage) -> Row:
         task.payload,
         task.raw,
         task.dedupe_key,
+        dump_names(task.requires) if task.requires else "",
+        dump_names(task.parents) if task.parents else None,
+        task.unmet,
         task.max_attempts,
         task.created_at,
         task.updated_at,
@@ -101,7 +105,18 @@ def task_update_row(ns: int, task: TaskImage) -> Row:
         task.result_raw,
         task.updated_at,
         task.finished_at,
+        task.unmet,
     )
+
+
+def dump_names(names: tuple[str, ...]) -> str:
+    """A JSON list."""
+    return _dump_index(names).decode()
+
+
+def load_lane(lane: str) -> frozenset[str]:
+    """What the tasks of a lane require."""
+    return frozenset(_load_names(lane)) if lane else frozenset()
 
 
 def dump_index(index: Index) -> str | None:

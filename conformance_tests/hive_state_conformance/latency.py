@@ -19,9 +19,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 def latency_of(seconds: Sequence[float]) -> Latency:
     """Of durations in any order. A percentile is one of the durations: the nearest rank."""
     ranked = sorted(seconds)
-    return Latency(
-        p50=_at(ranked, 0.50), p95=_at(ranked, 0.95), p99=_at(ranked, 0.99), max=_at(ranked, 1.0)
-    )
+    return Latency(p50=_at(ranked, 0.50), p95=_at(ranked, 0.95), p99=_at(ranked, 0.99), max=_at(ranked, 1.0))
 
 
 def _at(ranked: Sequence[float], share: float) -> float:

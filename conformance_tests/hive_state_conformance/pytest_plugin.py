@@ -37,20 +37,14 @@ class ConformanceSuite:
     """Subclass it under a name that pytest collects, with a `harness`."""
 
     harness: Any = None
-    """A Harness, or a fixture that gives one."""
+    """A Harness; or a fixture of this name that gives one."""
     known: ClassVar[Mapping[str, str]] = {}
     """Failures that are known, id -> reason: such a test is xfailed, and fails if its check passes."""
     tiers: ClassVar[tuple[Tier, ...]] = tuple(Tier)
     timeout: ClassVar[float] = TIMEOUT
 
-    @pytest.fixture
-    def conformance_harness(self, request: pytest.FixtureRequest) -> Harness:
-        harness = self.harness if isinstance(self.harness, Harness) else request.getfixturevalue("harness")
-        assert isinstance(harness, Harness), f"the harness is {harness!r}"
-        return harness
-
-    def test_conforms(self, conformance_check: Check, conformance_harness: Harness) -> None:
-        result = asyncio.run(run_check(conformance_check, conformance_harness, timeout=self.timeout))
+    def test_conforms(self, conformance_check: Check, harness: Harness) -> None:
+        result = asyncio.run(run_check(conformance_check, harness, timeout=self.timeout))
         result = judge(result, self.known.get(conformance_check.id))
         if result.status is Status.KNOWN:
             pytest.xfail(result.reason)
@@ -61,6 +55,17 @@ class ConformanceSuite:
                 pytest.fail(result.reason, pytrace=False)
             result.error.add_note(f"Contract: {conformance_check.contract}")
             raise result.error
+
+
+@pytest.fixture(name="harness")
+def harness_of_the_class(request: pytest.FixtureRequest) -> Harness:
+    """The attribute `harness` of a suite that has no fixture of that name."""
+    harness = getattr(request.cls, "harness", None)
+    if not isinstance(harness, Harness):
+        pytest.fail(
+            f"{request.cls} needs a `harness`: an attribute, or a fixture that gives one", pytrace=False
+        )
+    return harness
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -15,7 +15,6 @@ from hive_state_core.store import Store, open_store
 async def scratch(url: str, prefix: str) -> AsyncIterator[Store]:
     """An open Store of a new namespace. It is closed and its namespace dropped, also on Ctrl-C."""
     store = open_store(url, namespace=f"{prefix}-{uuid4().hex[:12]}")
-    await store.open()
     try:
         async with store:
             yield store

@@ -210,9 +210,8 @@ class Applying:
 
     async def _set_paused(self, op: SetPaused) -> None:
         old = await self.state.queue(op.ref.queue)
-        if op.paused != (old is not None and old.paused):
-            new = QueueImage(ref=op.ref, version=self._version, paused=op.paused)
-            await self.state.put_queue(old, new)
+        new = QueueImage(ref=op.ref, version=self._version, paused=op.paused)
+        await self.state.put_queue(old, new)
 
     async def _leased(self, op: Complete | Fail | Release | Extend) -> TaskImage:
         """The task, if the lease is current."""

@@ -236,9 +236,10 @@ class KVDriver(ABC):
         """Decide on a snapshot, and make it so. A trip that changes nothing only verifies the snapshot."""
 
         async def once() -> tuple[Trip, T] | None:
+            now = await self.now()
             space = self._space()
             found = (await space.load([HEAD]))[0]
-            trip = Trip(space, found, await self.now())
+            trip = Trip(space, found, now)
             try:
                 decided = await decide(trip)
             except Torn as torn:

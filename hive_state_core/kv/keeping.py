@@ -26,7 +26,7 @@ from hive_state_core.kv.keys import (
     until,
 )
 from hive_state_core.kv.trip import Trip
-from hive_state_core.model import LIVE, QueueImage, RecordImage, RecordRef, TaskState
+from hive_state_core.model import QueueImage, RecordImage, RecordRef, TaskState
 from hive_state_core.spi import QueueStats, Retention, Stats, Swept
 
 _PAGE = 256
@@ -127,11 +127,11 @@ class Sweep:
         return removed
 
     async def _remove_task(self, key: bytes) -> bool:
-        """False: a live child still waits for it."""
+        """False: one of its children has a parent that is not completed yet."""
         task = await self._state.task_at(key)
         edges = await self._state.range(*under(EDGE, task.ref.id))
         for edge, _ in edges:
-            if (await self._state.task_at(edge)).state in LIVE:
+            if (await self._state.task_at(edge)).unmet:
                 return False
         for edge, _ in edges:
             self._state.unlink(task.ref.id, split(edge)[2])

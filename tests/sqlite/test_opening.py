@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hive_state_core import open_store
+from hive_state_core import Store, open_store
 from hive_state_core.errors import (
-    AccessDenied,
     Closed,
     ConfigError,
     HiveStateError,
@@ -95,12 +94,16 @@ def test_urls_that_cannot_be_meant(url: str) -> None:
         open_store(url)
 
 
+async def fill(hive: Store) -> None:
+    for number in range(500):
+        await hive.records.put("c", f"k{number}", "x" * 4000)
+
+
 async def test_a_full_disk_is_told_and_the_store_goes_on_reading(tmp_path: Path) -> None:
     async with open_store(f"sqlite:///{tmp_path}/hive.db?max_page_count=60") as hive:
         await hive.records.put("c", "first", "here")
         with pytest.raises(StoreFull) as caught:
-            for number in range(500):
-                await hive.records.put("c", f"k{number}", "x" * 4000)
+            await fill(hive)
         assert caught.value.applied == "no"
         record = await hive.records.get("c", "first")
         assert record is not None
@@ -135,7 +138,7 @@ def as_nobody(url: str) -> str:
 
 def _readable_by_nobody(path: Path) -> bool:
     """Whether an unprivileged account could reach the file at all, given the folders above it."""
-    return all(os.stat(parent).st_mode & 0o001 for parent in path.parents)
+    return all(parent.stat().st_mode & 0o001 for parent in path.parents)
 
 
 async def test_a_read_only_file_and_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -144,20 +147,20 @@ async def test_a_read_only_file_and_folder(tmp_path_factory: pytest.TempPathFact
     async with open_store(f"sqlite:///{path}") as hive:
         await hive.records.put("c", "k", 1)
     for parent in (folder, folder.parent, folder.parent.parent):
-        if os.stat(parent).st_uid == os.geteuid():
-            os.chmod(parent, 0o755)
+        if parent.stat().st_uid == os.geteuid():
+            parent.chmod(0o755)
     if not _readable_by_nobody(path):
         pytest.skip("the folder of temporary files cannot be reached by an unprivileged user")
-    for name in os.listdir(folder):
-        os.chmod(folder / name, 0o444)
-    os.chmod(folder, 0o555)
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
     try:
         said = as_nobody(f"sqlite:///{path}")
         assert said.startswith("AccessDenied no"), said
         said = as_nobody(f"sqlite:///{folder}/new.db")
         assert said.startswith("AccessDenied no"), said
     finally:
-        os.chmod(folder, 0o755)
+        folder.chmod(0o755)
 
 
 async def test_a_foreign_lock_ends_in_unavailable_after_the_timeout(tmp_path: Path) -> None:

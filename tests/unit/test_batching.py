@@ -111,7 +111,9 @@ async def test_one_that_stays_keeps_back_those_that_meet_it(lane: Lane[int, int]
     assert carrier.trips == [[0], [1], [2], [3]]  # 3 may not overtake 2
 
 
-async def test_shared_keys_meet_only_those_who_want_them_alone(lane: Lane[int, int], carrier: Carrier) -> None:
+async def test_shared_keys_meet_only_those_who_want_them_alone(
+    lane: Lane[int, int], carrier: Carrier
+) -> None:
     first = await under_way(lane, carrier)
     others = [
         asyncio.create_task(lane.call(1, shared=("a",))),

@@ -51,7 +51,10 @@ def test_bytes_come_back_as_bytes() -> None:
 
 
 def test_the_form_is_canonical() -> None:
-    assert codec.encode({"b": 1.0, "a": [None, True, "é\0"]})[0] == '{"a":[null,true,"é\\u0000"],"b":1.0}'.encode()
+    assert (
+        codec.encode({"b": 1.0, "a": [None, True, "é\0"]})[0]
+        == '{"a":[null,true,"é\\u0000"],"b":1.0}'.encode()
+    )
 
 
 class Colour(enum.StrEnum):

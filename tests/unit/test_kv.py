@@ -22,7 +22,8 @@ from hive_state_core.errors import (
     Unavailable,
     Unsupported,
 )
-from hive_state_core.kv import Row, keys
+from hive_state_core.features import Wake
+from hive_state_core.kv import Bell, Row, keys
 from hive_state_core.kv.entities import Entities, Space
 from hive_state_core.kv.sortedmap import SortedMap
 from hive_state_core.kv.trip import Head
@@ -60,7 +61,6 @@ from hive_state_core.spi import (
     Refused,
     Retention,
     Scan,
-    SetPaused,
     Swept,
     VersionIs,
 )
@@ -278,9 +278,7 @@ async def test_a_remembered_commit_is_answered_again(driver: MemoryDriver, memor
 
 async def test_a_trip_in_which_nothing_changes_writes_nothing(driver: MemoryDriver, memory: Manual) -> None:
     before = dict(memory.rows.items())
-    outcomes = await commit(
-        driver, Batch((Delete(A),)), Batch((SetPaused(QueueRef("q"), paused=False),)), Batch(())
-    )
+    outcomes = await commit(driver, Batch((Delete(A),)), Batch((Cancel(TaskRef("none")),)), Batch(()))
     assert {o.version for o in outcomes if isinstance(o, Committed)} == {0}
     assert await take(driver) == ()
     assert await driver.sweep(10, Retention()) == Swept()
@@ -521,6 +519,18 @@ async def test_a_wait_is_woken_by_another_driver(driver: MemoryDriver, memory: M
     await do(MemoryDriver(memory, "hive"), enqueue("t"))
     assert await waiting == {QueueRef("q")}
     assert await driver.wait(topics, 1) == frozenset()
+
+
+async def test_without_push_a_wait_looks_for_writes_of_others(memory: Manual) -> None:
+    driver = MemoryDriver(memory, "hive")
+    await driver.open()
+    driver._features = replace(driver.features, wake=Wake.POLL)
+    driver._bell, driver.poll = Bell(), 0.001
+    waiting = asyncio.create_task(driver.wait(frozenset({A}), 10_000))
+    await asyncio.sleep(0.01)
+    await do(MemoryDriver(memory, "hive"), Put(B, b""))
+    assert await waiting == {A}
+    assert await driver.wait(frozenset({A}), 5) == frozenset()
 
 
 # --- scans

@@ -94,7 +94,9 @@ async def test_an_unavailable_store_is_not_tried_again_batch_by_batch() -> None:
 
 
 async def test_after_a_lost_reply_the_outcome_is_asked() -> None:
-    reply = Reply(1, 1, [Committed(9, 1, (None,)), Refused(Reason.VERSION, RecordRef("c", "b"), 0, True, 1, 2)])
+    reply = Reply(
+        1, 1, [Committed(9, 1, (None,)), Refused(Reason.VERSION, RecordRef("c", "b"), 0, True, 1, 2)]
+    )
     driver = FailingDriver(lambda _: Indeterminate("cut"), reply)
     results = await commit_all(trips_over(driver), "a", "b")
     assert results[0] == Committed(9, 1, (None,))

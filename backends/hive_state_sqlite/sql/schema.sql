@@ -69,6 +69,9 @@ CREATE TABLE tasks (
     payload          BLOB NOT NULL,
     raw              INTEGER NOT NULL,
     dedupe_key       TEXT,
+    lane             TEXT NOT NULL,     -- what it requires, a JSON list; '' = nothing
+    parents          TEXT,              -- ids it depends on, a JSON list; NULL = none
+    unmet            INTEGER NOT NULL,  -- of these, how many are not completed yet
     attempt          INTEGER NOT NULL,
     max_attempts     INTEGER NOT NULL,
     token            INTEGER NOT NULL,
@@ -83,11 +86,24 @@ CREATE TABLE tasks (
     finished_at      INTEGER,
     UNIQUE (ns, id)
 ) STRICT;
-CREATE INDEX tasks_claim ON tasks (ns, queue, state, priority, due_at, ord);
+CREATE INDEX tasks_claim ON tasks (ns, queue, state, lane, priority, due_at, ord);
 CREATE INDEX tasks_scheduled ON tasks (ns, queue, due_at) WHERE state = 'scheduled';
 CREATE INDEX tasks_leased ON tasks (ns, queue, lease_until) WHERE state = 'leased';
 CREATE INDEX tasks_dedupe ON tasks (ns, queue, dedupe_key) WHERE dedupe_key IS NOT NULL AND finished_at IS NULL;
 CREATE INDEX tasks_finished ON tasks (ns, state, finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE task_children (      -- made with the child, gone with either
+    ns INTEGER NOT NULL, parent TEXT NOT NULL, child TEXT NOT NULL,
+    PRIMARY KEY (ns, parent, child)
+) STRICT, WITHOUT ROWID;
+CREATE TRIGGER tasks_children_insert AFTER INSERT ON tasks WHEN new.parents IS NOT NULL BEGIN
+    INSERT INTO task_children SELECT new.ns, value, new.id FROM json_each(new.parents);
+END;
+CREATE TRIGGER tasks_children_delete AFTER DELETE ON tasks BEGIN
+    DELETE FROM task_children WHERE ns = old.ns AND parent = old.id;
+    DELETE FROM task_children
+    WHERE (ns, parent, child) IN (SELECT old.ns, value, old.id FROM json_each(coalesce(old.parents, '[]')));
+END;
 
 CREATE TABLE queues (             -- only those that were ever paused
     ns INTEGER NOT NULL, queue TEXT NOT NULL, version INTEGER NOT NULL, paused INTEGER NOT NULL,

@@ -1,3 +1,3 @@
 INSERT INTO tasks (ns, id, version, queue, state, priority, ord, due_at, payload, raw, dedupe_key,
-                   attempt, max_attempts, token, cancel_requested, result_raw, created_at, updated_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?)
+                   lane, parents, unmet, attempt, max_attempts, token, cancel_requested, result_raw, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, 0, 0, 0, ?, ?)

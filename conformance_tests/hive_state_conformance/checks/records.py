@@ -58,6 +58,23 @@ async def overwrite_keeps_creation(env: Env) -> None:
     assert record.created_at == record.updated_at > created.created_at
 
 
+@check("records.delete.then_absent", area="A", number=1)
+async def delete_then_absent(env: Env) -> None:
+    """Contract: a deleted record is absent in every way of reading, and can be created anew."""
+    records = env.store.records
+    await records.put_many("c", {"gone": 1, "stays": 2})
+    await records.put("c", "gone", 3, index={"x": 1})
+    assert await records.delete("c", "gone") is True
+    assert await records.get("c", "gone") is None
+    assert (await records.get_many("c", ["gone", "stays"]))[0] is None
+    assert [record.key async for record in records.list("c")] == ["stays"]
+    assert [record.key async for record in records.list("c", where={"x": 1})] == []
+    assert await records.count("c") == 1
+    assert await records.delete("c", "gone") is False
+    assert await records.touch("c", "gone", ttl=60) is False
+    assert await records.put("c", "gone", 4, if_absent=True) > 0
+
+
 @check("records.get_many.order_doubles_holes", area="A", number=3)
 async def get_many_order_doubles_holes(env: Env) -> None:
     """Contract: get_many answers in the order of the keys, with doubles and holes kept."""

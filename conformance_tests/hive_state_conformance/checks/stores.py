@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from hive_state_conformance.checking import Tier, check
-from hive_state_conformance.env import PATIENCE, Env, together
+from hive_state_conformance.env import PATIENCE, Env, settled, together
 from hive_state_conformance.harness import driver_of
 from hive_state_core.features import Facility
 from hive_state_core.model import QueueRef, RecordRef, Topic
@@ -52,6 +52,7 @@ async def drop_takes_its_own_only(env: Env) -> None:
     for store in (env.store, other):
         await store.records.put_many("c", {"k": 1, "l": 2})
     await driver_of(other).schema("drop")
+    assert await settled(other.records.count("c")) != [2]  # or the driver says that its time is over
     assert await env.store.records.count("c") == 2
     await other.close()
     again = await env.elsewhere(":b")
@@ -131,7 +132,6 @@ async def stats_count(env: Env) -> None:
     health = await env.store.health()
     assert health.stats.records == {"c": 1, "d": 1}
     assert health.warnings == health.stats.warnings
-    assert health.ok is not bool(health.warnings)
     now = await env.now()
     assert abs(now - health.stats.at) < 60_000
 

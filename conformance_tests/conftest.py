@@ -1,0 +1,3 @@
+"""The suite on the backends of this repository."""
+
+pytest_plugins = ["hive_state_conformance.pytest_plugin"]

@@ -1,0 +1,218 @@
+"""`bench`: many agents in one process, each awaiting one operation after the other, for some seconds.
+
+With `raw` the hand-written baseline does the same work in turns with the store: what disturbs the machine
+disturbs both. Rates are medians over the slices, CPU and latencies are of all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import platform
+import re
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from importlib import metadata
+from statistics import median
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from hive_state_conformance.bench_store import StoreSide
+from hive_state_conformance.latency import latency_of
+from hive_state_conformance.workloads import WORKLOADS, Workload
+from hive_state_core._version import __version__
+from hive_state_core.baselines import Baseline
+from hive_state_core.plugins import Backend, backend_for
+from hive_state_core.url import parse_url
+
+SLICES = 6
+"""Turns of each side in one row."""
+
+WARM_UP = 0.3
+"""Seconds before the first slice, at most."""
+
+AMPLE = 1.5
+"""Tasks that wait before a slice, as a multiple of what the quicker side can do in it."""
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """One workload on one store. `cpu_us`: of the whole process, per operation. `ratio`: to the raw rate.
+
+    The raw figures are left out if they were not asked for, and None if the backend has no baseline.
+    """
+
+    url: str
+    backend: str
+    workload: str
+    agents: int
+    operations: int
+    ops_per_s: float
+    cpu_us: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+    invariant: str
+    raw_ops_per_s: float | UnsetType | None = UNSET
+    raw_cpu_us: float | UnsetType | None = UNSET
+    raw_p50_ms: float | UnsetType | None = UNSET
+    raw_p99_ms: float | UnsetType | None = UNSET
+    ratio: float | UnsetType | None = UNSET
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What a row measures. `seconds`: of each side, in all."""
+
+    url: str
+    workload: str
+    agents: int
+    seconds: float
+    raw: bool = False
+
+
+class Side:
+    """The store or its baseline, and what was measured of it."""
+
+    def __init__(self, subject: Baseline, workload: Workload) -> None:
+        self.subject = subject
+        self.workload = workload
+        self.latencies: list[float] = []
+        self.rates: list[float] = []
+        self.cpu = 0.0
+
+    async def run(self, seconds: float) -> float:
+        """One slice; its rate."""
+        done = len(self.latencies)
+        gc.collect()
+        cpu, start = time.process_time(), time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for agent in range(self.workload.agents):
+                group.create_task(self._agent(agent, start + seconds))
+        elapsed = time.perf_counter() - start
+        self.cpu += time.process_time() - cpu
+        self.rates.append((len(self.latencies) - done) / elapsed)
+        return self.rates[-1]
+
+    def forget(self) -> None:
+        """What was measured so far was the warm-up."""
+        self.latencies, self.rates, self.cpu = [], [], 0.0
+
+    async def _agent(self, agent: int, deadline: float) -> None:
+        step, clock, keep = self.workload.step, time.perf_counter, self.latencies.append
+        begin = clock()
+        while begin < deadline and await step(agent):
+            end = clock()
+            keep(end - begin)
+            begin = end
+
+    @property
+    def ops_per_s(self) -> float:
+        return round(median(self.rates), 1)
+
+    @property
+    def cpu_us(self) -> float:
+        return round(self.cpu / max(1, len(self.latencies)) * 1e6, 2)
+
+
+async def measure(job: Job, about: dict[str, Any]) -> Row:
+    """Run one job; `about` is given the settings of what was measured."""
+    backend = backend_for(url := parse_url(job.url))
+    make_raw = backend.baseline if job.raw else None
+    async with AsyncExitStack() as exits:
+        raw = None if make_raw is None else await _side(make_raw(url), job, exits)
+        ours = await _side(StoreSide(job.url), job, exits)
+        sides = [ours] if raw is None else [raw, ours]
+        about[str(url)] = {"store": await ours.subject.about()}
+        if raw is not None:
+            about[str(url)]["raw"] = await raw.subject.about()
+        await _take_turns(sides, job.seconds / SLICES)
+        verdicts = [await side.workload.verdict() for side in sides]
+    return _row(job, backend, ours, raw, verdicts)
+
+
+async def _side(subject: Baseline, job: Job, exits: AsyncExitStack) -> Side:
+    exits.push_async_callback(subject.close)
+    await subject.open()
+    side = Side(subject, WORKLOADS[job.workload](subject, job.agents))
+    await side.workload.prepare()
+    return side
+
+
+async def _take_turns(sides: Sequence[Side], seconds: float) -> None:
+    best = 0.0
+    for side in sides:
+        await side.workload.refill(1000)
+        best = max(best, await side.run(min(WARM_UP, seconds)))
+        side.forget()
+    for _ in range(SLICES):
+        for side in sides:
+            await side.workload.refill(int(best * seconds * AMPLE))
+            best = max(best, await side.run(seconds))
+
+
+def _row(job: Job, backend: Backend, ours: Side, raw: Side | None, verdicts: list[str]) -> Row:
+    latency = latency_of(ours.latencies)
+    row = Row(
+        url=str(parse_url(job.url)),
+        backend=backend.name,
+        workload=job.workload,
+        agents=job.agents,
+        operations=len(ours.latencies),
+        ops_per_s=ours.ops_per_s,
+        cpu_us=ours.cpu_us,
+        p50_ms=latency.p50,
+        p95_ms=latency.p95,
+        p99_ms=latency.p99,
+        max_ms=latency.max,
+        invariant=_verdict(verdicts),
+    )
+    if job.raw:
+        _add_raw(row, raw)
+    return row
+
+
+def _verdict(verdicts: list[str]) -> str:
+    """Of the store, and of the baseline before it if there is one."""
+    *raw, ours = verdicts
+    broken = [f"the baseline: {verdict}" for verdict in raw if verdict != "ok"]
+    return "; ".join([ours, *broken] if ours != "ok" or not broken else broken)
+
+
+def _add_raw(row: Row, raw: Side | None) -> None:
+    if raw is None:
+        row.raw_ops_per_s = row.raw_cpu_us = row.raw_p50_ms = row.raw_p99_ms = row.ratio = None
+        return
+    latency = latency_of(raw.latencies)
+    row.raw_ops_per_s, row.raw_cpu_us = raw.ops_per_s, raw.cpu_us
+    row.raw_p50_ms, row.raw_p99_ms = latency.p50, latency.p99
+    row.ratio = round(row.ops_per_s / raw.ops_per_s, 2) if raw.ops_per_s else None
+
+
+def environment(about: Mapping[str, Any]) -> dict[str, Any]:
+    """What the figures depend on."""
+    return {
+        "cores": os.cpu_count(),
+        "machine": platform.machine(),
+        "platform": platform.platform(),
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "hive_state": __version__,
+        "libraries": _libraries(),
+        "stores": dict(about),
+    }
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of what hive-state depends on and is installed, extras too."""
+    found: dict[str, str] = {}
+    for requirement in metadata.requires("hive-state") or ():
+        matched = re.match(r"[A-Za-z0-9._-]+", requirement)
+        try:
+            if matched is not None and matched[0] != "hive-state":
+                found[matched[0]] = metadata.version(matched[0])
+        except metadata.PackageNotFoundError:
+            continue
+    return dict(sorted(found.items()))

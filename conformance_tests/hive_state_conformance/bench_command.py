@@ -1,0 +1,146 @@
+"""`hive-state bench`: measure stores, and their hand-written competitors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+
+if TYPE_CHECKING:
+    from hive_state_conformance.bench import Job, Row
+
+MOST_AGENTS = 10_000
+HEAD = ("workload", "agents", "ops/s", "cpu us", "p50 ms", "p95 ms", "p99 ms", "max ms")
+RAW_HEAD = ("raw ops/s", "raw cpu us", "ratio")
+
+
+def _workloads(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str]:
+    from hive_state_conformance.workloads import WORKLOADS
+
+    wanted = list(WORKLOADS) if text is None else list(dict.fromkeys(text.split(",")))
+    for name in wanted:
+        if name not in WORKLOADS:
+            raise click.BadParameter(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}")
+    return wanted
+
+
+def _numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int]:
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split(",")]
+    if not all(0 < number <= MOST_AGENTS for number in numbers):
+        raise click.BadParameter(f"{text!r} is not a number, or a list such as 100,1, of 1 to {MOST_AGENTS}")
+    return list(dict.fromkeys(numbers))
+
+
+@click.command()
+@click.argument("stores", metavar="STORE...", nargs=-1, required=True)
+@click.option(
+    "--workload",
+    "workloads",
+    callback=_workloads,
+    metavar="LIST",
+    help="Some of get,put,cas,enqueue,claim_complete.  [default: all]",
+)
+@click.option(
+    "--agents",
+    default="100",
+    show_default=True,
+    callback=_numbers,
+    metavar="LIST",
+    help="Concurrent agents in this process; several numbers are measured one after the other.",
+)
+@click.option(
+    "--seconds",
+    default=3.0,
+    show_default=True,
+    type=click.FloatRange(0.05, 3600),
+    help="For each workload and side.",
+)
+@click.option("--raw", is_flag=True, help="Measure, in turns, the same work written by hand.")
+@json_option
+@async_command
+async def bench(
+    stores: tuple[str, ...], workloads: list[str], agents: list[int], seconds: float, raw: bool, as_json: bool
+) -> int:
+    """Measure the stores with these URLs: rate, CPU and latency of each workload.
+
+    Works on a store that is in use: in a namespace of its own, which is dropped afterwards. Each workload
+    ends in an invariant that is read from the store; exits with 3 if one does not hold.
+    """
+    from hive_state_conformance.bench import Job, environment, measure
+
+    about: dict[str, object] = {}
+    rows: list[Row] = []
+    table = None if as_json else _Table(raw)
+    for job in _jobs(Job, stores, workloads, agents, seconds, raw):
+        if table is not None:
+            table.announce(job)
+        rows.append(await measure(job, about))
+        if table is not None:
+            table.show(rows[-1])
+    if as_json:
+        emit_json({"rows": rows, "environment": environment(about)})
+    return EXIT.OK if all(row.invariant == "ok" for row in rows) else EXIT.DIFFERENCES
+
+
+def register(cli: click.Group) -> None:
+    """Add the command."""
+    cli.add_command(bench)
+
+
+def _jobs(
+    make: type[Job], stores: Sequence[str], workloads: list[str], agents: list[int], seconds: float, raw: bool
+) -> list[Job]:
+    """All of them. Raises ConfigError for a URL that cannot be used before anything is measured."""
+    from hive_state_core.store import open_store
+
+    for store in stores:
+        open_store(store)
+    return [
+        make(url=store, workload=workload, agents=number, seconds=seconds, raw=raw)
+        for store in stores
+        for number in agents
+        for workload in workloads
+    ]
+
+
+class _Table:
+    """Rows as they come, on stdout; what is being measured, on stderr if that is a terminal."""
+
+    def __init__(self, raw: bool) -> None:
+        self._raw = raw
+        self._store = ""
+        self._terminal = sys.stderr.isatty()
+
+    def announce(self, job: Job) -> None:
+        if self._terminal:
+            click.echo(f"{job.workload}, {job.agents} agents ...\r", nl=False, err=True)
+
+    def show(self, row: Row) -> None:
+        if self._terminal:
+            click.echo("\x1b[K", nl=False, err=True)
+        if row.url != self._store:
+            click.echo(f"{row.url}\n{_line([*HEAD, *(RAW_HEAD if self._raw else ())])}")
+            self._store = row.url
+        click.echo(_line(_cells(row, self._raw)) + ("" if row.invariant == "ok" else "  BROKEN"))
+        if row.invariant != "ok":
+            click.echo(f"  {row.invariant}")
+
+
+def _cells(row: Row, raw: bool) -> list[str]:
+    cells = [row.workload, str(row.agents), f"{row.ops_per_s:,.0f}", f"{row.cpu_us:,.1f}"]
+    cells += [f"{value:,.2f}" for value in (row.p50_ms, row.p95_ms, row.p99_ms, row.max_ms)]
+    if raw:
+        cells += [
+            "-" if not isinstance(value, float) else f"{value:{form}}"
+            for value, form in ((row.raw_ops_per_s, ",.0f"), (row.raw_cpu_us, ",.1f"), (row.ratio, ".2f"))
+        ]
+    return cells
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Aligned to the right, but for the first cell."""
+    return f"{cells[0]:<14}" + "".join(f"{cell:>11}" for cell in cells[1:])

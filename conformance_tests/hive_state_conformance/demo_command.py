@@ -1,0 +1,106 @@
+"""`hive-state demo`: a hive at work, and whether anything was lost or done twice."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import click
+
+from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+
+if TYPE_CHECKING:
+    from hive_state_conformance.demo import Hive, Report
+
+
+@click.command()
+@click.option("--url", metavar="STORE", help="The store.  [default: HIVE_STATE_URL, else a temporary file]")
+@click.option("--agents", default=100, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.05, 3600))
+@json_option
+@async_command
+async def demo(url: str | None, agents: int, seconds: float, as_json: bool) -> int:
+    """Let agents work on a store for some seconds, then audit it.
+
+    The agents read, update their records by compare-and-set, enqueue tasks, and finish them in atomic units.
+    Nothing is retried. Works on a store that is in use: in a namespace of its own, which is dropped
+    afterwards. Exits with 1 if anything was lost, done twice, done by half, or failed.
+    """
+    from hive_state_conformance.demo import run
+
+    with _store(url or os.environ.get("HIVE_STATE_URL")) as (chosen, what):
+        live = None if as_json else _Live()
+        if live is not None:
+            click.echo(f"{agents} agents for {seconds:g} s on {what}", err=True)
+            report = await run(chosen, agents, seconds, live.show, live.every)
+        else:
+            report = await run(chosen, agents, seconds)
+    if as_json:
+        emit_json(report)
+    else:
+        _tell(report)
+    return EXIT.OK if report.ok else EXIT.FAILED
+
+
+def register(cli: click.Group) -> None:
+    """Add the command."""
+    cli.add_command(demo)
+
+
+@contextmanager
+def _store(url: str | None) -> Iterator[tuple[str, str]]:
+    """(URL, what to call it) of the given store, or of a new file that is removed afterwards."""
+    from hive_state_core.url import DEFAULT_URL, parse_url
+
+    if url is not None:
+        yield url, str(parse_url(url))
+        return
+    scheme = DEFAULT_URL.partition(":")[0]
+    with TemporaryDirectory(prefix="hive-state-demo-", ignore_cleanup_errors=True) as folder:
+        path = f"{folder}/hive.db"
+        yield f"{scheme}:///{quote(path)}", f"{path}, a new file that is removed afterwards"
+
+
+class _Live:
+    """How far it is, on stderr: one line that is written over on a terminal, else one a second."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self.every = 0.2 if self._terminal else 1.0
+        self._last = (perf_counter(), 0)
+
+    def show(self, hive: Hive, seconds: float) -> None:
+        then, before = self._last
+        self._last = now, operations = perf_counter(), hive.operations
+        line = (
+            f"{seconds:6.1f} s  {(operations - before) / (now - then):8,.0f} ops/s"
+            f"  {len(hive.enqueued):8,} enqueued  {len(hive.finished):8,} completed"
+            f"  {len(hive.errors):3} errors"
+        )
+        click.echo(f"\r{line}\x1b[K" if self._terminal else line, nl=not self._terminal, err=True)
+
+
+def _tell(report: Report) -> None:
+    if sys.stderr.isatty():
+        click.echo(err=True)
+    click.echo(f"store       {report.url}")
+    click.echo(f"workload    {report.workload}, {report.agents} agents, {report.seconds:.1f} s")
+    click.echo(f"operations  {report.operations:,} ({report.ops_per_s:,.0f} a second)")
+    click.echo(f"tasks       {report.tasks_enqueued:,} enqueued, {report.tasks_completed:,} completed")
+    click.echo("\nlatency, ms       p50       p95       p99       max")
+    for kind, found in report.latency_ms.items():
+        figures = (found.p50, found.p95, found.p99, found.max)
+        click.echo(f"  {kind:<10}" + "".join(f"{figure:10.2f}" for figure in figures))
+    click.echo(
+        f"\nread from the store: {report.lost} lost, {report.duplicates} done twice, {report.torn} torn,"
+        f" {report.stale} stale; {report.errors} calls failed"
+    )
+    if report.first_error:
+        click.echo(f"the first that failed: {report.first_error}")
+    click.echo("Nothing was lost, and nothing was done twice." if report.ok else "FAILED")

@@ -1,0 +1,27 @@
+"""Every check on every backend that comes with hive-state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from hive_state_conformance.harness import UrlHarness
+from hive_state_conformance.pytest_plugin import ConformanceSuite
+
+
+class TestMemory(ConformanceSuite):
+    harness = UrlHarness("memory://")
+
+
+class TestSharedMemory(ConformanceSuite):
+    @pytest.fixture
+    def harness(self) -> UrlHarness:
+        return UrlHarness(f"memory://conformance-{uuid4().hex}")
+
+
+class TestSqlite(ConformanceSuite):
+    @pytest.fixture(params=["", "?synchronous=NORMAL"], ids=["full", "normal"])
+    def harness(self, tmp_path: Path, request: pytest.FixtureRequest) -> UrlHarness:
+        return UrlHarness(f"sqlite:///{tmp_path}/hive.db{request.param}")

@@ -1,0 +1,29 @@
+"""Every mutant is found out by the check that it names, which the right driver passes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from hive_state_conformance.checking import find_check
+from hive_state_conformance.harness import UrlHarness
+from hive_state_conformance.mutants import MUTANTS, MutantHarness
+from hive_state_conformance.mutants.base import Mutant
+from hive_state_conformance.report import Status
+from hive_state_conformance.runner import run_check
+
+RIGHT = UrlHarness("memory://")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_mutant_is_killed(name: str) -> None:
+    check = find_check(MUTANTS[name].killed_by)
+    result = asyncio.run(run_check(check, MutantHarness(RIGHT, MUTANTS[name]), timeout=10))
+    assert result.status is Status.FAILED, f"{check.id} does not find out {name}"
+
+
+@pytest.mark.parametrize("id", sorted({kind.killed_by for kind in MUTANTS.values()}))
+def test_right_driver_lives(id: str) -> None:
+    result = asyncio.run(run_check(find_check(id), MutantHarness(RIGHT, Mutant), timeout=30))
+    assert result.status is Status.PASSED, result.reason
