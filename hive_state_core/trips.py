@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -12,28 +12,40 @@ from hive_state_core.batching import Lane
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable, Unsupported
 from hive_state_core.features import Facility
 from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
-from hive_state_core.model import CommitRef, DedupeRef, ReadRef, TaskRef, Topic
+from hive_state_core.model import CommitRef, DedupeRef, GroupRef, ReadRef, StreamRef, TaskRef, Topic
 from hive_state_core.refusals import refusal_error
 from hive_state_core.spi import (
+    Append,
     Batch,
+    Cancel,
     Claimed,
     ClaimedTasks,
+    ClaimEvents,
     ClaimRequest,
+    ClaimTasks,
     Committed,
+    Complete,
     Delete,
     Driver,
     Enqueue,
+    Extend,
+    Fail,
+    Nack,
     Op,
     Outcome,
     Page,
     Put,
+    Redrive,
     Refused,
     Release,
     Reply,
     Retention,
     Scan,
     ScanImage,
+    SetPaused,
     Stats,
+    StreamPage,
+    StreamRead,
     Swept,
     Touch,
 )
@@ -61,6 +73,9 @@ class Trips:
         self._claim: Lane[ClaimRequest, Claimed] = Lane(
             self._send_claims, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, abandoned=self._give_back
         )
+        self._stream: Lane[StreamRead, StreamPage] = Lane(
+            self._send_streams, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
+        )
         self._lacks = frozenset(Facility) - driver.features.facilities
         self._background: set[asyncio.Task[None]] = set()
         self._direct_calls: set[asyncio.Task[Any]] = set()
@@ -70,7 +85,7 @@ class Trips:
     def open(self) -> None:
         """Take calls from now on: the driver is open."""
         self._closed = ""
-        for lane in (self._read, self._commit, self._claim):
+        for lane in (self._read, self._stream, self._commit, self._claim):
             lane.open()
 
     async def close(self) -> None:
@@ -80,6 +95,7 @@ class Trips:
             hint.cancel()
         await asyncio.gather(*self._direct_calls, return_exceptions=True)
         await self._read.close()
+        await self._stream.close()
         await self._claim.close()
         await asyncio.gather(*self._background)
         await self._commit.close()
@@ -91,6 +107,11 @@ class Trips:
         if not refs:
             return ()
         return await self._read.call(refs, timeout=timeout)
+
+    async def stream(self, read: StreamRead, timeout: float | None = None) -> StreamPage:
+        """Events by number."""
+        self._require((Facility.STREAMS,))
+        return await self._stream.call(read, timeout=timeout)
 
     async def scan(self, query: Scan, timeout: float | None = None) -> Page:
         return await self._direct(self.driver.scan(query), timeout)
@@ -128,7 +149,7 @@ class Trips:
 
     async def claim(self, request: ClaimRequest, timeout: float | None = None) -> Claimed:
         """If the caller is cancelled while the claim is under way, what it got is released at once."""
-        self._require((Facility.TASKS,))
+        self._require((Facility.TASKS if isinstance(request, ClaimTasks) else Facility.STREAMS,))
         return await self._claim.call(request, timeout=timeout)
 
     def _require(self, facilities: Sequence[Facility]) -> None:
@@ -167,6 +188,12 @@ class Trips:
             answers.append(images[start : start + len(group)])
             start += len(group)
         return answers
+
+    async def _send_streams(self, reads: Sequence[StreamRead]) -> Sequence[StreamPage | HiveStateError]:
+        try:
+            return (await self.driver.stream(reads)).results
+        except Exception as error:
+            return _for_each(error, len(reads))
 
     async def _send_commits(self, batches: Sequence[Batch]) -> Sequence[Outcome | HiveStateError]:
         return await self._write(self.driver.commit, batches)
@@ -210,32 +237,42 @@ class Trips:
 
     def _give_back(self, request: ClaimRequest, claimed: Claimed) -> None:
         """The caller of a claim is gone: its leases are released, not left to run out."""
-        if isinstance(claimed, ClaimedTasks) and claimed.tasks:
-            task = asyncio.create_task(self._release(claimed))
+        ops = list(_giving_back(request, claimed))
+        if ops:
+            task = asyncio.create_task(self._release(ops))
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
-    async def _release(self, claimed: ClaimedTasks) -> None:
-        for task in claimed.tasks:
+    async def _release(self, ops: Sequence[Op]) -> None:
+        for op in ops:
             try:
-                await self.commit(Batch((Release(task.ref, task.token),)))
+                await self.commit(Batch((op,)))
             except HiveStateError as error:
                 log.warning("the lease of an abandoned claim was not released, it will run out: %s", error)
 
 
 Keys = Sequence[Hashable]
 
+_SIMPLE = frozenset({Put, Delete, Touch, Complete, Fail, Release, Extend, Cancel, Redrive, SetPaused})
+"""Operations that touch what they name, and nothing beside it that could meet another batch."""
+
 
 def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
     """What a batch must have for itself in a trip, and what it may share with batches that only look
     at it too (see `spi`, the trip)."""
     ops = batch.ops
-    if len(ops) == 1 and not batch.checks and batch.commit_id is None and type(ops[0]) is not Enqueue:
+    if len(ops) == 1 and not batch.checks and batch.commit_id is None and type(ops[0]) in _SIMPLE:
         return (ops[0].ref,), ()
-    keys: list[Hashable] = [op.ref for op in ops]
+    keys: list[Hashable] = []
     shared: list[Hashable] = [check.ref for check in batch.checks]
     for op in ops:
-        if type(op) is Enqueue:
+        if type(op) is Append:
+            shared.append(op.ref)
+            continue
+        keys.append(op.ref)
+        if isinstance(op.ref, GroupRef):
+            shared.append(StreamRef(op.ref.stream))
+        elif type(op) is Enqueue:
             if op.dedupe_key is not None:
                 keys.append(DedupeRef(op.queue, op.dedupe_key))
             shared.extend(map(TaskRef, op.depends_on))
@@ -244,10 +281,22 @@ def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
     return keys, shared
 
 
+def _giving_back(request: ClaimRequest, claimed: Claimed) -> Iterator[Op]:
+    """Operations that undo a claim."""
+    if isinstance(claimed, ClaimedTasks):
+        for task in claimed.tasks:
+            yield Release(task.ref, task.token)
+    elif isinstance(request, ClaimEvents) and claimed.deliveries:
+        deliveries = tuple([(each.event.seq, each.token) for each in claimed.deliveries])
+        yield Nack(request.ref, deliveries, retry_in=0, spent=False)
+
+
 def facilities_of(op: Op) -> Sequence[Facility]:
     """What a driver must offer to be given this operation."""
     if isinstance(op, Put | Delete | Touch):
         return ()
+    if isinstance(op.ref, StreamRef | GroupRef):
+        return (Facility.STREAMS,)
     needed = [Facility.TASKS]
     if isinstance(op, Enqueue):
         if op.requires:

@@ -42,6 +42,7 @@ class Env:
         self.namespace = namespace
         self.store = store
         self._opened = [store]
+        self._namespaces = {namespace}
 
     @property
     def driver(self) -> Driver:
@@ -77,22 +78,30 @@ class Env:
 
     async def elsewhere(self, suffix: str) -> Store:
         """A Store of another namespace, whose name begins with that of this one."""
-        store = await self.harness.open(f"{self.namespace}{suffix}")
+        namespace = f"{self.namespace}{suffix}"
+        self._namespaces.add(namespace)
+        store = await self.harness.open(namespace)
         self._opened.append(store)
         return store
 
     async def close(self) -> None:
         """Drop what the check wrote, and close all that it opened."""
         stores, self._opened = self._opened, []
-        dropped: set[str] = set()
+        left = self._namespaces
         try:
             for store in stores:
-                if store.namespace not in dropped and store._state == "open":
+                if store.namespace in left and store._state == "open":
                     await driver_of(store).schema("drop")
-                    dropped.add(store.namespace)
+                    left.discard(store.namespace)
         finally:
             for store in stores:
                 await store.close()
+        for namespace in left:  # the check closed their Stores itself
+            driver = driver_of(self.harness.connect(namespace))
+            try:
+                await driver.schema("drop")
+            finally:
+                await driver.close()
 
     # At the driver
 

@@ -62,9 +62,7 @@ def harness_of_the_class(request: pytest.FixtureRequest) -> Harness:
     """The attribute `harness` of a suite that has no fixture of that name."""
     harness = getattr(request.cls, "harness", None)
     if not isinstance(harness, Harness):
-        pytest.fail(
-            f"{request.cls} needs a `harness`: an attribute, or a fixture that gives one", pytrace=False
-        )
+        pytest.fail("a suite needs a `harness`: an attribute, or a fixture that gives one", pytrace=False)
     return harness
 
 

@@ -120,6 +120,26 @@ async def test_what_a_check_wrote_is_dropped() -> None:
         assert await store.records.count("c") == 0
 
 
+class Remembering(UrlHarness):
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.namespaces: set[str] = set()
+
+    def connect(self, namespace: str) -> Store:
+        self.namespaces.add(namespace)
+        return super().connect(namespace)
+
+
+@pytest.mark.parametrize("url", ["memory://runner-leaves-nothing", "sqlite:///{}/hive.db"])
+async def test_nothing_is_left_of_any_namespace(url: str, tmp_path: Path) -> None:
+    harness = Remembering(url.format(tmp_path))
+    assert not (await conform(harness, select=["A", "I", "M", "O"])).failures
+    for namespace in list(harness.namespaces):
+        async with UrlHarness(harness.url).connect(namespace) as store:
+            stats = await store.stats()
+            assert (stats.records, stats.queues) == ({}, {}), namespace
+
+
 class Less(Mutant):
     """Declares no tasks."""
 

@@ -10,8 +10,10 @@ import pytest
 
 from hive_state_core.errors import Indeterminate, Internal, NotFound, Unavailable, Unsupported
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
-from hive_state_core.model import RecordRef, TaskRef
+from hive_state_core.model import GroupRef, RecordRef, StreamRef, TaskRef
 from hive_state_core.spi import (
+    Ack,
+    Append,
     Batch,
     Committed,
     Enqueue,
@@ -20,6 +22,7 @@ from hive_state_core.spi import (
     Reason,
     Refused,
     Reply,
+    Trim,
     VersionIs,
 )
 from hive_state_core.trips import Trips, conflict_keys
@@ -151,3 +154,10 @@ def test_what_is_only_looked_at_is_shared() -> None:
     )
     assert len(keys) == 4  # task, record, dedupe place, commit id
     assert set(shared) == {RecordRef("c", "other"), TaskRef("p")}
+
+
+def test_appends_share_a_stream_that_a_trim_wants_alone() -> None:
+    stream, group = StreamRef("s"), GroupRef("s", "g")
+    assert conflict_keys(Batch((Append(stream, b"1"),))) == ([], [stream])
+    assert conflict_keys(Batch((Ack(group, ((1, 2),)),))) == ([group], [stream])
+    assert conflict_keys(Batch((Trim(stream, 5),))) == ([stream], [])

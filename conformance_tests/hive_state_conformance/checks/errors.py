@@ -22,11 +22,9 @@ async def no_values_in_messages(env: Env) -> None:
     for.
     """
     await env.store.records.put("c", "k", {"password": SECRET})
-    for call in (
-        env.store.records.put("c", "k", {"token": SECRET}, if_version=1),
-        env.store.records.put("c", "k", SECRET.encode(), if_absent=True),
-    ):
-        error = await raises(Conflict, call)
+    for condition in ({"if_version": 1}, {"if_absent": True}):
+        put = env.store.records.put("c", "k", {"token": SECRET}, **condition)
+        error = await raises(Conflict, put)
         shown = "".join(traceback.format_exception_only(error)) + repr(error) + repr(error.__cause__)
         assert SECRET not in shown
         assert "'k'" in str(error), f"the message does not name the record: {error}"

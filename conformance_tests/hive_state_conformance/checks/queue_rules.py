@@ -153,6 +153,23 @@ async def sweep_spares_the_living(env: Env) -> None:
     ).tasks_removed == 0
 
 
+@check("queue.sweep.spares_parents", area="I", number=111, needs=TASKS | {Facility.DEPENDENCIES})
+async def sweep_spares_parents(env: Env) -> None:
+    """Contract: sweep keeps an ended task as long as another one waits for it."""
+    tasks = env.store.tasks
+    await tasks.enqueue("q", 1, id="parent")
+    await tasks.enqueue("q", 1, id="child", depends_on=["parent"])
+    await tasks.cancel("parent")
+    await env.until(await env.now() + 3)
+    assert (await env.store.sweep(retention=Retention(cancelled=1))).tasks_removed == 0
+    await tasks.redrive("parent")
+    (lease,) = await tasks.claim("q", worker="w")
+    await tasks.complete(lease)
+    assert (await env.task("child")).state is TaskState.READY
+    await env.until(await env.now() + 3)
+    assert (await env.store.sweep(retention=Retention(completed=1))).tasks_removed == 1
+
+
 @check("queue.sweep.takes_expired_leases", area="I", number=111, needs=TASKS)
 async def sweep_takes_expired_leases(env: Env) -> None:
     """Contract: sweep takes away leases that are over and promotes tasks that are due, as a claim would."""

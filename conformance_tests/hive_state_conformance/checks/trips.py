@@ -7,7 +7,7 @@ from typing import cast
 from hive_state_conformance.checking import check
 from hive_state_conformance.env import Env
 from hive_state_core.features import Facility
-from hive_state_core.model import RecordImage, RecordRef, TaskRef, TaskState
+from hive_state_core.model import CommitRef, RecordImage, RecordRef, TaskRef, TaskState
 from hive_state_core.spi import (
     Batch,
     Cancel,
@@ -199,3 +199,49 @@ async def cancel_and_redrive(env: Env) -> None:
     assert results == [TaskState.LEASED, TaskState.CANCELLED, None, False, True]
     assert (await env.task("a")).token == a.token
     assert [task.ref.id for task in await env.claim_some("q")] == ["c", "d"]
+
+
+@check("trip.dedupe_key_from_batch_to_batch", area="T", number=10, needs=TASKS)
+async def dedupe_key_from_batch_to_batch(env: Env) -> None:
+    """Contract: a redrive in a trip sees that an earlier batch of it took or freed its dedupe key."""
+    for name in ("free", "taken"):
+        await env.commit(one(Enqueue(TaskRef(f"{name} dead"), "q", b"1", dedupe_key=name)))
+        await env.commit(one(Cancel(TaskRef(f"{name} dead"))))
+    await env.commit(one(Enqueue(TaskRef("holder"), "q", b"1", dedupe_key="free")))
+    reply = await env.trip(
+        one(Cancel(TaskRef("holder"))),
+        one(Redrive(TaskRef("free dead"))),
+        one(Enqueue(TaskRef("new"), "q", b"1", dedupe_key="taken")),
+        one(Redrive(TaskRef("taken dead"))),
+    )
+    results = [cast(Committed, outcome).results[0] for outcome in reply.results]
+    assert results == [TaskState.CANCELLED, True, Enqueued("new", True), False]
+
+
+@check("trip.cancel_again_changes_nothing", area="T", number=3, needs=TASKS)
+async def cancel_again_changes_nothing(env: Env) -> None:
+    """Contract: cancelling again, or an ended task, gives its state and no new version."""
+    await env.commit(Batch((Enqueue(TaskRef("leased"), "q", b"1"), Enqueue(TaskRef("ended"), "q", b"1"))))
+    await env.claim_some("q", limit=1)
+    for name in ("leased", "ended"):
+        first = await env.commit(one(Cancel(TaskRef(name))))
+        before = await env.task(name)
+        again = await env.commit(one(Cancel(TaskRef(name))))
+        assert (first.version, again.version) == (before.version, 0)
+        assert again.results == (before.state,)
+        assert await env.task(name) == before
+
+
+@check("trip.commit_id_without_change", area="T", number=3)
+async def commit_id_without_change(env: Env) -> None:
+    """Contract: a batch that changed nothing is remembered by its commit id like any other."""
+    batch = Batch((Delete(rec("k")),), commit_id="job", fingerprint=b"f")
+    first = await env.commit(batch)
+    assert (first.version, first.results) == (0, (False,))
+    await env.commit(one(put("k")))
+    assert await env.commit(batch) == first
+    assert await env.record("c", "k") is not None
+    other = await env.refused(Batch((put("n"),), commit_id="job", fingerprint=b"other"))
+    assert (other.reason, other.ref, other.index, other.in_check) == (
+        Reason.COMMIT_ID, CommitRef("job"), 0, False
+    )  # fmt: skip

@@ -6,7 +6,7 @@ finds out what, in full, and which checks find out nothing: `python -m hive_stat
 
 from __future__ import annotations
 
-from hive_state_conformance.mutants import records, scans, tasks, trips
+from hive_state_conformance.mutants import reading, records, scans, tasks, trips
 from hive_state_conformance.mutants.base import MUTANTS, Mutant, MutantHarness, mutant
 
-__all__ = ["MUTANTS", "Mutant", "MutantHarness", "mutant", "records", "scans", "tasks", "trips"]
+__all__ = ["MUTANTS", "Mutant", "MutantHarness", "mutant", "reading", "records", "scans", "tasks", "trips"]

@@ -24,6 +24,7 @@ async def matrix(url: str, timeout: float = 3.0) -> dict[str, list[str]]:
 
 if __name__ == "__main__":
     killers = asyncio.run(matrix(sys.argv[1]))
-    busy = {check for checks in killers.values() for check in checks}
+    every = len(all_checks())  # a mutant that nearly all find out proves nothing of any one of them
+    busy = {check for checks in killers.values() if len(checks) < every / 2 for check in checks}
     idle = [check.id for check in all_checks() if check.id not in busy]
-    print(f"\n{len(killers)} mutants; {len(idle)} of {len(all_checks())} checks find none: {', '.join(idle)}")
+    print(f"\n{len(killers)} mutants; {len(idle)} of {every} checks find none: {', '.join(idle)}")

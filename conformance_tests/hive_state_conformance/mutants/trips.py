@@ -103,7 +103,7 @@ class AlwaysGivesAVersion(Mutant):
 
 @mutant("trip.instants_never_go_back")
 class AsksAnotherClock(Mutant):
-    """Reads are stamped by a clock that runs a little behind."""
+    """Trips are stamped by a clock that runs a little ahead of that of reads."""
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         reply = await self.right.commit(batches, trip_id)
