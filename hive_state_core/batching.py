@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Unavailable
 
@@ -68,7 +68,7 @@ class Lane(Generic[Item, Result]):
         self._writes = writes
         self._abandoned = abandoned
         self._waiting: deque[_Ticket[Item, Result]] = deque()
-        self._runner: asyncio.Task[None] | None = None
+        self._runner: asyncio.Task[Any] | None = None
         self._closed = "the store is not open yet"
 
     async def call(
@@ -88,6 +88,8 @@ class Lane(Generic[Item, Result]):
         """
         if self._closed:
             raise Closed(self._closed)
+        if self._runner is None and not self._writes and timeout is None:
+            return await self._alone(item)
         ticket = _Ticket(item, keys, shared, size, asyncio.get_running_loop().create_future())
         self._waiting.append(ticket)
         if self._runner is None:
@@ -103,6 +105,17 @@ class Lane(Generic[Item, Result]):
                     f"no answer within {timeout} s; the call may or may not have been done"
                 ) from None
             raise Unavailable(f"no answer within {timeout} s; the call was not done") from None
+
+    async def _alone(self, item: Item) -> Result:
+        """A read while nothing is under way needs no task of its own: it may be cancelled anywhere."""
+        self._runner = asyncio.current_task()
+        try:
+            (result,) = await self._send([item])
+        finally:
+            self._runner = asyncio.create_task(self._run()) if self._waiting else None
+        if isinstance(result, HiveStateError):
+            raise result
+        return result
 
     async def _answer(self, ticket: _Ticket[Item, Result]) -> Result:
         future = ticket.future

@@ -21,6 +21,8 @@ Json = Any
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
 _PLAIN = frozenset({str, int, bool, type(None)})
+_TYPES = _PLAIN | {float, dict, list}
+_KEYS = {str}
 
 
 def encode(value: Json) -> tuple[bytes, bool]:
@@ -59,22 +61,23 @@ def _encode_json(value: Json) -> bytes:
 
 
 def _is_strict(value: Json, depth: int) -> bool:
-    """The walk over every value that is written: kept flat and allocation-free, as it runs once per write."""
+    """The walk over every value that is written. It asks for the set of types of a whole level at once, which
+    is several times quicker than looking at each item."""
     kind = type(value)
-    if kind in _PLAIN:
-        return True
-    if kind is float:
-        return isfinite(value)
+    if kind is dict:
+        if value and {*map(type, value)} != _KEYS:
+            return False
+        items = value.values()
+    elif kind is list:
+        items = value
+    else:
+        return kind in _PLAIN or (kind is float and isfinite(value))
     if depth == 0:
         return False
-    if kind is dict:
-        for key, item in value.items():
-            if type(key) is not str or not (type(item) in _PLAIN or _is_strict(item, depth - 1)):
-                return False
+    kinds = {*map(type, items)}
+    if kinds <= _PLAIN:
         return True
-    if kind is list:
-        return all(type(item) in _PLAIN or _is_strict(item, depth - 1) for item in value)
-    return False
+    return kinds <= _TYPES and all([type(item) in _PLAIN or _is_strict(item, depth - 1) for item in items])
 
 
 def _find_fault(value: Json, where: str, depth: int) -> tuple[str, str]:

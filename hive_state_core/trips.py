@@ -76,6 +76,8 @@ class Trips:
         self._stream: Lane[StreamRead, StreamPage] = Lane(
             self._send_streams, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
         )
+        self._own_id = uuid4().hex
+        self._trips = 0
         self._lacks = frozenset(Facility) - driver.features.facilities
         self._background: set[asyncio.Task[None]] = set()
         self._direct_calls: set[asyncio.Task[Any]] = set()
@@ -206,7 +208,7 @@ class Trips:
     ) -> Sequence[Answer | HiveStateError]:
         """One write trip. If it broke on something unforeseen, each item is tried in a trip of its own,
         once, so that one caller's poison does not fail its neighbours."""
-        trip_id = uuid4().hex
+        trip_id = self._next_trip_id()
         try:
             return (await send(items, trip_id)).results
         except Indeterminate as error:
@@ -221,6 +223,11 @@ class Trips:
             alone = await self._write(send, [item])
             answers.extend(alone)
         return answers
+
+    def _next_trip_id(self) -> str:
+        """Never used again, by nobody."""
+        self._trips += 1
+        return f"{self._own_id}-{self._trips}"
 
     async def _ask_outcome(self, trip_id: str, error: Indeterminate, count: int) -> Sequence[Any]:
         """After a trip whose end is unknown: what the store remembers of it."""

@@ -8,22 +8,31 @@ from collections.abc import Sequence
 from hive_state_core import transitions
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import TaskImage
-from hive_state_core.spi import ClaimedTasks, ClaimTasks
-from hive_state_sqlite import rows, statements
+from hive_state_core.spi import Claimed, ClaimedTasks, ClaimRequest, ClaimTasks
+from hive_state_sqlite import delivering, rows, statements
 from hive_state_sqlite.trip import Trip
 
 TURNED_AT_ONCE = 200
 """Leases taken away, and tasks promoted, in one queue by one claim."""
 
 
-def claim(trip: Trip, requests: Sequence[ClaimTasks]) -> list[ClaimedTasks]:
+def claim(trip: Trip, requests: Sequence[ClaimRequest]) -> list[Claimed]:
     """One result for each request, served in their order."""
-    queues = {request.queue: 0 for request in requests}
+    queues: dict[str, int] = {}
     for request in requests:
-        queues[request.queue] += request.limit
+        if isinstance(request, ClaimTasks):
+            queues[request.queue] = queues.get(request.queue, 0) + request.limit
     supplies = {queue: _Supply(trip, queue, wanted) for queue, wanted in queues.items()}
-    claimed = [supplies[request.queue].serve(request) for request in requests]
-    trip.update_tasks([task for each in claimed for task in each.tasks])
+    claimed: list[Claimed] = []
+    room = REPLY_BYTES
+    for request in requests:
+        if isinstance(request, ClaimTasks):
+            claimed.append(supplies[request.queue].serve(request))
+        else:
+            events, size = delivering.claim(trip, request, room)
+            room -= size
+            claimed.append(events)
+    trip.update_tasks([task for each in claimed if isinstance(each, ClaimedTasks) for task in each.tasks])
     return claimed
 
 

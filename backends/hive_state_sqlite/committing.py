@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hive_state_core import outcomes, transitions
 from hive_state_core.model import (
     LIVE,
     CommitRef,
     DedupeRef,
-    Ref,
     TaskImage,
     TaskRef,
     TaskState,
@@ -42,18 +41,9 @@ from hive_state_core.spi import (
 )
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.prestate import load, load_tasks
+from hive_state_sqlite.refusal import Refusal
+from hive_state_sqlite.streaming import StreamDecision
 from hive_state_sqlite.trip import Trip
-
-
-class _Refusal(Exception):
-    """Leaves the batch that is being decided."""
-
-    def __init__(self, reason: Reason, ref: Ref, expected: int = 0, actual: int = 0) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.ref = ref
-        self.expected = expected
-        self.actual = actual
 
 
 class _Changes:
@@ -84,11 +74,36 @@ class _Changes:
 
 
 def commit(trip: Trip, batches: Sequence[Batch]) -> list[Outcome]:
-    """Outcomes in the order of the batches; everything that they changed is written."""
+    """Outcomes in the order of the batches; everything that they changed is written.
+
+    Two paths: a trip of nothing but plain puts has nothing to decide and is written as one set.
+    """
+    if all([_is_plain_put(batch) for batch in batches]):
+        return _put_all(trip, batches)
     decision = _Decision(trip, batches)
     found = [decision.decide(batch) for batch in batches]
     decision.apply()
     return found
+
+
+def _is_plain_put(batch: Batch) -> bool:
+    op = batch.ops[0] if len(batch.ops) == 1 else None
+    return type(op) is Put and op.ttl is None and not batch.checks and batch.commit_id is None
+
+
+def _put_all(trip: Trip, batches: Sequence[Batch]) -> list[Outcome]:
+    puts = [_put_row(trip, cast(Put, batch.ops[0]), None) for batch in batches]
+    trip.changed = True
+    trip.db.executemany(statements.RECORD_PUT, puts)
+    committed = Committed(trip.version, trip.at, (None,))
+    return [committed] * len(puts)
+
+
+def _put_row(trip: Trip, op: Put, expires_at: int | None) -> rows.Row:
+    """For `record_put`."""
+    ref = op.ref
+    index = rows.dump_index(op.index) if op.index else None
+    return trip.ns, ref.collection, ref.key, trip.version, op.value, op.raw, index, trip.at, expires_at
 
 
 class _Decision:
@@ -97,6 +112,7 @@ class _Decision:
         self._trip_changes = _Changes()
         self._changes = self._trip_changes
         self._commits: list[rows.Row] = []
+        self._streams = StreamDecision(trip)
         self._records, self._tasks = load(trip, batches)
 
     def decide(self, batch: Batch) -> Outcome:
@@ -106,13 +122,16 @@ class _Decision:
                 return remembered
         changes = self._changes = _Changes()
         orders = self._trip.orders
+        self._streams.begin(batch)
         results: list[OpResult] = []
         refused = self._try(batch, results)
         if refused is not None:
             self._trip.orders = orders
+            self._streams.refuse()
             return refused
         self._trip_changes.add(changes)
-        committed = Committed(self._trip.version if changes else 0, self._trip.at, tuple(results))
+        changed = self._streams.accept() or changes
+        committed = Committed(self._trip.version if changed else 0, self._trip.at, tuple(results))
         if batch.commit_id is not None:
             self._remember(batch, committed)
         return committed
@@ -126,10 +145,11 @@ class _Decision:
                 place += 1
             place, in_check = 0, False
             for op in batch.ops:
-                results.append(_HANDLERS[type(op)](self, op))
+                handler = _HANDLERS.get(type(op))
+                results.append(handler(self, op) if handler else self._streams.decide(op))
                 place += 1
-        except _Refusal as no:
-            return Refused(no.reason, no.ref, place, in_check, no.expected, no.actual)
+        except Refusal as no:
+            return no.outcome(place, in_check)
         return None
 
     def apply(self) -> None:
@@ -137,6 +157,7 @@ class _Decision:
         trip, changes = self._trip, self._trip_changes
         inserts = [rows.task_insert_row(trip.ns, task) for task in changes.inserts.values()]
         trip.update_tasks(list(changes.tasks.values()))
+        self._streams.apply()
         for statement, values in (
             (statements.RECORD_PUT, changes.puts),
             (statements.RECORD_DELETE, changes.deletes),
@@ -177,14 +198,14 @@ class _Decision:
         else:
             actual = state.created_version if state else 0
         if actual != check.version:
-            raise _Refusal(Reason.VERSION, check.ref, check.version, actual)
+            raise Refusal(Reason.VERSION, check.ref, check.version, actual)
 
     def _leased(self, ref: TaskRef, token: int) -> TaskImage:
         """The task as it was before the trip, if it is leased under this token."""
         task = self._tasks.get(ref.id)
         actual = task.token if task is not None else 0
         if task is None or task.state is not TaskState.LEASED or actual != token:
-            raise _Refusal(Reason.LEASE, ref, token, actual)
+            raise Refusal(Reason.LEASE, ref, token, actual)
         return task
 
     # -- records
@@ -198,10 +219,7 @@ class _Decision:
             expires_at = state.expires_at if state else None
         else:
             expires_at = trip.at + op.ttl
-        index = rows.dump_index(op.index) if op.index else None
-        self._changes.puts.append(
-            (trip.ns, ref.collection, ref.key, trip.version, op.value, op.raw, index, trip.at, expires_at)
-        )
+        self._changes.puts.append(_put_row(trip, op, expires_at))
 
     def _delete(self, op: Delete) -> bool:
         trip, ref = self._trip, op.ref
@@ -244,7 +262,7 @@ class _Decision:
         """Whether a new child has to wait for this task."""
         task = self._task(parent)
         if task is None:
-            raise _Refusal(Reason.MISSING, TaskRef(parent))
+            raise Refusal(Reason.MISSING, TaskRef(parent))
         return task.state is not TaskState.COMPLETED
 
     def _complete(self, op: Complete) -> None:

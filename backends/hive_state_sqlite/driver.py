@@ -29,8 +29,16 @@ from hive_state_core.spi import (
     StreamRead,
     Swept,
 )
-from hive_state_sqlite import claiming, committing, reading, schema, statements, sweeping
-from hive_state_sqlite.connection import OLDEST_SQLITE, SCHEMA_VERSION, connect, hop, native_errors
+from hive_state_sqlite import claiming, committing, reading, scanning, schema, statements, sweeping
+from hive_state_sqlite.connection import (
+    OLDEST_SQLITE,
+    SCHEMA_VERSION,
+    connect,
+    hop,
+    native_errors,
+    translate,
+    translate_os,
+)
 from hive_state_sqlite.options import Options
 from hive_state_sqlite.topics import topics_of
 from hive_state_sqlite.trip import Trip, Writer
@@ -38,6 +46,9 @@ from hive_state_sqlite.turnstile import SUPPORTED, Turnstile, wal_reset_safe
 from hive_state_sqlite.waiting import Waiters
 
 Answer = TypeVar("Answer")
+
+CACHE_KIB = 64 * 1024
+"""Page cache of a connection, at most; SQLite's own default is 2 MiB."""
 
 log = logging.getLogger("hive_state.sqlite")
 
@@ -61,7 +72,7 @@ class SqliteDriver:
             consistency=Consistency.LINEARIZABLE,
             wake=Wake.POLL,
             clock=Clock.HOST,
-            facilities=frozenset({Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS}),
+            facilities=frozenset(Facility) - {Facility.OUTCOMES, Facility.REPLICATION},
         )
 
     @property
@@ -107,7 +118,7 @@ class SqliteDriver:
         return await self._read(lambda db: reading.read(db, self._ns, refs))
 
     async def scan(self, query: Scan, fresh: bool = False) -> Page:
-        return await self._read(lambda db: reading.scan(db, self._ns, query))
+        return await self._read(lambda db: scanning.scan(db, self._ns, query))
 
     async def stats(self) -> Stats:
         about = {"path": self._path, "synchronous": self._options.synchronous}
@@ -120,7 +131,7 @@ class SqliteDriver:
         return Reply(trip.epoch, trip.at, outcomes)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
-        trip, claimed = await self._write(lambda trip: claiming.claim(trip, requests))  # type: ignore[arg-type]
+        trip, claimed = await self._write(lambda trip: claiming.claim(trip, requests))
         if trip.changed:
             self._waiters.happened((), trip.counter)
         return Reply(trip.epoch, trip.at, claimed)
@@ -138,7 +149,7 @@ class SqliteDriver:
         raise Unsupported("a trip on SQLite always tells its end", feature=Facility.OUTCOMES.value)
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
-        raise Unsupported("this backend has no streams yet", feature=Facility.STREAMS.value)
+        return await self._read(lambda db: reading.stream(db, self._ns, reads))
 
     # -- connections
 
@@ -158,6 +169,7 @@ class SqliteDriver:
         self._writer = Writer(self._path, self._turnstile, options.timeout)
         self._writer.fenced(lambda: self._set_up_fenced(db))
         db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA cache_size = {-CACHE_KIB}")
         db.execute(f"PRAGMA synchronous = {options.synchronous}")
         if options.max_page_count is not None:
             db.execute(f"PRAGMA max_page_count = {options.max_page_count}")
@@ -172,6 +184,7 @@ class SqliteDriver:
     def _set_up_reading(self, db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA busy_timeout = {int(self._options.timeout * 1000)}")
         db.execute("PRAGMA wal_autocheckpoint = 0")
+        db.execute(f"PRAGMA cache_size = {-CACHE_KIB}")
         db.execute("PRAGMA query_only = 1")
 
     async def _schema_unopened(self, action: SchemaAction) -> SchemaInfo:
@@ -195,13 +208,19 @@ class SqliteDriver:
             await connection.close()
 
     async def _read(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        with native_errors(self._path, "read"):
+        try:
             return await hop(_opened(self._reading), work)
+        except sqlite3.Error as error:
+            raise translate(error, self._path, "read") from error
 
     async def _write(self, work: Callable[[Trip], Answer]) -> tuple[Trip, Answer]:
         writer, ns = _opened(self._writer), self._ns
-        with native_errors(self._path, "write to"):
+        try:
             return await hop(_opened(self._writing), lambda db: writer.run(db, ns, work))
+        except sqlite3.Error as error:
+            raise translate(error, self._path, "write to") from error
+        except OSError as error:  # of the turnstile's side files
+            raise translate_os(error, self._path, "write to") from error
 
     async def _counter(self) -> int:
         """Of the last trip that anybody committed."""

@@ -8,14 +8,31 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import msgspec
 
 from hive_state_core.errors import SchemaMismatch
 from hive_state_core.limits import REPLY_BYTES
-from hive_state_core.model import QueueImage, QueueRef, ReadRef, RecordImage, RecordRef, TaskRef, TaskState
-from hive_state_core.spi import Page, QueueStats, Reply, Scan, ScanImage, Stats
+from hive_state_core.model import (
+    EventImage,
+    GroupRef,
+    QueueImage,
+    QueueRef,
+    ReadRef,
+    RecordRef,
+    StreamRef,
+    TaskRef,
+    TaskState,
+)
+from hive_state_core.spi import (
+    GroupStats,
+    QueueStats,
+    Reply,
+    ScanImage,
+    Stats,
+    StreamPage,
+    StreamRead,
+)
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.connection import SCHEMA_VERSION
 
@@ -29,9 +46,7 @@ def snapshot(db: sqlite3.Connection, ns: int) -> Iterator[tuple[int, int]]:
     try:
         row = db.execute(statements.CONTROL_CLOCK, (ns,)).fetchone()
         if row is None:
-            raise SchemaMismatch(
-                "the namespace was dropped while this store was open", found=None, expected=SCHEMA_VERSION
-            )
+            raise _dropped()
         yield row[0], max(time.time_ns() // 1_000_000, row[1])
     finally:
         db.execute("COMMIT")
@@ -39,6 +54,8 @@ def snapshot(db: sqlite3.Connection, ns: int) -> Iterator[tuple[int, int]]:
 
 def read(db: sqlite3.Connection, ns: int, refs: Sequence[ReadRef]) -> Reply[ScanImage | None]:
     """Images in the order of `refs`."""
+    if len(refs) == 1 and isinstance(refs[0], RecordRef):
+        return _read_record(db, ns, refs[0])
     found: list[ScanImage | None] = [None] * len(refs)
     places: dict[str, list[int]] = defaultdict(list)
     others: list[int] = []
@@ -58,108 +75,62 @@ def read(db: sqlite3.Connection, ns: int, refs: Sequence[ReadRef]) -> Reply[Scan
     return Reply(epoch, at, found)
 
 
+def _read_record(db: sqlite3.Connection, ns: int, ref: RecordRef) -> Reply[ScanImage | None]:
+    row = db.execute(statements.RECORD_READ, (ns, ref.collection, ref.key)).fetchone()
+    if row is None:
+        raise _dropped()
+    epoch, clock = row[:2]
+    at = max(time.time_ns() // 1_000_000, clock)
+    there = row[2] is not None and (row[10] is None or row[10] > at)
+    return Reply(epoch, at, [rows.record_image(ref.collection, row[1:]) if there else None])
+
+
+def _dropped() -> SchemaMismatch:
+    return SchemaMismatch(
+        "the namespace was dropped while this store was open", found=None, expected=SCHEMA_VERSION
+    )
+
+
 def _read_other(db: sqlite3.Connection, ns: int, ref: ReadRef) -> ScanImage | None:
     if isinstance(ref, TaskRef):
         row = db.execute(statements.TASKS_READ, (ns, _dump_keys([ref.id]).decode())).fetchone()
         return None if row is None else rows.task_image(row)
+    if isinstance(ref, GroupRef):
+        row = db.execute(statements.GROUP_IMAGE, (ns, ref.stream, ref.group)).fetchone()
+        return None if row is None else rows.group_image(ref.stream, row)
     if isinstance(ref, QueueRef):
         row = db.execute(statements.QUEUE_READ, (ns, ref.queue)).fetchone()
         return None if row is None else QueueImage(ref=ref, version=row[0], paused=bool(row[1]))
-    return None  # streams and groups: none can have been made
+    if isinstance(ref, StreamRef):
+        row = db.execute(statements.STREAM_READ, (ns, ref.stream)).fetchone()
+        return None if row is None or row[3] else rows.stream_image(ref.stream, row)
+    raise TypeError(f"records are read together, not one by one: {ref!r}")
 
 
-def scan(db: sqlite3.Connection, ns: int, query: Scan) -> Page:
-    """One page."""
+def stream(db: sqlite3.Connection, ns: int, reads: Sequence[StreamRead]) -> Reply[StreamPage]:
+    """A page of events for each, until values pass REPLY_BYTES; each has one event at least."""
     with snapshot(db, ns) as (epoch, at):
-        select, where, arguments, key = _scan_parts(ns, at, query)
-        if query.count:
-            (total,) = db.execute(f"SELECT count(*) {where}", arguments).fetchone()
-            return Page(epoch=epoch, at=at, items=(), next=None, total=total)
-        order = f"ORDER BY {key} {'DESC' if query.reverse else 'ASC'} LIMIT {query.limit + 1}"
-        items: list[ScanImage] = []
-        size = 0
-        more = False
-        for row in db.execute(f"{select} {where} {order}", arguments):
-            if len(items) == query.limit or size > REPLY_BYTES:
-                more = True
-                break
-            image = _scan_image(query, row)
-            items.append(image)
-            size += _size(image)
-    return Page(epoch=epoch, at=at, items=items, next=_key(items[-1]) if more else None)
+        room, pages = REPLY_BYTES, []
+        for read in reads:
+            page, size = _stream_page(db, ns, read, room)
+            room -= size
+            pages.append(page)
+    return Reply(epoch, at, pages)
 
 
-def _scan_parts(ns: int, at: int, query: Scan) -> tuple[str, str, dict[str, Any], str]:
-    """(select, from and where, arguments, key column) of a scan."""
-    arguments: dict[str, Any] = {"ns": ns, "at": at, "within": query.within}
-    conditions = ["ns = :ns"]
-    match query.kind:
-        case "record":
-            key, table = "key", "records"
-            value = "value" if query.values else "x''"
-            select = (
-                f"SELECT 0, key, version, created_version, {value}, raw, index_fields,"
-                " created_at, updated_at, expires_at"
-            )
-            conditions += [
-                "collection = :within",
-                "value IS NOT NULL",
-                "(expires_at IS NULL OR expires_at > :at)",
-            ]
-            for place, (field, scalar) in enumerate(query.where):
-                arguments |= {f"f{place}": field, f"v{place}": rows.index_text(scalar)}
-                conditions.append(
-                    "key IN (SELECT key FROM record_index WHERE ns = :ns AND collection = :within"
-                    f" AND field = :f{place} AND value = :v{place})"
-                )
-        case "task":
-            key, table = "id", "tasks"
-            payload, result = ("payload", "result") if query.values else ("x''", "NULL")
-            select = (
-                f"SELECT 0, id, version, queue, state, priority, ord, due_at, {payload}, raw, dedupe_key,"
-                " lane, parents, unmet, attempt, max_attempts, token, lease_until, worker, cancel_requested,"
-                f" error, {result}, result_raw, created_at, updated_at, finished_at"
-            )
-            if query.within is not None:
-                conditions.append("queue = :within")
-            if query.states is not None:
-                states = ", ".join(f"'{state.value}'" for state in query.states)
-                conditions.append(f"state IN ({states})")
-        case "queue":
-            key, table, select = "queue", "queues", "SELECT queue, version, paused"
-        case _:  # streams and groups: none can have been made
-            key, table, select = "queue", "queues", "SELECT queue, version, paused"
-            conditions.append("0")
-    for name, bound, operator in (
-        ("start", query.start, ">="),
-        ("stop", query.stop, "<"),
-        ("after", query.after, "<" if query.reverse else ">"),
-    ):
-        if bound is not None:
-            arguments[name] = bound
-            conditions.append(f"{key} {operator} :{name}")
-    return select, f"FROM {table} WHERE {' AND '.join(conditions)}", arguments, key
-
-
-def _scan_image(query: Scan, row: rows.Row) -> ScanImage:
-    if query.kind == "record":
-        return rows.record_image(query.within or "", row)
-    if query.kind == "task":
-        return rows.task_image(row)
-    return QueueImage(ref=QueueRef(row[0]), version=row[1], paused=bool(row[2]))
-
-
-def _size(image: ScanImage) -> int:
-    if isinstance(image, RecordImage):
-        return len(image.value or b"")
-    return len(getattr(image, "payload", b""))
-
-
-def _key(image: ScanImage) -> str:
-    ref = image.ref
-    if isinstance(ref, RecordRef):
-        return ref.key
-    return ref.id if isinstance(ref, TaskRef) else ref.queue  # type: ignore[union-attr]
+def _stream_page(db: sqlite3.Connection, ns: int, read: StreamRead, room: int) -> tuple[StreamPage, int]:
+    name = read.ref.stream
+    row = db.execute(statements.STREAM_READ, (ns, name)).fetchone()
+    first, last = (1, 0) if row is None else row[1:3]
+    statement = statements.EVENTS_READ_BACK if read.reverse else statements.EVENTS_READ
+    events: list[EventImage] = []
+    size = 0
+    for event in db.execute(statement, (ns, name, read.start, read.limit)):
+        if events and size >= room:
+            break
+        events.append(rows.event_image(name, event))
+        size += len(event[2])
+    return StreamPage(events, first, last), size
 
 
 def stats(db: sqlite3.Connection, ns: int, about: dict[str, str], warnings: tuple[str, ...]) -> Stats:
@@ -174,6 +145,15 @@ def stats(db: sqlite3.Connection, ns: int, about: dict[str, str], warnings: tupl
         for queue in states:
             row = db.execute(statements.STATS_OLDEST, {"ns": ns, "queue": queue, "at": at}).fetchone()
             oldest[queue] = row[0]
+        streams = dict(db.execute(statements.STATS_STREAMS, (ns,)))
+        groups = {
+            (stream, group): GroupStats(
+                position=position, lag=lag, pending=pending, dead=dead, oldest_at=oldest_at
+            )
+            for stream, group, position, lag, pending, dead, oldest_at in db.execute(
+                statements.STATS_GROUPS, (ns,)
+            )
+        }
     queues = {
         queue: QueueStats(
             paused=bool(paused.get(queue)), states=states.get(queue, {}), oldest_ready_at=oldest.get(queue)
@@ -184,8 +164,8 @@ def stats(db: sqlite3.Connection, ns: int, about: dict[str, str], warnings: tupl
         at=at,
         records=records,
         queues=queues,
-        streams={},
-        groups={},
+        streams=streams,
+        groups=groups,
         size_bytes=os.path.getsize(about["path"]),
         backend={"sqlite": sqlite3.sqlite_version, **about},
         warnings=warnings,

@@ -7,7 +7,20 @@ from typing import Any
 
 import msgspec
 
-from hive_state_core.model import Index, RecordImage, RecordRef, Scalar, TaskImage, TaskRef, TaskState
+from hive_state_core.model import (
+    EventImage,
+    GroupImage,
+    GroupRef,
+    Index,
+    RecordImage,
+    RecordRef,
+    Scalar,
+    StreamImage,
+    StreamRef,
+    TaskImage,
+    TaskRef,
+    TaskState,
+)
 
 Row = Sequence[Any]
 
@@ -61,6 +74,28 @@ def task_image(row: Row) -> TaskImage:
         created_at=row[23],
         updated_at=row[24],
         finished_at=row[25],
+    )
+
+
+def event_image(stream: str, row: Row) -> EventImage:
+    """From a row that begins with seq, version, body, raw, at."""
+    return EventImage(stream=stream, seq=row[0], version=row[1], body=row[2], raw=row[3] == 1, at=row[4])
+
+
+def stream_image(stream: str, row: Row) -> StreamImage:
+    """From a row of `stream_read`."""
+    return StreamImage(ref=StreamRef(stream), version=row[0], first=row[1], last=row[2], dropped=bool(row[3]))
+
+
+def group_image(stream: str, row: Row) -> GroupImage:
+    """From a row of `group_image`."""
+    return GroupImage(
+        ref=GroupRef(stream, row[0]),
+        version=row[1],
+        position=row[2],
+        max_deliveries=row[3],
+        pending=row[4],
+        dead=row[5],
     )
 
 

@@ -76,11 +76,24 @@ def namespace_id(db: sqlite3.Connection, namespace: str) -> int:
     return int(row[0])
 
 
+TABLES = ("records", "tasks", "queues", "commits", "streams", "events", "groups", "pending", "control")
+
+
 def drop_namespace(db: sqlite3.Connection, ns: int) -> None:
     """Remove every row of one namespace."""
     db.execute("BEGIN IMMEDIATE")
     try:
-        for table in ("records", "tasks", "queues", "commits", "control"):
+        for table in (
+            "records",
+            "tasks",
+            "queues",
+            "commits",
+            "streams",
+            "events",
+            "groups",
+            "pending",
+            "control",
+        ):
             db.execute(f"DELETE FROM {table} WHERE ns = ?", (ns,))
         db.execute("COMMIT")
     except BaseException:

@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hive_state_core.model import CollectionRef, QueueRef, RecordRef, Topic
-from hive_state_core.spi import Batch, Cancel, Complete, Enqueue, Fail, Redrive, Release, SetPaused
+from hive_state_core.model import CollectionRef, QueueRef, RecordRef, StreamRef, Topic
+from hive_state_core.spi import (
+    Append,
+    Batch,
+    Cancel,
+    Complete,
+    Enqueue,
+    Fail,
+    Nack,
+    Redrive,
+    Release,
+    Seek,
+    SetPaused,
+)
 
 
 def topics_of(batches: Sequence[Batch]) -> Iterator[Topic]:
@@ -19,5 +31,9 @@ def topics_of(batches: Sequence[Batch]) -> Iterator[Topic]:
                 yield CollectionRef(ref.collection)
             elif isinstance(op, Enqueue):
                 yield QueueRef(op.queue)
+            elif isinstance(op, Append):
+                yield op.ref
+            elif isinstance(op, Nack | Seek):
+                yield StreamRef(op.ref.stream)
             elif isinstance(op, SetPaused | Complete | Fail | Cancel | Redrive | Release):
                 yield op.ref

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -17,35 +16,38 @@ from hive_state_sqlite.turnstile import Turnstile
 Answer = TypeVar("Answer")
 
 TERM_SHIFT = 43
-CHECKPOINT_PAGES = 2000
-CHECKPOINT_BYTES = CHECKPOINT_PAGES * 4096
-"""Size of the write-ahead log from which on the writer copies it into the database."""
+CHECKPOINT_CHANGES = 4000
+"""Row changes of one process, each about a page of write-ahead log, after which it copies the log into the
+database."""
 
 
 class Trip:
-    """What is the same for all batches or claims of a trip.
+    """What is the same for all batches or claims of a trip. The control row is advanced at once; if nothing
+    else changes, that is rolled back too.
 
     `at`, `version`: the trip's instant and version. Work that changes anything sets `changed`, without which
     the transaction is rolled back.
     """
 
-    __slots__ = ("at", "changed", "counter", "db", "epoch", "ns", "orders", "version")
+    __slots__ = ("_orders_before", "at", "changed", "counter", "db", "epoch", "ns", "orders", "version")
 
     def __init__(self, db: sqlite3.Connection, ns: int) -> None:
         self.db = db
         self.ns = ns
         self.changed = False
-        row = db.execute(statements.CONTROL_READ, (ns,)).fetchone()
+        now = time.time_ns() // 1_000_000
+        row = db.execute(statements.CONTROL_ADVANCE, (ns, now)).fetchone()
         if row is None:
             raise SchemaMismatch(
                 "the namespace was dropped while this store was open", found=None, expected=SCHEMA_VERSION
             )
-        state, peer, term, epoch, counter, orders, clock = row
+        state, peer, term, epoch, counter, orders, at = row
         _refuse_unless_open(state, peer)
-        self.at: int = max(time.time_ns() // 1_000_000, clock)
+        self.at: int = at
         self.epoch: int = epoch
         self.orders: int = orders
-        self.counter: int = counter + 1
+        self._orders_before = orders
+        self.counter: int = counter
         self.version: int = (term << TERM_SHIFT) + self.counter
 
     def next_order(self) -> int:
@@ -61,8 +63,9 @@ class Trip:
             )
 
     def finish(self) -> None:
-        """Store what the trip used up of counter, orders and clock."""
-        self.db.execute(statements.CONTROL_WRITE, (self.ns, self.counter, self.orders, self.at))
+        """Store how many orders the trip gave out."""
+        if self.orders != self._orders_before:
+            self.db.execute(statements.CONTROL_ORDERS, (self.ns, self.orders))
 
 
 class Writer:
@@ -72,7 +75,7 @@ class Writer:
         self._path = path
         self._turnstile = turnstile
         self._timeout_s = timeout_s
-        self._blocked_size = 0
+        self._copied_changes = 0
         self._blocked_until = 0.0
 
     def run(self, db: sqlite3.Connection, ns: int, work: Callable[[Trip], Answer]) -> tuple[Trip, Answer]:
@@ -114,37 +117,28 @@ class Writer:
             )
 
     def _checkpoint_if_due(self, db: sqlite3.Connection) -> None:
-        """Copy the write-ahead log into the database once it has grown.
+        """Copy the write-ahead log into the database once this process has added enough to it.
 
         Automatic checkpoints are off: this one runs inside the turnstile, so that none ever runs beside a
         write of hive-state (docs/adr/0003-sqlite-wal-reset.md). FULL makes SQLite itself refuse a foreign
-        writer meanwhile; TRUNCATE starts the log anew where readers allow it.
+        writer meanwhile. Then the log starts anew, in place, as overwriting is cheaper to sync than
+        growing; unless it has become so large that its space is better given back.
         """
-        size = _size(self._path + "-wal")
-        if size < CHECKPOINT_BYTES:
-            return
-        if size < self._blocked_size + CHECKPOINT_BYTES and time.monotonic() < self._blocked_until:
+        changes = db.total_changes
+        if changes - self._copied_changes < CHECKPOINT_CHANGES or time.monotonic() < self._blocked_until:
             return
         try:
             db.execute("PRAGMA busy_timeout = 0")
-            _, log, done = db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
-            if log - done < CHECKPOINT_PAGES:
+            blocked, log, done = db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            if log - done < CHECKPOINT_CHANGES:
+                mode = "TRUNCATE" if log > 8 * CHECKPOINT_CHANGES else "RESTART"
                 db.execute("PRAGMA busy_timeout = 100")
-                blocked, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            else:
-                blocked = 1
+                blocked, _, _ = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         finally:
             db.execute(f"PRAGMA busy_timeout = {int(self._timeout_s * 1000)}")
-        # A reader in the way: try again when the log has grown as much again, or after a while.
-        self._blocked_size = size if blocked else 0
-        self._blocked_until = time.monotonic() + 1
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except FileNotFoundError:
-        return 0
+        self._copied_changes = changes
+        # A reader in the way: wait a while before the next try.
+        self._blocked_until = time.monotonic() + 1 if blocked else 0.0
 
 
 def _refuse_unless_open(state: str, peer: str | None) -> None:

@@ -86,11 +86,6 @@ async def bench(
     return EXIT.OK if all(row.invariant == "ok" for row in rows) else EXIT.DIFFERENCES
 
 
-def register(cli: click.Group) -> None:
-    """Add the command."""
-    cli.add_command(bench)
-
-
 def _jobs(
     make: type[Job], stores: Sequence[str], workloads: list[str], agents: list[int], seconds: float, raw: bool
 ) -> list[Job]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from hive_state_conformance.bench_command import bench
 from hive_state_conformance.conform_command import conform
+from hive_state_conformance.demo_command import demo
 
-COMMANDS: tuple[click.Command, ...] = (conform,)
+COMMANDS: tuple[click.Command, ...] = (demo, bench, conform)
 
 
 def register(cli: click.Group) -> None:

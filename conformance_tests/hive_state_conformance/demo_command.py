@@ -38,7 +38,8 @@ async def demo(url: str | None, agents: int, seconds: float, as_json: bool) -> i
         live = None if as_json else _Live()
         if live is not None:
             click.echo(f"{agents} agents for {seconds:g} s on {what}", err=True)
-            report = await run(chosen, agents, seconds, live.show, live.every)
+            with live:
+                report = await run(chosen, agents, seconds, live.show, live.every)
         else:
             report = await run(chosen, agents, seconds)
     if as_json:
@@ -46,11 +47,6 @@ async def demo(url: str | None, agents: int, seconds: float, as_json: bool) -> i
     else:
         _tell(report)
     return EXIT.OK if report.ok else EXIT.FAILED
-
-
-def register(cli: click.Group) -> None:
-    """Add the command."""
-    cli.add_command(demo)
 
 
 @contextmanager
@@ -75,6 +71,14 @@ class _Live:
         self.every = 0.2 if self._terminal else 1.0
         self._last = (perf_counter(), 0)
 
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, *_: object) -> None:
+        """What comes next begins a line, also after Ctrl-C."""
+        if self._terminal:
+            click.echo(err=True)
+
     def show(self, hive: Hive, seconds: float) -> None:
         then, before = self._last
         self._last = now, operations = perf_counter(), hive.operations
@@ -87,8 +91,6 @@ class _Live:
 
 
 def _tell(report: Report) -> None:
-    if sys.stderr.isatty():
-        click.echo(err=True)
     click.echo(f"store       {report.url}")
     click.echo(f"workload    {report.workload}, {report.agents} agents, {report.seconds:.1f} s")
     click.echo(f"operations  {report.operations:,} ({report.ops_per_s:,.0f} a second)")

@@ -4,9 +4,13 @@ driver     the base class and its primitives; start here
 trip       one attempt at a trip, and the control entry that guards it
 deciding   commit: batches and checks
 applying   the operations of a batch
+streams    those on streams and groups
 claiming   claim: leases that are over, due tasks, then what is handed out
+delivering claim of events
+deliveries what becomes of one delivery
 keeping    sweep and stats
-reading    scan
+reading    images and scan
+following  stream: events by number
 keys       where everything lies
 entities   the layers of a trip
 """

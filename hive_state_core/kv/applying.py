@@ -1,4 +1,4 @@
-"""The operations of a batch, one method each."""
+"""The operations of a batch, one method each; those on streams and groups are in `streams`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from hive_state_core import transitions
-from hive_state_core.errors import Unsupported
-from hive_state_core.features import Facility
 from hive_state_core.kv.keys import EDGE, split, under
+from hive_state_core.kv.refusal import Refusal
+from hive_state_core.kv.streams import Streams
 from hive_state_core.kv.trip import Trip
 from hive_state_core.model import (
     QueueImage,
     RecordImage,
     RecordRef,
-    Ref,
     TaskImage,
     TaskRef,
     TaskState,
@@ -35,7 +34,6 @@ from hive_state_core.spi import (
     Put,
     Reason,
     Redrive,
-    Refused,
     Release,
     SetPaused,
     Touch,
@@ -54,13 +52,6 @@ def tombstone(record: RecordImage, *, at: int, version: int) -> RecordImage:
     return replace(record, version=version, value=None, raw=False, index=(), updated_at=at, expires_at=None)
 
 
-class Refusal(Exception):
-    """An operation does not allow its batch. `refused.index` is still open."""
-
-    def __init__(self, reason: Reason, ref: Ref, expected: int = 0, actual: int = 0) -> None:
-        self.refused = Refused(reason, ref, 0, False, expected, actual)
-
-
 class Applying:
     """The operations of one batch, applied one after the other to `state`."""
 
@@ -69,6 +60,7 @@ class Applying:
         self._trip = trip
         self._at = trip.at
         self._version = trip.version
+        self._streams = Streams(trip, self.state)
 
     async def apply(self, op: Op) -> OpResult:
         """The operation's result. Raises Refusal."""
@@ -102,7 +94,8 @@ class Applying:
             case SetPaused():
                 await self._set_paused(op)
                 return None
-        raise Unsupported("this store does not offer streams", feature=Facility.STREAMS.value)
+            case _:
+                return await self._streams.apply(op)
 
     # --- records
 

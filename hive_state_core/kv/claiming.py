@@ -1,13 +1,17 @@
-"""What becomes of a claim: first what time has brought about in the queue, then the tasks are handed out."""
+"""What becomes of a claim of tasks: first what time has brought about in the queue, then they are handed out.
+
+Events are handed out by `delivering`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hive_state_core import transitions
-from hive_state_core.errors import Unsupported
-from hive_state_core.features import Facility
+from hive_state_core.kv.delivering import deliver
 from hive_state_core.kv.keys import ALARM, READY, after, number, split, under, until
+from hive_state_core.kv.room import Room
 from hive_state_core.kv.trip import Trip
-from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import TaskImage, TaskState
 from hive_state_core.spi import Claimed, ClaimedTasks, ClaimRequest, ClaimTasks
 
@@ -17,17 +21,18 @@ ALARMS = 256
 _PAGE = 16
 
 
-async def claim(trip: Trip, requests: list[ClaimTasks]) -> list[Claimed]:
+async def claim(trip: Trip, requests: Sequence[ClaimRequest]) -> list[Claimed]:
     """Each request takes what the earlier ones left."""
-    for queue in sorted({request.queue for request in requests}):
+    for queue in sorted({request.queue for request in requests if isinstance(request, ClaimTasks)}):
         await turn(trip, queue, ALARMS)
-    return [await _take(trip, request) for request in requests]
+    room = Room()
+    return [await _serve(trip, request, room) for request in requests]
 
 
-def of_tasks(request: ClaimRequest) -> ClaimTasks:
+async def _serve(trip: Trip, request: ClaimRequest, room: Room) -> Claimed:
     if isinstance(request, ClaimTasks):
-        return request
-    raise Unsupported("this store does not offer streams", feature=Facility.STREAMS.value)
+        return await _take(trip, request, room)
+    return await deliver(trip, request, room)
 
 
 async def turn(trip: Trip, queue: str, limit: int) -> list[TaskImage]:
@@ -42,36 +47,34 @@ async def turn(trip: Trip, queue: str, limit: int) -> list[TaskImage]:
     return turned
 
 
-async def _take(trip: Trip, request: ClaimTasks) -> ClaimedTasks:
+async def _take(trip: Trip, request: ClaimTasks, room: Room) -> ClaimedTasks:
     if await trip.after.paused(request.queue):
         return ClaimedTasks(())
-    ready, cut_short = await _choose(trip, request)
     tasks = []
-    for task in ready:
+    for task in await _choose(trip, request, room):
         claimed = transitions.claimed(task, request, at=trip.at, version=trip.version)
         await trip.after.put_task(task, claimed)
         tasks.append(claimed)
     if len(tasks) == request.limit:
         return ClaimedTasks(tuple(tasks))
-    return ClaimedTasks(tuple(tasks), trip.at if cut_short else await _next_due(trip, request.queue))
+    return ClaimedTasks(tuple(tasks), trip.at if room.full else await _next_due(trip, request.queue))
 
 
-async def _choose(trip: Trip, request: ClaimTasks) -> tuple[list[TaskImage], bool]:
-    """The first ready tasks whose requirements are covered; whether the size of the reply ended it."""
+async def _choose(trip: Trip, request: ClaimTasks, room: Room) -> list[TaskImage]:
+    """The first ready tasks whose requirements are covered, as long as there is room."""
     chosen: list[TaskImage] = []
-    size = 0
     start, stop = under(READY, request.queue)
-    while rows := await trip.after.range(start, stop, max(_PAGE, request.limit)):
+    while not room.full and (rows := await trip.after.range(start, stop, max(_PAGE, request.limit))):
         start = after(rows[-1][0])
         for key, _ in rows:
             task = await trip.after.task_at(key)
             if not request.capabilities.issuperset(task.requires):
                 continue
             chosen.append(task)
-            size += len(task.payload)
-            if len(chosen) == request.limit or size > REPLY_BYTES:
-                return chosen, size > REPLY_BYTES
-    return chosen, False
+            room.take(task.payload)
+            if len(chosen) == request.limit or room.full:
+                return chosen
+    return chosen
 
 
 async def _next_due(trip: Trip, queue: str) -> int | None:

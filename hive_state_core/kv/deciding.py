@@ -12,25 +12,30 @@ from collections.abc import Iterator, Sequence
 from msgspec.structs import replace
 
 from hive_state_core import outcomes
-from hive_state_core.kv.applying import Applying, Refusal, present
+from hive_state_core.kv.applying import Applying, present
 from hive_state_core.kv.entities import Entities
 from hive_state_core.kv.keys import key_of
+from hive_state_core.kv.refusal import Refusal
 from hive_state_core.kv.trip import Trip
 from hive_state_core.model import (
     CommitImage,
     CommitRef,
     DedupeRef,
+    PendingRef,
     RecordImage,
     Ref,
     TaskRef,
 )
 from hive_state_core.spi import (
+    Ack,
     Batch,
     Check,
     Committed,
     CreatedIs,
     Enqueue,
+    ExtendDeliveries,
     LeaseIs,
+    Nack,
     OpResult,
     Outcome,
     Reason,
@@ -55,6 +60,8 @@ def _refs(batch: Batch) -> Iterator[Ref]:
             yield from map(TaskRef, op.depends_on)
             if op.dedupe_key is not None:
                 yield DedupeRef(op.queue, op.dedupe_key)
+        elif isinstance(op, Ack | Nack | ExtendDeliveries):
+            yield from (PendingRef(op.ref.stream, op.ref.group, seq) for seq, _ in op.deliveries)
 
 
 async def decide(trip: Trip, batch: Batch) -> Outcome:

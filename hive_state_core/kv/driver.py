@@ -11,21 +11,12 @@ from typing import Final, NoReturn, TypeVar
 
 from hive_state_core.errors import CorruptData, SchemaMismatch, Unavailable, Unsupported
 from hive_state_core.features import Facility, Features, Sharing, Wake
-from hive_state_core.kv import claiming, deciding, keeping, reading
-from hive_state_core.kv.applying import present
+from hive_state_core.kv import claiming, deciding, following, keeping, reading
 from hive_state_core.kv.bell import Bell
 from hive_state_core.kv.entities import Row, Space, Torn
-from hive_state_core.kv.keys import HEAD, decode, encode, key_of
+from hive_state_core.kv.keys import HEAD, encode, key_of
 from hive_state_core.kv.trip import SCHEMA, Trip, new_head, read_head, require_open
-from hive_state_core.model import (
-    QueueImage,
-    QueueRef,
-    ReadRef,
-    RecordImage,
-    RecordRef,
-    TaskImage,
-    Topic,
-)
+from hive_state_core.model import ReadRef, Topic
 from hive_state_core.spi import (
     Batch,
     Claimed,
@@ -46,7 +37,9 @@ from hive_state_core.spi import (
 
 T = TypeVar("T")
 
-FACILITIES: Final = frozenset({Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS})
+FACILITIES: Final = frozenset(
+    {Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS, Facility.STREAMS}
+)
 """What every KVDriver offers, to be declared in its features."""
 
 
@@ -184,7 +177,8 @@ class KVDriver(ABC):
                 SchemaInfo(found=None, wanted=SCHEMA, steps=("removed the namespace",)) if dropped else None
             )
 
-        return await self._again(once)
+        async with self._turn:
+            return await self._again(once)
 
     # --- reads
 
@@ -193,11 +187,17 @@ class KVDriver(ABC):
         found = await self._space().load([HEAD, *map(key_of, refs)])
         head = read_head(found[0])
         at = max(now, head.clock)
-        images = [_image(ref, data, at) for ref, data in zip(refs, found[1:], strict=True)]
+        images = [reading.image_of(ref, data, at) for ref, data in zip(refs, found[1:], strict=True)]
         return Reply(head.control.epoch, at, images)
 
     async def scan(self, query: Scan, fresh: bool = False) -> Page:
         return await reading.scan(self._space(), query, await self.now())
+
+    async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
+        async def once() -> Reply[StreamPage] | None:
+            return await following.pages(self._space(), reads, await self.now())
+
+        return await self._again(once)
 
     async def stats(self) -> Stats:
         return (await self._trip(keeping.stats))[1]
@@ -213,11 +213,9 @@ class KVDriver(ABC):
         return await self._reply(decide)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
-        tasks = [claiming.of_tasks(request) for request in requests]
-
         async def decide(trip: Trip) -> Sequence[Claimed]:
             require_open(trip.head.control)
-            return await claiming.claim(trip, tasks)
+            return await claiming.claim(trip, requests)
 
         return await self._reply(decide)
 
@@ -251,17 +249,17 @@ class KVDriver(ABC):
             self.ring(trip.after.topics)
             return trip, decided
 
-        return await self._again(once)
+        async with self._turn:
+            return await self._again(once)
 
     async def _again(self, attempt: Callable[[], Awaitable[T | None]]) -> T:
         """Until it comes to something. Raises Unavailable if others are always faster."""
         deadline = monotonic() + self.patience
-        async with self._turn:
-            while (done := await attempt()) is None:
-                if monotonic() > deadline:
-                    raise Unavailable(f"other writers were faster for {self.patience} s; try again later")
-                await asyncio.sleep(random() * 0.01)
-            return done
+        while (done := await attempt()) is None:
+            if monotonic() > deadline:
+                raise Unavailable(f"other writers were faster for {self.patience} s; try again later")
+            await asyncio.sleep(random() * 0.01)
+        return done
 
     def _space(self) -> Space:
         return Space(self, self._namespace)
@@ -291,18 +289,5 @@ class KVDriver(ABC):
 
     # --- not offered
 
-    async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
-        raise Unsupported("this store does not offer streams", feature=Facility.STREAMS.value)
-
     async def outcome(self, trip_id: str) -> NoReturn:
         raise Unsupported("this store always knows how its trips ended", feature=Facility.OUTCOMES.value)
-
-
-def _image(ref: ReadRef, data: bytes | None, at: int) -> ScanImage | None:
-    if data is None:
-        return None
-    if isinstance(ref, RecordRef):
-        return present(decode(data, RecordImage), at)
-    if isinstance(ref, QueueRef):
-        return decode(data, QueueImage)
-    return decode(data, TaskImage)

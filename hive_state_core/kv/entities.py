@@ -5,17 +5,38 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from hive_state_core.kv.keys import EDGE, decode, entries, join, key_of, split, tally
+from hive_state_core.kv.keys import (
+    EDGE,
+    EVENT,
+    GROUP,
+    PENDING,
+    Stored,
+    decode,
+    entries,
+    join,
+    key_of,
+    number,
+    split,
+    tally,
+    under,
+)
 from hive_state_core.kv.sortedmap import SortedMap
 from hive_state_core.model import (
     CollectionRef,
     CommitImage,
     CommitRef,
     DedupeRef,
+    EventImage,
+    GroupImage,
+    GroupRef,
+    PendingImage,
+    PendingRef,
     QueueImage,
     QueueRef,
     RecordImage,
     RecordRef,
+    StreamImage,
+    StreamRef,
     TaskImage,
     TaskRef,
     TaskState,
@@ -158,6 +179,40 @@ class Entities:
             raise Torn
         return task
 
+    # --- reading streams
+
+    async def stream(self, ref: StreamRef) -> StreamImage | None:
+        """A dropped one too."""
+        data = await self.get(key_of(ref))
+        return None if data is None else decode(data, StreamImage)
+
+    async def event(self, stream: str, seq: int) -> EventImage | None:
+        data = await self.get(join(EVENT, stream, seq))
+        return None if data is None else decode(data, EventImage)
+
+    async def group(self, ref: GroupRef) -> GroupImage | None:
+        data = await self.get(key_of(ref))
+        return None if data is None else decode(data, GroupImage)
+
+    async def groups(self, stream: str) -> Sequence[GroupImage]:
+        """All of a stream's."""
+        return [decode(data, GroupImage) for _, data in await self.range(*under(GROUP, stream))]
+
+    async def pending(self, ref: PendingRef) -> PendingImage | None:
+        data = await self.get(key_of(ref))
+        return None if data is None else decode(data, PendingImage)
+
+    async def deliveries(self, ref: GroupRef, first: int = 0, stop: int = 2**53) -> Sequence[PendingImage]:
+        """Those of a group that are pending or dead, with first <= seq < stop."""
+        table = (PENDING, ref.stream, ref.group)
+        rows = await self.range(join(*table, first), join(*table, stop))
+        return [decode(data, PendingImage) for _, data in rows]
+
+    async def unfinished(self, group: GroupImage) -> int:
+        """The lowest seq that the group has pending or dead, or may still be handed."""
+        first = await self.range(*under(PENDING, group.ref.stream, group.ref.group), 1)
+        return number(split(first[0][0])[-1]) if first else group.position + 1
+
     # --- writing: the image, every entry that it is found by, its counter, and who is woken
 
     async def put_record(self, old: RecordImage | None, new: RecordImage) -> None:
@@ -178,7 +233,22 @@ class Entities:
     async def put_commit(self, new: CommitImage) -> None:
         await self._replace(None, new)
 
-    async def remove(self, old: RecordImage | TaskImage | CommitImage) -> None:
+    async def put_stream(self, new: StreamImage) -> None:
+        await self._replace(None, new)
+
+    async def put_event(self, new: EventImage) -> None:
+        await self._replace(None, new)
+
+    def remove_event(self, stream: str, seq: int) -> None:
+        self.put(join(EVENT, stream, seq), None)
+
+    async def put_group(self, new: GroupImage) -> None:
+        await self._replace(None, new)
+
+    async def put_pending(self, old: PendingImage | None, new: PendingImage | None) -> None:
+        await self._replace(old, new)
+
+    async def remove(self, old: RecordImage | TaskImage | CommitImage | GroupImage) -> None:
         await self._replace(old, None)
 
     def link(self, parent: str, child: str) -> None:
@@ -189,11 +259,7 @@ class Entities:
         """... and now it does not any more."""
         self.put(join(EDGE, parent, child), None)
 
-    async def _replace(
-        self,
-        old: RecordImage | TaskImage | QueueImage | CommitImage | None,
-        new: RecordImage | TaskImage | QueueImage | CommitImage | None,
-    ) -> None:
+    async def _replace(self, old: Stored | None, new: Stored | None) -> None:
         before, behind = entries(old), entries(new)
         for key in before.keys() - behind.keys():
             self.put(key, None)

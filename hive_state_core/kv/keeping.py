@@ -14,9 +14,11 @@ from hive_state_core.kv.keys import (
     ENDED,
     EXPIRY,
     GRAVE,
+    GROUP,
     MEMORY,
     QUEUE,
     RECORD,
+    STREAM,
     TASK,
     after,
     decode,
@@ -26,8 +28,16 @@ from hive_state_core.kv.keys import (
     until,
 )
 from hive_state_core.kv.trip import Trip
-from hive_state_core.model import QueueImage, RecordImage, RecordRef, TaskState
-from hive_state_core.spi import QueueStats, Retention, Stats, Swept
+from hive_state_core.model import (
+    GroupImage,
+    QueueImage,
+    RecordImage,
+    RecordRef,
+    StreamImage,
+    StreamRef,
+    TaskState,
+)
+from hive_state_core.spi import GroupStats, QueueStats, Retention, Stats, Swept
 
 _PAGE = 256
 
@@ -143,7 +153,7 @@ class Sweep:
 
 
 async def stats(trip: Trip) -> Stats:
-    """From the counters, so the cost is that of collections and queues, not of their content."""
+    """From counters, so the cost is that of collections, queues, streams and groups, not of their content."""
     records: dict[str, int] = {}
     states: dict[str, dict[TaskState, int]] = {}
     for key, value in await trip.after.range(*under(COUNT)):
@@ -158,8 +168,8 @@ async def stats(trip: Trip) -> Stats:
         at=trip.at,
         records=records,
         queues={queue: await _queue_stats(trip, queue, counts) for queue, counts in states.items()},
-        streams={},
-        groups={},
+        streams=await _streams(trip),
+        groups=await _groups(trip),
         size_bytes=None,
         backend={},
     )
@@ -169,6 +179,32 @@ async def _queue_stats(trip: Trip, queue: str, states: dict[TaskState, int]) -> 
     due = await trip.after.range(*until(DUE, queue, instant=trip.at), 1)
     oldest = number(split(due[0][0])[2]) if due else None
     return QueueStats(paused=await trip.after.paused(queue), states=states, oldest_ready_at=oldest)
+
+
+async def _streams(trip: Trip) -> dict[str, int]:
+    """How many events each of them has."""
+    rows = await trip.after.range(*under(STREAM))
+    streams = [decode(data, StreamImage) for _, data in rows]
+    return {each.ref.stream: each.last - each.first + 1 for each in streams if not each.dropped}
+
+
+async def _groups(trip: Trip) -> dict[tuple[str, str], GroupStats]:
+    rows = await trip.after.range(*under(GROUP))
+    groups = [decode(data, GroupImage) for _, data in rows]
+    return {(each.ref.stream, each.ref.group): await _group_stats(trip, each) for each in groups}
+
+
+async def _group_stats(trip: Trip, group: GroupImage) -> GroupStats:
+    stream = await trip.after.stream(StreamRef(group.ref.stream))
+    first, last = (1, 0) if stream is None else (stream.first, stream.last)
+    oldest = await trip.after.event(group.ref.stream, max(first, await trip.after.unfinished(group)))
+    return GroupStats(
+        position=group.position,
+        lag=last - max(group.position, first - 1),
+        pending=group.pending,
+        dead=group.dead,
+        oldest_at=None if oldest is None else oldest.at,
+    )
 
 
 async def _queues_with_tasks(trip: Trip) -> list[str]:

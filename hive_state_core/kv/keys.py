@@ -11,18 +11,24 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from hive_state_core.errors import CorruptData, Unsupported
-from hive_state_core.features import Facility
+from hive_state_core.errors import CorruptData
 from hive_state_core.model import (
     LIVE,
     CommitImage,
     CommitRef,
     DedupeRef,
+    EventImage,
+    GroupImage,
+    GroupRef,
+    PendingImage,
+    PendingRef,
     QueueImage,
     QueueRef,
     RecordImage,
     RecordRef,
     Ref,
+    StreamImage,
+    StreamRef,
     TaskImage,
     TaskRef,
     TaskState,
@@ -38,6 +44,10 @@ RECORD: Final = "record"  #: collection, key
 TASK: Final = "task"  #: id
 QUEUE: Final = "queue"  #: name; only those ever paused
 COMMIT: Final = "commit"  #: commit id
+STREAM: Final = "stream"  #: name; dropped ones too
+EVENT: Final = "event"  #: stream, seq
+GROUP: Final = "group"  #: stream, group
+PENDING: Final = "pending"  #: stream, group, seq; dead ones too
 
 # What is found by them. These entries hold no value unless it is said.
 EXPIRY: Final = "expiry"  #: expires_at, collection, key: records that will expire
@@ -49,6 +59,7 @@ ENDED: Final = "ended"  #: state, finished_at, id
 DEDUPE: Final = "dedupe"  #: queue, dedupe key; holds the id of the live task in that place
 EDGE: Final = "edge"  #: parent, child: the child counts this parent in `unmet`
 MEMORY: Final = "memory"  #: at, commit id
+REDELIVER: Final = "redeliver"  #: stream, group, until, seq: deliveries that are not dead
 COUNT: Final = "count"  #: "record", collection or "task", queue, state; holds how many there are
 
 _BIAS: Final = 2**62  # ints may be negative (a priority, an instant before 1970)
@@ -98,7 +109,12 @@ def key_of(ref: Ref) -> bytes:
             return join(DEDUPE, queue, key)
         case CommitRef(id):
             return join(COMMIT, id)
-    raise Unsupported("this store does not offer streams", feature=Facility.STREAMS.value)
+        case StreamRef(stream):
+            return join(STREAM, stream)
+        case GroupRef(stream, group):
+            return join(GROUP, stream, group)
+        case PendingRef(stream, group, seq):
+            return join(PENDING, stream, group, seq)
 
 
 encode = msgspec.msgpack.Encoder().encode
@@ -114,13 +130,17 @@ def decode(data: bytes, kind: type[T]) -> T:
         raise CorruptData(f"a stored {kind.__name__} cannot be decoded", raw=data) from error
 
 
-Stored = RecordImage | TaskImage | QueueImage | CommitImage
+Stored = (
+    RecordImage | TaskImage | QueueImage | CommitImage | StreamImage | EventImage | GroupImage | PendingImage
+)
 
 
 def entries(image: Stored | None) -> dict[bytes, bytes]:
     """The image itself and every entry it is found by: what lies in the store because of it, and no more."""
     if image is None:
         return {}
+    if isinstance(image, EventImage):
+        return {join(EVENT, image.stream, image.seq): encode(image)}
     found = {key_of(image.ref): encode(image)}
     if isinstance(image, RecordImage):
         found.update(_found_by_record(image))
@@ -128,6 +148,9 @@ def entries(image: Stored | None) -> dict[bytes, bytes]:
         found.update(_found_by_task(image))
     elif isinstance(image, CommitImage):
         found[join(MEMORY, image.at, image.ref.id)] = b""
+    elif isinstance(image, PendingImage) and not image.dead:
+        ref = image.ref
+        found[join(REDELIVER, ref.stream, ref.group, image.until, ref.seq)] = b""
     return found
 
 

@@ -1,4 +1,5 @@
-"""Pages of a scan. A page is one `range` of the backend, so one snapshot; filters may leave it short."""
+"""Single images, and pages of a scan. A page is one `range` of the backend, so one snapshot; filters may
+leave it short."""
 
 from __future__ import annotations
 
@@ -6,24 +7,69 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from hive_state_core.errors import Unsupported
-from hive_state_core.features import Facility
 from hive_state_core.kv.applying import present
 from hive_state_core.kv.entities import Row, Space
-from hive_state_core.kv.keys import HEAD, QUEUE, RECORD, TASK, after, decode, join, split, under
+from hive_state_core.kv.keys import (
+    GROUP,
+    HEAD,
+    QUEUE,
+    RECORD,
+    STREAM,
+    TASK,
+    after,
+    decode,
+    join,
+    split,
+    under,
+)
+from hive_state_core.kv.room import Room
 from hive_state_core.kv.trip import read_head
-from hive_state_core.limits import REPLY_BYTES, SCAN_PAGE
-from hive_state_core.model import Index, QueueImage, RecordImage, TaskImage
-from hive_state_core.spi import Page, Scan
+from hive_state_core.limits import SCAN_PAGE
+from hive_state_core.model import (
+    GroupImage,
+    GroupRef,
+    Index,
+    QueueImage,
+    QueueRef,
+    ReadRef,
+    RecordImage,
+    RecordRef,
+    StreamImage,
+    StreamRef,
+    TaskImage,
+)
+from hive_state_core.spi import Page, Scan, ScanImage
 
-Found = RecordImage | TaskImage | QueueImage
+_KINDS: dict[str, type[ScanImage]] = {
+    RECORD: RecordImage,
+    TASK: TaskImage,
+    QUEUE: QueueImage,
+    STREAM: StreamImage,
+    GROUP: GroupImage,
+}
 
-_KINDS: dict[str, type[Found]] = {RECORD: RecordImage, TASK: TaskImage, QUEUE: QueueImage}
+
+def image_of(ref: ReadRef, data: bytes | None, at: int) -> ScanImage | None:
+    """What was asked for, if it is there at this instant."""
+    if data is None:
+        return None
+    match ref:
+        case RecordRef():
+            return present(decode(data, RecordImage), at)
+        case QueueRef():
+            return decode(data, QueueImage)
+        case StreamRef():
+            stream = decode(data, StreamImage)
+            return None if stream.dropped else stream
+        case GroupRef():
+            return decode(data, GroupImage)
+        case _:
+            return decode(data, TaskImage)
 
 
 async def scan(space: Space, query: Scan, now: int) -> Page:
     """A filtered page looks at SCAN_PAGE rows at most; a count looks at all."""
-    kind = _kind(query)
+    kind = _KINDS[query.kind]
     start, stop = _bounds(query)
     limit = None if query.count else _rows(query)
     rows = await space.range(start, stop, limit, query.reverse) if start < stop else ()
@@ -37,16 +83,9 @@ async def scan(space: Space, query: Scan, now: int) -> Page:
     return Page(head.control.epoch, at, items, None if whole else split(rows[seen - 1][0])[-1])
 
 
-def _kind(query: Scan) -> type[Found]:
-    kind = _KINDS.get(query.kind)
-    if kind is None:
-        raise Unsupported("this store does not offer streams", feature=Facility.STREAMS.value)
-    return kind
-
-
 def _bounds(query: Scan) -> tuple[bytes, bytes]:
     """start <= key < stop, `after` included."""
-    table = (query.kind, query.within or "") if query.kind == RECORD else (query.kind,)
+    table = (query.kind, query.within or "") if query.kind in (RECORD, GROUP) else (query.kind,)
     start, stop = under(*table)
     if query.start is not None:
         start = join(*table, query.start)
@@ -61,30 +100,30 @@ def _bounds(query: Scan) -> tuple[bytes, bytes]:
 
 def _rows(query: Scan) -> int:
     """How many rows a page looks at."""
-    selective = query.kind == RECORD or query.within is not None or query.states is not None
+    selective = query.kind in (RECORD, STREAM) or query.within is not None or query.states is not None
     return max(query.limit, SCAN_PAGE) if selective else query.limit
 
 
-def _pick(rows: Sequence[Row], kind: type[Found], query: Scan, at: int) -> tuple[list[Found], int]:
+def _pick(rows: Sequence[Row], kind: type[ScanImage], query: Scan, at: int) -> tuple[list[ScanImage], int]:
     """The page's items, and how many rows were looked at for them."""
-    items: list[Found] = []
-    size = 0
+    items: list[ScanImage] = []
+    room = Room()
     for seen, (_, value) in enumerate(rows, 1):
         image = decode(value, kind)
         if _matches(image, query, at):
             items.append(image if query.values else _bare(image))
-            size += len(value) if query.values else 0
-            if len(items) == query.limit or size > REPLY_BYTES:
+            room.take(value if query.values else b"")
+            if len(items) == query.limit or room.full:
                 return items, seen
     return items, len(rows)
 
 
-def _matches(image: Found, query: Scan, at: int) -> bool:
+def _matches(image: ScanImage, query: Scan, at: int) -> bool:
     if isinstance(image, RecordImage):
         return present(image, at) is not None and _typed(query.where) <= _typed(image.index)
     if isinstance(image, TaskImage):
         return query.within in (None, image.queue) and (query.states is None or image.state in query.states)
-    return True
+    return not (isinstance(image, StreamImage) and image.dropped)
 
 
 def _typed(index: Index) -> set[tuple[str, type, object]]:
@@ -92,7 +131,7 @@ def _typed(index: Index) -> set[tuple[str, type, object]]:
     return {(field, type(value), value) for field, value in index}
 
 
-def _bare(image: Found) -> Found:
+def _bare(image: ScanImage) -> ScanImage:
     """Without its values."""
     if isinstance(image, RecordImage):
         return replace(image, value=b"")

@@ -16,11 +16,10 @@ import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from hive_state_conformance import bench_command
 from hive_state_conformance.latency import Latency, latency_of
 from hive_state_conformance.workloads import WORKLOADS
 from hive_state_conformance.workloads_values import state
-from hive_state_core.cli.app import HiveGroup
+from hive_state_core.cli import main
 from hive_state_core.model import ReadRef, RecordImage
 from hive_state_core.plugins import Backend, backend_for, register_backend
 from hive_state_core.spi import (
@@ -47,11 +46,7 @@ ROW = {
 }
 RAW = {"raw_ops_per_s", "raw_cpu_us", "raw_p50_ms", "raw_p99_ms", "ratio"}
 QUICK = ("--seconds", "0.3", "--agents", "10")
-COMMAND = (
-    "from hive_state_core.cli.app import HiveGroup\n"
-    "from hive_state_conformance import bench_command\n"
-    "cli = HiveGroup('hive-state'); cli.asked = True; bench_command.register(cli); cli.main()\n"
-)
+CLI = [sys.executable, "-m", "hive_state_core.cli"]
 
 
 @pytest.fixture(autouse=True)
@@ -60,10 +55,7 @@ def few_records(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(*args: str) -> Result:
-    cli = HiveGroup("hive-state")
-    cli.asked = True  # the commands of this test, not those of plugins
-    bench_command.register(cli)
-    return CliRunner().invoke(cli, ["bench", *args])
+    return CliRunner().invoke(main, ["bench", *args])
 
 
 def rows_of(result: Result) -> list[dict[str, Any]]:
@@ -273,7 +265,7 @@ def test_a_wrong_command_line_is_refused_before_anything_is_measured(
 def test_ctrl_c_leaves_no_namespace_and_no_baseline(tmp_path: Path) -> None:
     args = [f"sqlite:///{tmp_path}/b.db", "--raw", "--workload", "put", "--seconds", "60"]
     process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "bench", *args],
+        [*CLI, "bench", *args],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

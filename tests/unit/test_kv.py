@@ -31,14 +31,12 @@ from hive_state_core.model import (
     CommitRef,
     QueueRef,
     RecordRef,
-    StreamRef,
     TaskImage,
     TaskRef,
     TaskState,
     Topic,
 )
 from hive_state_core.spi import (
-    Append,
     Batch,
     Cancel,
     ClaimedTasks,
@@ -449,11 +447,7 @@ async def test_only_an_open_store_takes_writes(
     assert reply.results[0] is not None
 
 
-async def test_streams_are_refused(driver: MemoryDriver) -> None:
-    with pytest.raises(Unsupported):
-        await commit(driver, Batch((Append(StreamRef("s"), b""),)))
-    with pytest.raises(Unsupported):
-        await driver.stream([])
+async def test_outcomes_are_refused(driver: MemoryDriver) -> None:
     with pytest.raises(Unsupported):
         await driver.outcome("t")
 

@@ -116,3 +116,26 @@ CREATE TABLE commits (            -- the memory of commits that carried a commit
     PRIMARY KEY (ns, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX commits_age ON commits (ns, at);
+
+CREATE TABLE streams (            -- events with first <= seq <= last are there; a dropped one keeps `last`
+    ns INTEGER NOT NULL, stream TEXT NOT NULL, version INTEGER NOT NULL,
+    first INTEGER NOT NULL, last INTEGER NOT NULL, dropped INTEGER NOT NULL,
+    PRIMARY KEY (ns, stream)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE events (
+    ns INTEGER NOT NULL, stream TEXT NOT NULL, seq INTEGER NOT NULL, version INTEGER NOT NULL,
+    body BLOB NOT NULL, raw INTEGER NOT NULL, at INTEGER NOT NULL,
+    PRIMARY KEY (ns, stream, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE groups (             -- what a group was handed: all up to `position`
+    ns INTEGER NOT NULL, stream TEXT NOT NULL, grp TEXT NOT NULL, version INTEGER NOT NULL,
+    position INTEGER NOT NULL, max_deliveries INTEGER NOT NULL,
+    PRIMARY KEY (ns, stream, grp)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE pending (            -- of that, what it has not finished; token 0: it waits, or is dead
+    ns INTEGER NOT NULL, stream TEXT NOT NULL, grp TEXT NOT NULL, seq INTEGER NOT NULL,
+    version INTEGER NOT NULL, token INTEGER NOT NULL, deliveries INTEGER NOT NULL,
+    consumer TEXT NOT NULL, until INTEGER NOT NULL, dead INTEGER NOT NULL, error TEXT,
+    PRIMARY KEY (ns, stream, grp, seq)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX pending_due ON pending (ns, stream, grp, until) WHERE dead = 0;

@@ -1,0 +1,68 @@
+"""`claim` of events: redeliveries first, then what the group was not handed yet."""
+
+from __future__ import annotations
+
+from hive_state_core.spi import ClaimedEvents, ClaimEvents, Delivery
+from hive_state_sqlite import rows, statements
+from hive_state_sqlite.trip import Trip
+
+TURNED_AT_ONCE = 200
+"""Used-up deliveries that one claim makes dead, at most."""
+
+
+def claim(trip: Trip, request: ClaimEvents, room: int) -> tuple[ClaimedEvents, int]:
+    """(what the request gets, bytes of it); nothing that would pass `room` bytes but the first event."""
+    ref = request.ref
+    group = (trip.ns, ref.stream, ref.group)
+    row = trip.db.execute(statements.GROUP_READ, group).fetchone()
+    if row is None:
+        return ClaimedEvents((), missing=True), 0
+    _, position, max_deliveries = row
+    dead = trip.db.execute(
+        statements.PENDING_EXHAUST, (*group, trip.at, max_deliveries, trip.version, TURNED_AT_ONCE)
+    ).rowcount
+    chosen = trip.db.execute(
+        statements.EVENTS_CLAIM,
+        {
+            "ns": trip.ns,
+            "stream": ref.stream,
+            "grp": ref.group,
+            "at": trip.at,
+            "max": max_deliveries,
+            "position": position,
+            "limit": request.limit,
+        },
+    ).fetchall()
+    taken, size = _within(chosen, room)
+    deliveries = tuple([_delivery(trip, request, row) for row in taken])
+    if taken:
+        trip.db.executemany(
+            statements.PENDING_HAND_OUT,
+            [
+                (*group, each.event.seq, trip.version, each.delivery, request.consumer, each.until)
+                for each in deliveries
+            ],
+        )
+        position = max(position, *[each.event.seq for each in deliveries])
+    if taken or dead:
+        trip.changed = True
+        trip.db.execute(statements.GROUP_ADVANCE, (*group, trip.version, position))
+    if len(deliveries) == request.limit:
+        return ClaimedEvents(deliveries), size
+    more = len(taken) < len(chosen) or dead == TURNED_AT_ONCE
+    (due,) = trip.db.execute(statements.PENDING_NEXT_DUE, group).fetchone()
+    return ClaimedEvents(deliveries, next_due=trip.at if more else due), size
+
+
+def _within(chosen: list[rows.Row], room: int) -> tuple[list[rows.Row], int]:
+    size = 0
+    for count, row in enumerate(chosen):
+        if size >= room:
+            return chosen[:count], size
+        size += len(row[2])
+    return chosen, size
+
+
+def _delivery(trip: Trip, request: ClaimEvents, row: rows.Row) -> Delivery:
+    event = rows.event_image(request.ref.stream, row)
+    return Delivery(event, trip.version, row[5] + 1, trip.at + request.lease)

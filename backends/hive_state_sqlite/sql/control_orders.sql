@@ -1,0 +1,1 @@
+UPDATE control SET orders = ?2 WHERE ns = ?1

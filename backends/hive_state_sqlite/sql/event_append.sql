@@ -1,0 +1,1 @@
+INSERT INTO events (ns, stream, seq, version, body, raw, at) VALUES (?, ?, ?, ?, ?, ?, ?)

@@ -1,0 +1,1 @@
+DELETE FROM groups WHERE ns = ?1 AND stream = ?2 AND grp = ?3

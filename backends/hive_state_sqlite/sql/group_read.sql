@@ -1,0 +1,1 @@
+SELECT version, position, max_deliveries FROM groups WHERE ns = ?1 AND stream = ?2 AND grp = ?3

@@ -1,0 +1,5 @@
+-- Deliveries whose time is over and that were the last become dead.
+UPDATE pending SET dead = 1, token = 0, version = ?6
+WHERE (ns, stream, grp, seq) IN (
+    SELECT ns, stream, grp, seq FROM pending
+    WHERE ns = ?1 AND stream = ?2 AND grp = ?3 AND dead = 0 AND until <= ?4 AND deliveries >= ?5 LIMIT ?7)

@@ -1,0 +1,1 @@
+SELECT min(until) FROM pending WHERE ns = ?1 AND stream = ?2 AND grp = ?3 AND dead = 0

@@ -1,0 +1,1 @@
+SELECT token FROM pending WHERE ns = ?1 AND stream = ?2 AND grp = ?3 AND seq = ?4
