@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Unavailable
 
@@ -68,7 +68,8 @@ class Lane(Generic[Item, Result]):
         self._writes = writes
         self._abandoned = abandoned
         self._waiting: deque[_Ticket[Item, Result]] = deque()
-        self._runner: asyncio.Task[Any] | None = None
+        self._runner: asyncio.Task[None] | None = None
+        self._alone: asyncio.Future[None] | None = None
         self._closed = "the store is not open yet"
 
     async def call(
@@ -88,11 +89,11 @@ class Lane(Generic[Item, Result]):
         """
         if self._closed:
             raise Closed(self._closed)
-        if self._runner is None and not self._writes and timeout is None:
-            return await self._alone(item)
+        if not self._writes and timeout is None and self._runner is None and self._alone is None:
+            return await self._send_alone(item)
         ticket = _Ticket(item, keys, shared, size, asyncio.get_running_loop().create_future())
         self._waiting.append(ticket)
-        if self._runner is None:
+        if self._runner is None and self._alone is None:
             self._runner = asyncio.create_task(self._run())
         if timeout is None:
             return await self._answer(ticket)
@@ -106,13 +107,16 @@ class Lane(Generic[Item, Result]):
                 ) from None
             raise Unavailable(f"no answer within {timeout} s; the call was not done") from None
 
-    async def _alone(self, item: Item) -> Result:
+    async def _send_alone(self, item: Item) -> Result:
         """A read while nothing is under way needs no task of its own: it may be cancelled anywhere."""
-        self._runner = asyncio.current_task()
+        self._alone = done = asyncio.get_running_loop().create_future()
         try:
             (result,) = await self._send([item])
         finally:
-            self._runner = asyncio.create_task(self._run()) if self._waiting else None
+            self._alone = None
+            done.set_result(None)
+            if self._waiting:
+                self._runner = asyncio.create_task(self._run())
         if isinstance(result, HiveStateError):
             raise result
         return result
@@ -135,6 +139,8 @@ class Lane(Generic[Item, Result]):
     async def close(self) -> None:
         """Let what was called come to its end, and take no more."""
         self._closed = "the store is closed"
+        if self._alone is not None:
+            await asyncio.shield(self._alone)
         if self._runner is not None:
             await asyncio.shield(self._runner)
 
