@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from hive_state_core import outcomes, transitions
 from hive_state_core.model import (
@@ -39,7 +39,7 @@ from hive_state_core.spi import (
     Touch,
     VersionIs,
 )
-from hive_state_sqlite import rows, statements
+from hive_state_sqlite import rows, sets, statements
 from hive_state_sqlite.prestate import load, load_tasks
 from hive_state_sqlite.refusal import Refusal
 from hive_state_sqlite.streaming import StreamDecision
@@ -76,34 +76,29 @@ class _Changes:
 def commit(trip: Trip, batches: Sequence[Batch]) -> list[Outcome]:
     """Outcomes in the order of the batches; everything that they changed is written.
 
-    Two paths: a trip of nothing but plain puts has nothing to decide and is written as one set.
+    Two paths: sets of batches that are alike and simple, and the general one. As batches of a trip do not
+    see each other, it does not matter which is written first, but for the order of tasks.
     """
-    if all([_is_plain_put(batch) for batch in batches]):
-        return _put_all(trip, batches)
-    decision = _Decision(trip, batches)
-    found = [decision.decide(batch) for batch in batches]
-    decision.apply()
-    return found
-
-
-def _is_plain_put(batch: Batch) -> bool:
-    op = batch.ops[0] if len(batch.ops) == 1 else None
-    return type(op) is Put and op.ttl is None and not batch.checks and batch.commit_id is None
-
-
-def _put_all(trip: Trip, batches: Sequence[Batch]) -> list[Outcome]:
-    puts = [_put_row(trip, cast(Put, batch.ops[0]), None) for batch in batches]
-    trip.changed = True
-    trip.db.executemany(statements.RECORD_PUT, puts)
-    committed = Committed(trip.version, trip.at, (None,))
-    return [committed] * len(puts)
-
-
-def _put_row(trip: Trip, op: Put, expires_at: int | None) -> rows.Row:
-    """For `record_put`."""
-    ref = op.ref
-    index = rows.dump_index(op.index) if op.index else None
-    return trip.ns, ref.collection, ref.key, trip.version, op.value, op.raw, index, trip.at, expires_at
+    puts = [place for place, batch in enumerate(batches) if sets.is_plain_put(batch)]
+    enqueues = [place for place, batch in enumerate(batches) if sets.is_plain_enqueue(batch)]
+    others = sorted({*range(len(batches))}.difference(puts, enqueues))
+    found: dict[int, Outcome] = {}
+    if puts:
+        found.update(zip(puts, sets.put_all(trip, [batches[place] for place in puts]), strict=True))
+    if enqueues:
+        # Tasks are ordered as their batches are: no set beside an enqueue that takes the general path.
+        alone = not any(type(op) is Enqueue for place in others for op in batches[place].ops)
+        enqueued = sets.enqueue_all(trip, [batches[place] for place in enqueues]) if alone else None
+        if enqueued is None:
+            others = sorted(others + enqueues)
+        else:
+            found.update(zip(enqueues, enqueued, strict=True))
+    if others:
+        chosen = [batches[place] for place in others]
+        decision = _Decision(trip, chosen)
+        found.update(zip(others, [decision.decide(batch) for batch in chosen], strict=True))
+        decision.apply()
+    return [found[place] for place in range(len(batches))]
 
 
 class _Decision:
@@ -219,7 +214,7 @@ class _Decision:
             expires_at = state.expires_at if state else None
         else:
             expires_at = trip.at + op.ttl
-        self._changes.puts.append(_put_row(trip, op, expires_at))
+        self._changes.puts.append(sets.put_row(trip, op, expires_at))
 
     def _delete(self, op: Delete) -> bool:
         trip, ref = self._trip, op.ref

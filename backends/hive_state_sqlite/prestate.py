@@ -28,7 +28,7 @@ def load(
     trip: Trip, batches: Sequence[Batch]
 ) -> tuple[dict[RecordRef, RecordState], dict[str, TaskImage | None]]:
     """The present records and the tasks that checks and operations look at. A plain Put looks at none."""
-    keys: dict[str, list[str]] = defaultdict(list)
+    refs: list[RecordRef] = []
     ids: list[str] = []
     for batch in batches:
         for part in (*batch.checks, *batch.ops):
@@ -38,15 +38,24 @@ def load(
                 if isinstance(part, Enqueue):
                     ids += part.depends_on
             elif isinstance(ref, RecordRef) and (type(part) is not Put or part.ttl == KEEP_TTL):
-                keys[ref.collection].append(ref.key)
+                refs.append(ref)
+    return load_records(trip, refs), load_tasks(trip, ids)
+
+
+def load_records(trip: Trip, refs: Sequence[RecordRef]) -> dict[RecordRef, RecordState]:
+    """Those that are present."""
+    keys: dict[str, list[RecordRef]] = defaultdict(list)
+    for ref in refs:
+        keys[ref.collection].append(ref)
     records: dict[RecordRef, RecordState] = {}
     for collection, wanted in keys.items():
-        arguments = (trip.ns, collection, _dump_keys(wanted).decode())
-        for place, *state in trip.db.execute(statements.RECORDS_STATE, arguments):
-            record = RecordState(*state)
-            if record.expires_at is None or record.expires_at > trip.at:
-                records[RecordRef(collection, wanted[place])] = record
-    return records, load_tasks(trip, ids)
+        arguments = (trip.ns, collection, _dump_keys([ref.key for ref in wanted]).decode())
+        for place, version, created_version, expires_at in trip.db.execute(
+            statements.RECORDS_STATE, arguments
+        ):
+            if expires_at is None or expires_at > trip.at:
+                records[wanted[place]] = RecordState(version, created_version, expires_at)
+    return records
 
 
 def load_tasks(trip: Trip, ids: list[str]) -> dict[str, TaskImage | None]:

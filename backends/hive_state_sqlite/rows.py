@@ -21,6 +21,7 @@ from hive_state_core.model import (
     TaskRef,
     TaskState,
 )
+from hive_state_core.spi import Enqueue
 
 Row = Sequence[Any]
 
@@ -119,6 +120,29 @@ def task_insert_row(ns: int, task: TaskImage) -> Row:
         task.max_attempts,
         task.created_at,
         task.updated_at,
+    )
+
+
+def enqueue_row(ns: int, op: Enqueue, at: int, version: int, order: int) -> Row:
+    """For `task_insert`, of a task without parents: the row of `transitions.enqueued` without the image."""
+    return (
+        ns,
+        op.ref.id,
+        version,
+        op.queue,
+        "scheduled" if op.delay else "ready",
+        op.priority,
+        order,
+        at + op.delay,
+        op.payload,
+        op.raw,
+        op.dedupe_key,
+        dump_names(op.requires) if op.requires else "",
+        None,
+        0,
+        op.max_attempts,
+        at,
+        at,
     )
 
 

@@ -96,8 +96,8 @@ def _tasks(query: Scan) -> _Source:
     payload, result = ("payload", "result") if query.values else ("x''", "NULL")
     columns = (
         f"0, id, version, queue, state, priority, ord, due_at, {payload}, raw, dedupe_key, lane, parents,"
-        f" unmet, attempt, max_attempts, token, lease_until, worker, cancel_requested, error, {result}, result_raw,"
-        " created_at, updated_at, finished_at"
+        " unmet, attempt, max_attempts, token, lease_until, worker, cancel_requested, error,"
+        f" {result}, result_raw, created_at, updated_at, finished_at"
     )
     conditions = [] if query.within is None else ["queue = :within"]
     if query.states is not None:
