@@ -77,7 +77,7 @@ def _is_strict(value: Json, depth: int) -> bool:
     kinds = {*map(type, items)}
     if kinds <= _PLAIN:
         return True
-    return kinds <= _TYPES and all([type(item) in _PLAIN or _is_strict(item, depth - 1) for item in items])
+    return kinds <= _TYPES and all(type(item) in _PLAIN or _is_strict(item, depth - 1) for item in items)
 
 
 def _find_fault(value: Json, where: str, depth: int) -> tuple[str, str]:

@@ -18,8 +18,12 @@ from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
 
 if TYPE_CHECKING:
     from hive_state_core.agents import Agents
+    from hive_state_core.checkpoints import Checkpoints
+    from hive_state_core.events import Events
     from hive_state_core.features import Features
+    from hive_state_core.locks import Locks
     from hive_state_core.records import Records
+    from hive_state_core.sessions import Sessions
     from hive_state_core.tasks import Tasks
 
 
@@ -35,17 +39,26 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 class Store:
     """One namespace of one store. Use it as `async with open_store(...) as hive:`.
 
-    Its facets are `records`, `agents` and `tasks`. It belongs to the event loop that opened it; any
-    number of tasks may use it at once, and the more do, the more travels together.
+    Its facets are `records`, `agents`, `tasks`, `sessions`, `locks`, `events` and `checkpoints`. It
+    belongs to the event loop that opened it; any number of tasks may use it at once, and the more do, the
+    more travels together.
     """
 
     records: Records
     agents: Agents
     tasks: Tasks
+    sessions: Sessions
+    locks: Locks
+    events: Events
+    checkpoints: Checkpoints
 
     def __init__(self, driver: Driver, *, backend: str, url: StoreURL) -> None:
         from hive_state_core.agents import Agents
+        from hive_state_core.checkpoints import Checkpoints
+        from hive_state_core.events import Events
+        from hive_state_core.locks import Locks
         from hive_state_core.records import Records
+        from hive_state_core.sessions import Sessions
         from hive_state_core.tasks import Tasks
 
         self._driver = driver
@@ -55,6 +68,10 @@ class Store:
         self.records = Records(trips)
         self.agents = Agents(trips)
         self.tasks = Tasks(trips)
+        self.sessions = Sessions(trips)
+        self.locks = Locks(trips)
+        self.events = Events(trips)
+        self.checkpoints = Checkpoints(trips)
         self._state = "new"
 
     @property

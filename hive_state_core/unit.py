@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 import msgspec
 
 from hive_state_core import validate
-from hive_state_core.errors import InvalidArgument, LimitExceeded
+from hive_state_core.errors import Conflict, InvalidArgument, LimitExceeded
 from hive_state_core.limits import BATCH_BYTES, BATCH_OPS
 from hive_state_core.refusals import describe
 from hive_state_core.spi import Append, Batch, Check, Committed, Op
@@ -18,7 +18,11 @@ from hive_state_core.trips import Trips
 
 if TYPE_CHECKING:
     from hive_state_core.agents import AgentOps
+    from hive_state_core.checkpoints import CheckpointOps
+    from hive_state_core.events import EventOps
+    from hive_state_core.locks import LockOps
     from hive_state_core.records import RecordOps
+    from hive_state_core.sessions import SessionOps
     from hive_state_core.tasks import TaskOps
 
 T = TypeVar("T")
@@ -56,16 +60,25 @@ class Unit:
     records: RecordOps
     agents: AgentOps
     tasks: TaskOps
+    sessions: SessionOps
+    locks: LockOps
+    events: EventOps
+    checkpoints: CheckpointOps
 
     def __init__(self, trips: Trips, *, commit_id: str | None, timeout: float | None) -> None:
         from hive_state_core.agents import AgentOps
+        from hive_state_core.checkpoints import CheckpointOps
+        from hive_state_core.events import EventOps
+        from hive_state_core.locks import LockOps
         from hive_state_core.records import RecordOps
+        from hive_state_core.sessions import SessionOps
         from hive_state_core.tasks import TaskOps
 
         self.commit_id = None if commit_id is None else validate.key(commit_id, "commit_id")
         self._trips = trips
         self._timeout = timeout
         self._checks: list[Check] = []
+        self._errors: dict[str, Callable[[Conflict], Conflict]] = {}
         self._ops: list[Op] = []
         self._pending: list[Pending[Any]] = []
         self._targets: set[object] = set()
@@ -75,6 +88,10 @@ class Unit:
         self.records = RecordOps(self)
         self.agents = AgentOps(self)
         self.tasks = TaskOps(self)
+        self.sessions = SessionOps(self)
+        self.locks = LockOps(self)
+        self.events = EventOps(self)
+        self.checkpoints = CheckpointOps(self)
 
     @property
     def version(self) -> int:
@@ -89,10 +106,12 @@ class Unit:
         """How many operations there are so far."""
         return len(self._ops)
 
-    def check(self, check: Check) -> None:
-        """Add a check; for facets."""
+    def check(self, check: Check, error: Callable[[Conflict], Conflict] | None = None) -> None:
+        """Add a check; for facets. `error` makes what its refusal raises."""
         self._refuse_after_end()
         self._checks.append(check)
+        if error is not None:
+            self._errors[describe(check.ref)] = error
 
     def add(self, op: Op, decode: Callable[[Any, Committed], T], size: int = 0) -> Pending[T]:
         """Add an operation; for facets. `size`: bytes of its values."""
@@ -128,7 +147,12 @@ class Unit:
         if not self._ops and not self._checks:
             return
         batch = make_batch(self._checks, self._ops, self.commit_id)
-        self._committed = committed = await self._trips.commit(batch, self._size, self._timeout)
+        try:
+            self._committed = committed = await self._trips.commit(batch, self._size, self._timeout)
+        except Conflict as conflict:
+            if conflict.key not in self._errors:
+                raise
+            raise self._errors[conflict.key](conflict) from conflict.__cause__
         for pending, result in zip(self._pending, committed.results, strict=True):
             pending.settle(result, committed)
 
