@@ -47,8 +47,8 @@ class Checkpoint:
 
     def __init__(self, name: str | None, seq: int, at: int, body: bytes, raw: bool) -> None:
         """For facets."""
-        self.name = name
-        self.seq = seq
+        self.name: str | None = name
+        self.seq: int = seq
         self.at: datetime = validate.instant(at)
         self._body = body
         self._raw = raw

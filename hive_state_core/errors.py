@@ -127,7 +127,7 @@ class StoreFull(Unavailable):
 
 class Indeterminate(HiveStateError):
     code = "indeterminate"
-    applied = "unknown"
+    applied: Applied = "unknown"
 
 
 class AccessDenied(HiveStateError):

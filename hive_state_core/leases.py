@@ -32,7 +32,7 @@ CLEANUP_SECONDS = 5.0
 _background: set[asyncio.Task[None]] = set()
 """Cleanups under way: the event loop itself holds its tasks weakly only."""
 
-log = logging.getLogger("hive_state")
+log: logging.Logger = logging.getLogger("hive_state")
 
 
 class Shown(Generic[T]):
@@ -120,14 +120,14 @@ class Lease:
 
     def __init__(self, trips: Trips, image: TaskImage, seconds: float, ends: float, backoff: Backoff) -> None:
         """For facets. `ends`: when `seconds` are over on the event loop's clock, rather early than late."""
-        self.task = Task(image)
-        self.id = image.ref.id
-        self.attempt = image.attempt
-        self.token = image.token
-        self.until_ms = image.lease_until or 0
-        self.cancel_requested = image.cancel_requested  # as of the claim or the last extension
-        self.ended = False  # completed, failed or released through this object
-        self.lost = False
+        self.task: Task = Task(image)
+        self.id: str = image.ref.id
+        self.attempt: int = image.attempt
+        self.token: int = image.token
+        self.until_ms: int = image.lease_until or 0
+        self.cancel_requested: bool = image.cancel_requested  # as of the claim or the last extension
+        self.ended: bool = False  # completed, failed or released through this object
+        self.lost: bool = False
         self._trips = trips
         self._seconds = seconds
         self._ends = ends

@@ -40,7 +40,7 @@ POLL = 0.5
 _background: set[asyncio.Task[Any]] = set()
 """Cleanups under way: the event loop itself holds its tasks weakly only."""
 
-log = logging.getLogger("hive_state")
+log: logging.Logger = logging.getLogger("hive_state")
 
 
 class Held:
@@ -58,8 +58,8 @@ class Held:
 
     def __init__(self, trips: Trips, what: str, seconds: float, ends: float) -> None:
         """`ends`: when `seconds` are over on the event loop's clock, rather early than late."""
-        self.ended = False  # through this object
-        self.lost = False
+        self.ended: bool = False  # through this object
+        self.lost: bool = False
         self._trips = trips
         self._what = what
         self._seconds = seconds
@@ -226,10 +226,10 @@ class Lock(Held):
     def __init__(self, trips: Trips, wanted: _Wanted, token: int, ends: float) -> None:
         """For facets."""
         super().__init__(trips, f"lock {wanted.ref.key!r}", wanted.ttl / 1000, ends)
-        self.name = wanted.ref.key
-        self.owner = wanted.owner
+        self.name: str = wanted.ref.key
+        self.owner: str = wanted.owner
         self.fencing_token = token
-        self.check = CreatedIs(wanted.ref, token)
+        self.check: CreatedIs = CreatedIs(wanted.ref, token)
 
     def _extension(self, milliseconds: int) -> Batch:
         return Batch((Touch(self.check.ref, milliseconds),), (self.check,))

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STRICT = "HIVE_STATE_STRICT_PLUGINS"
 ONLY = "HIVE_STATE_PLUGINS"
 
-log = logging.getLogger(__name__)
+log: logging.Logger = logging.getLogger(__name__)
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
@@ -192,10 +192,10 @@ def _clash(scheme: str, claims: Iterable[tuple[str, Backend]]) -> ConfigError:
     return ConfigError(f"{scheme}:// is claimed by {who}; uninstall one, or list those to load in {ONLY}")
 
 
-registry = Registry()
+registry: Registry = Registry()
 """The one of this process."""
 
-backend_for = registry.backend_for
-backends = registry.backends
-failures = registry.failures
-register_backend = registry.register
+backend_for: Callable[[StoreURL], Backend] = registry.backend_for
+backends: Callable[[], list[Backend]] = registry.backends
+failures: Callable[[], list[Failure]] = registry.failures
+register_backend: Callable[..., ExitStack[bool | None]] = registry.register

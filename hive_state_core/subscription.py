@@ -42,7 +42,7 @@ Answer = TypeVar("Answer")
 
 _TROUBLE = Backoff(base=0.05, cap=5.0)
 
-log = logging.getLogger("hive_state")
+log: logging.Logger = logging.getLogger("hive_state")
 
 
 class Gap(NotFound):
@@ -113,10 +113,10 @@ class Delivery(Held):
         """For facets. `ends` as in `Held`."""
         what = f"the lease of event {given.event.seq} of stream {ref.stream!r} in group {ref.group!r}"
         super().__init__(trips, what, seconds, ends)
-        self.event = Event(given.event)
+        self.event: Event = Event(given.event)
         self.ref = ref
-        self.token = given.token
-        self.attempt = given.delivery
+        self.token: int = given.token
+        self.attempt: int = given.delivery
         self._backoff = backoff
 
     @property
@@ -295,7 +295,7 @@ class Source:
         self._backoff = backoff
         self._watch = Watch(trips, StreamRef(request.ref.stream), poll)
         self._last: Claim | None = None
-        self.close = self._watch.close
+        self.close: Callable[[], Awaitable[None]] = self._watch.close
 
     async def take(self) -> list[Delivery]:
         """None, if there are none for now: to be asked again, as this waits where it should."""

@@ -56,7 +56,7 @@ Answer = TypeVar("Answer")
 OP_WEIGHT = 1024
 """Bytes that an operation counts for in a trip, at least: a trip of many small ones is bounded too."""
 
-log = logging.getLogger("hive_state")
+log: logging.Logger = logging.getLogger("hive_state")
 
 
 class Trips:

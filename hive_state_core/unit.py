@@ -74,7 +74,7 @@ class Unit:
         from hive_state_core.sessions import SessionOps
         from hive_state_core.tasks import TaskOps
 
-        self.commit_id = None if commit_id is None else validate.key(commit_id, "commit_id")
+        self.commit_id: str | None = None if commit_id is None else validate.key(commit_id, "commit_id")
         self._trips = trips
         self._timeout = timeout
         self._checks: list[Check] = []

@@ -28,7 +28,7 @@ Handler = Callable[[Lease], Awaitable[Json | None]]
 SHORTEST_NAP = 0.001
 """Seconds between two claims that found nothing, at least; doubled as long as hints prove wrong."""
 
-log = logging.getLogger("hive_state")
+log: logging.Logger = logging.getLogger("hive_state")
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,7 +35,7 @@ class HiveGroup(click.Group):
     With `standalone_mode=False` errors leave it as they are, as in any click group.
     """
 
-    asked = False
+    asked: bool = False
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         self._ask_plugins()
@@ -58,7 +58,8 @@ class HiveGroup(click.Group):
                 manager.hook.hive_state_register_commands(cli=self)
                 _nothing_replaced(before, self.commands)
             except (Exception, SystemExit) as error:
-                self.commands = before
+                self.commands.clear()
+                self.commands.update(before)
                 registry.fail(entry, error)
 
     def invoke(self, ctx: click.Context) -> Any:

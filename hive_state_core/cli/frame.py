@@ -65,7 +65,7 @@ class Settings:
 
     def __init__(self, args: list[str]) -> None:
         self.verbose = False
-        self.json = "--json" in (args[: args.index("--")] if "--" in args else args)
+        self.json: bool = "--json" in (args[: args.index("--")] if "--" in args else args)
 
 
 class Verdict(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from hive_state_core import transitions
+from hive_state_core.kv.entities import Entities
 from hive_state_core.kv.keys import EDGE, split, under
 from hive_state_core.kv.refusal import Refusal
 from hive_state_core.kv.streams import Streams
@@ -56,7 +57,7 @@ class Applying:
     """The operations of one batch, applied one after the other to `state`."""
 
     def __init__(self, trip: Trip) -> None:
-        self.state = trip.after.fork()
+        self.state: Entities = trip.after.fork()
         self._trip = trip
         self._at = trip.at
         self._version = trip.version

@@ -56,10 +56,10 @@ class KVDriver(ABC):
     other processes, if `features.wake` is PUSH.
     """
 
-    patience = 10.0
+    patience: float = 10.0
     """Seconds for which a trip is begun anew before it is given up as Unavailable."""
 
-    poll = 0.1
+    poll: float = 0.1
     """Seconds between two looks for news with Wake.POLL."""
 
     def __init__(self, namespace: str, features: Features, bell: Bell | None = None) -> None:

@@ -7,6 +7,7 @@ between them. The driver puts the namespace in front.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
@@ -117,7 +118,7 @@ def key_of(ref: Ref) -> bytes:
             return join(PENDING, stream, group, seq)
 
 
-encode = msgspec.msgpack.Encoder().encode
+encode: Callable[[object], bytes] = msgspec.msgpack.Encoder().encode
 _decoders: dict[type, msgspec.msgpack.Decoder[object]] = {}
 
 

@@ -10,4 +10,4 @@ class Refusal(Exception):
     """An operation does not allow its batch. `refused.index` is still open."""
 
     def __init__(self, reason: Reason, ref: Ref, expected: int = 0, actual: int = 0, seq: int = 0) -> None:
-        self.refused = Refused(reason, ref, 0, False, expected, actual, seq)
+        self.refused: Refused = Refused(reason, ref, 0, False, expected, actual, seq)

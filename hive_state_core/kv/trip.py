@@ -63,11 +63,11 @@ class Trip:
 
     def __init__(self, space: Space, found: bytes | None, now: int) -> None:
         self.space = space
-        self.head = read_head(found)
-        self.at = max(now, self.head.clock)  # a clock that was set back is waited for
-        self.version = self.head.control.term * TERM + self.head.counter + 1
-        self.before = Entities(space)
-        self.after = self.before.fork()
+        self.head: Head = read_head(found)
+        self.at: int = max(now, self.head.clock)  # a clock that was set back is waited for
+        self.version: int = self.head.control.term * TERM + self.head.counter + 1
+        self.before: Entities = Entities(space)
+        self.after: Entities = self.before.fork()
         self._found = found
         self._order = self.head.order
 
