@@ -151,6 +151,7 @@ class _Decision:
         """Write all that was decided: one statement run over many rows for each kind of change."""
         trip, changes = self._trip, self._trip_changes
         inserts = [rows.task_insert_row(trip.ns, task) for task in changes.inserts.values()]
+        edges = [(trip.ns, parent, id) for id, task in changes.inserts.items() for parent in task.parents]
         trip.update_tasks(list(changes.tasks.values()))
         self._streams.apply()
         for statement, values in (
@@ -158,6 +159,7 @@ class _Decision:
             (statements.RECORD_DELETE, changes.deletes),
             (statements.RECORD_TOUCH, changes.touches),
             (statements.TASK_INSERT, inserts),
+            (statements.TASK_CHILD_INSERT, edges),
             (statements.QUEUE_WRITE, changes.queues),
             (statements.COMMIT_WRITE, self._commits),
         ):

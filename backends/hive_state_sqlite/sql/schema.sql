@@ -96,9 +96,6 @@ CREATE TABLE task_children (      -- made with the child, gone with either
     ns INTEGER NOT NULL, parent TEXT NOT NULL, child TEXT NOT NULL,
     PRIMARY KEY (ns, parent, child)
 ) STRICT, WITHOUT ROWID;
-CREATE TRIGGER tasks_children_insert AFTER INSERT ON tasks WHEN new.parents IS NOT NULL BEGIN
-    INSERT INTO task_children SELECT new.ns, value, new.id FROM json_each(new.parents);
-END;
 CREATE TRIGGER tasks_children_delete AFTER DELETE ON tasks BEGIN
     DELETE FROM task_children WHERE ns = old.ns AND parent = old.id;
     DELETE FROM task_children

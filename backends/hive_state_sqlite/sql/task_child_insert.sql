@@ -1,0 +1,1 @@
+INSERT INTO task_children (ns, parent, child) VALUES (?, ?, ?)
