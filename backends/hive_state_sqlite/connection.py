@@ -70,6 +70,12 @@ async def hop(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connecti
     return cast(Answer, await connection.execute_fetchall(cast(Any, work)))
 
 
+def rollback(db: sqlite3.Connection) -> None:
+    """End the transaction, unless SQLite has done so by itself, as it does when the disk is full."""
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
 @contextmanager
 def native_errors(path: str, doing: str) -> Iterator[None]:
     """Turn sqlite3's errors into the tree."""

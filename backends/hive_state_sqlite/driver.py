@@ -165,14 +165,14 @@ class SqliteDriver:
         options = self._options
         db.execute(f"PRAGMA busy_timeout = {int(options.timeout * 1000)}")
         schema.found_version(db, self._path)  # before anything is changed in a file that is not ours
+        if options.max_page_count is not None:
+            db.execute(f"PRAGMA max_page_count = {options.max_page_count}")
         self._turnstile = Turnstile(self._path)
         self._writer = Writer(self._path, self._turnstile, options.timeout)
         self._writer.fenced(lambda: self._set_up_fenced(db))
         db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute(f"PRAGMA cache_size = {-CACHE_KIB}")
         db.execute(f"PRAGMA synchronous = {options.synchronous}")
-        if options.max_page_count is not None:
-            db.execute(f"PRAGMA max_page_count = {options.max_page_count}")
 
     def _set_up_fenced(self, db: sqlite3.Connection) -> None:
         (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()

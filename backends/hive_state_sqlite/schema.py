@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from hive_state_core.errors import SchemaMismatch
 from hive_state_sqlite import statements
-from hive_state_sqlite.connection import APPLICATION_ID, SCHEMA_VERSION
+from hive_state_sqlite.connection import APPLICATION_ID, SCHEMA_VERSION, rollback
 
 
 def create_file(path: str) -> None:
@@ -59,7 +59,7 @@ def ensure(db: sqlite3.Connection, path: str) -> None:
             db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        rollback(db)
         raise
 
 
@@ -97,7 +97,7 @@ def drop_namespace(db: sqlite3.Connection, ns: int) -> None:
             db.execute(f"DELETE FROM {table} WHERE ns = ?", (ns,))
         db.execute("COMMIT")
     except BaseException:
-        db.execute("ROLLBACK")
+        rollback(db)
         raise
 
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 from hive_state_core.errors import NotPrimary, SchemaMismatch, Sealed, StoreMoved, Unavailable
 from hive_state_core.model import TaskImage
 from hive_state_sqlite import rows, statements
-from hive_state_sqlite.connection import SCHEMA_VERSION
+from hive_state_sqlite.connection import SCHEMA_VERSION, rollback
 from hive_state_sqlite.turnstile import Turnstile
 
 Answer = TypeVar("Answer")
@@ -93,8 +93,7 @@ class Writer:
                 else:
                     db.execute("ROLLBACK")
             except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
+                rollback(db)
                 raise
             if trip.changed:
                 self._checkpoint_if_due(db)

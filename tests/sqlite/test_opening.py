@@ -94,6 +94,19 @@ def test_urls_that_cannot_be_meant(url: str) -> None:
         open_store(url)
 
 
+async def test_a_disk_too_full_for_the_schema(tmp_path: Path) -> None:
+    error = await opening(f"sqlite:///{tmp_path}/hive.db?max_page_count=10")
+    assert isinstance(error, StoreFull)
+
+
+async def test_a_store_too_full_to_be_dropped(tmp_path: Path) -> None:
+    async with open_store(f"sqlite:///{tmp_path}/hive.db?max_page_count=60") as hive:
+        with pytest.raises(StoreFull):
+            await fill(hive)
+    async with open_store(f"sqlite:///{tmp_path}/hive.db") as hive:
+        await hive.records.put("c", "k0", "there is room again")
+
+
 async def fill(hive: Store) -> None:
     for number in range(500):
         await hive.records.put("c", f"k{number}", "x" * 4000)
