@@ -58,10 +58,18 @@ class _Supply:
         self._bytes = 0
         self._lanes: dict[str, deque[TaskImage]] = {}
         self._more = False  # more may be there than was looked at: ask again soon
-        paused = trip.db.execute(statements.QUEUE_READ, (trip.ns, queue)).fetchone()
-        self._paused = paused is not None and bool(paused[1])
-        if not self._paused:
+        outlook = trip.db.execute(statements.QUEUE_OUTLOOK, (trip.ns, queue)).fetchone()
+        self._paused, lease_ends, due_at, other_lane = outlook
+        turns = [instant for instant in (lease_ends, due_at) if instant is not None]
+        self._next_turn: int | None = min(turns, default=None)
+        self._names: list[tuple[str, frozenset[str]]] = [("", frozenset())]
+        if self._paused:
+            return
+        if self._next_turn is not None and self._next_turn <= trip.at:
             self._more = max(turn_queue(trip, queue, TURNED_AT_ONCE)) == TURNED_AT_ONCE
+            self._next_turn = self._look_ahead()
+            other_lane = ""  # what was turned may be of any lane
+        if other_lane is not None:
             self._names = self._lane_names()
 
     def serve(self, request: ClaimTasks) -> ClaimedTasks:
@@ -112,10 +120,12 @@ class _Supply:
             names.append(row[0])
 
     def _next_due(self) -> int | None:
-        if self._more:
-            return self._trip.at
-        (due,) = self._trip.db.execute(statements.TASKS_NEXT_DUE, (self._trip.ns, self._queue)).fetchone()
-        return None if due is None else int(due)
+        return self._trip.at if self._more else self._next_turn
+
+    def _look_ahead(self) -> int | None:
+        arguments = (self._trip.ns, self._queue)
+        _, lease_ends, due_at, _ = self._trip.db.execute(statements.QUEUE_OUTLOOK, arguments).fetchone()
+        return min([instant for instant in (lease_ends, due_at) if instant is not None], default=None)
 
 
 def _place(lane: deque[TaskImage]) -> tuple[int, int, int]:

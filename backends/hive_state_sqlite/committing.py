@@ -108,7 +108,7 @@ class _Decision:
         self._changes = self._trip_changes
         self._commits: list[rows.Row] = []
         self._streams = StreamDecision(trip)
-        self._records, self._tasks = load(trip, batches)
+        self._records, (self._tasks, self._parents) = load(trip, batches)
 
     def decide(self, batch: Batch) -> Outcome:
         if batch.commit_id is not None:
@@ -265,6 +265,8 @@ class _Decision:
     def _complete(self, op: Complete) -> None:
         task = self._leased(op.ref, op.token)
         self._turn(transitions.completed(task, op, at=self._trip.at, version=self._trip.version))
+        if op.ref.id not in self._parents and not self._changes.inserts:
+            return
         for child in self._children(op.ref.id):
             if child.unmet:
                 freed = transitions.parent_completed(child, at=self._trip.at, version=self._trip.version)
@@ -274,7 +276,7 @@ class _Decision:
         """As they are now: those of the store, and those that this batch enqueued."""
         rows_ = self._trip.db.execute(statements.TASKS_CHILDREN, (self._trip.ns, parent)).fetchall()
         ids = [child for (child,) in rows_ if self._tasks.setdefault(child) is None]
-        self._tasks |= load_tasks(self._trip, ids)
+        self._tasks |= load_tasks(self._trip, ids).images
         children = [self._task(child) for (child,) in rows_]
         children += [task for task in self._changes.inserts.values() if parent in task.parents]
         return [child for child in children if child is not None]

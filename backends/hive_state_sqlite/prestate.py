@@ -16,6 +16,13 @@ from hive_state_sqlite.trip import Trip
 _dump_keys = msgspec.json.Encoder().encode
 
 
+class TaskStates(NamedTuple):
+    """`parents`: ids of those that have children in the store."""
+
+    images: dict[str, TaskImage | None]
+    parents: set[str]
+
+
 class RecordState(NamedTuple):
     """What a record is decided from."""
 
@@ -24,9 +31,7 @@ class RecordState(NamedTuple):
     expires_at: int | None
 
 
-def load(
-    trip: Trip, batches: Sequence[Batch]
-) -> tuple[dict[RecordRef, RecordState], dict[str, TaskImage | None]]:
+def load(trip: Trip, batches: Sequence[Batch]) -> tuple[dict[RecordRef, RecordState], TaskStates]:
     """The present records and the tasks that checks and operations look at. A plain Put looks at none."""
     refs: list[RecordRef] = []
     ids: list[str] = []
@@ -58,9 +63,12 @@ def load_records(trip: Trip, refs: Sequence[RecordRef]) -> dict[RecordRef, Recor
     return records
 
 
-def load_tasks(trip: Trip, ids: list[str]) -> dict[str, TaskImage | None]:
+def load_tasks(trip: Trip, ids: list[str]) -> TaskStates:
     """Without payloads and results; only those that are there."""
-    if not ids:
-        return {}
-    found = trip.db.execute(statements.TASKS_STATE, (trip.ns, _dump_keys(ids).decode()))
-    return {row[1]: rows.task_image(row) for row in found}
+    states = TaskStates({}, set())
+    if ids:
+        for row in trip.db.execute(statements.TASKS_STATE, (trip.ns, _dump_keys(ids).decode())):
+            states.images[row[1]] = rows.task_image(row)
+            if row[26]:
+                states.parents.add(row[1])
+    return states
