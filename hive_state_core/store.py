@@ -11,7 +11,7 @@ import msgspec
 from hive_state_core import validate
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.plugins import backend_for
-from hive_state_core.spi import Driver, Retention, Stats, Swept
+from hive_state_core.spi import Driver, Retention, SchemaInfo, Stats, Swept
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
 from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
@@ -110,6 +110,11 @@ class Store:
         that ended longer ago than `retention` says (by default they stay)."""
         validate.integer(limit, "limit", 1, 100_000)
         return await self._trips.sweep(limit, retention or Retention())
+
+    async def upgrade_schema(self) -> SchemaInfo:
+        """Create or upgrade the schema, under a lock against others who do the same; once it is current this
+        changes nothing. To be called before `open`; a server's store needs it once, an embedded one never."""
+        return await self._driver.schema("upgrade")
 
     async def open(self) -> None:
         """Connect. An embedded store that is not there yet is created. Raises as `Driver.open` does."""

@@ -12,6 +12,7 @@ import click
 from hive_state_core._version import __version__
 from hive_state_core.cli.backends import backends
 from hive_state_core.cli.frame import Settings, report
+from hive_state_core.cli.init import init
 
 EPILOG = """\
 Environment: HIVE_STATE_PLUGINS=a,b loads only these plugins; HIVE_STATE_STRICT_PLUGINS=1 stops at the first
@@ -139,3 +140,4 @@ def main() -> None:
 
 
 main.add_command(backends)
+main.add_command(init)

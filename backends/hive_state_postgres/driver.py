@@ -1,0 +1,247 @@
+"""The PostgreSQL driver: every trip is one call of a function in the server, in a transaction of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+from uuid import uuid4
+
+import asyncpg  # type: ignore[import-untyped]
+
+from hive_state_core.errors import Closed, Indeterminate, Unavailable, Unsupported
+from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
+from hive_state_core.model import ReadRef, Topic
+from hive_state_core.spi import (
+    Batch,
+    Claimed,
+    ClaimRequest,
+    Outcome,
+    Page,
+    Reply,
+    Retention,
+    Scan,
+    ScanImage,
+    SchemaAction,
+    SchemaInfo,
+    Stats,
+    StreamPage,
+    StreamRead,
+    Swept,
+)
+from hive_state_postgres import reading, replies, scanning, schema
+from hive_state_postgres.claiming import claim_arguments
+from hive_state_postgres.encoding import Encoded
+from hive_state_postgres.errors import AGAIN, ALONE, SCHEMA_VERSION, call_error, sqlstate
+from hive_state_postgres.options import Options
+from hive_state_postgres.pool import Connection, Pool, connect
+from hive_state_postgres.statements import Statements
+from hive_state_postgres.topics import hashes_of
+from hive_state_postgres.waiting import Waiters
+
+Answer = TypeVar("Answer")
+
+_FACILITIES = frozenset({Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS, Facility.OUTCOMES})
+
+
+class PostgresDriver:
+    """See `hive_state_core.spi.Driver`."""
+
+    def __init__(self, options: Options, namespace: str) -> None:
+        self._options = options
+        self._namespace = namespace
+        self._ns = 0
+        self._statements = Statements(options.schema)
+        self._pool = Pool(options)
+        self._channel = f"hs_{options.schema}"
+        self._waiters = Waiters(lambda: self._ns, self._listen, self._notify, self._counter)
+        self._features = Features(
+            durability=Durability.FSYNC,
+            sharing=Sharing.NETWORK,
+            consistency=Consistency.LINEARIZABLE,
+            wake=Wake.POLL if options.pgbouncer else Wake.PUSH,
+            clock=Clock.SERVER,
+            facilities=_FACILITIES,
+        )
+
+    @property
+    def features(self) -> Features:
+        return self._features
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    async def open(self) -> None:
+        try:
+            await self._pool.open()
+            self._ns = await self._pool.run(
+                lambda db: schema.namespace_id(db, self._options, self._statements, self._namespace),
+                writes=False,
+            )
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        await self._waiters.close()
+        await self._pool.close()
+        self._ns = 0
+
+    async def schema(self, action: SchemaAction) -> SchemaInfo:
+        """Over a connection of its own, without the pool's time-outs: `upgrade` may take long."""
+        db = await connect(self._options)
+        try:
+            return await self._schema(db, action)
+        except asyncpg.PostgresError as error:
+            raise call_error(error, self._options.place, writes=True) from error
+        finally:
+            db.terminate()
+
+    async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
+        return await self._read(lambda db: reading.read(db, self._statements, self._ns, refs))
+
+    async def scan(self, query: Scan, fresh: bool = False) -> Page:
+        return await self._read(lambda db: scanning.scan(db, self._statements, self._ns, query))
+
+    async def stats(self) -> Stats:
+        options = self._options
+        about: dict[str, str | int | float | bool | None] = {
+            "place": options.place,
+            "schema": options.schema,
+            "pgbouncer": options.pgbouncer,
+        }
+        return await self._read(lambda db: reading.stats(db, self._statements, self._ns, about))
+
+    async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        encoded = Encoded(batches)
+        head = (self._ns, trip_id, encoded.shape)
+        if encoded.simple:
+            (row,) = await self._write(self._statements.commit_simple, *head, *encoded.arguments)
+        else:
+            (row,) = await self._write_locking(self._statements.commit, head, encoded.arguments)
+        self._waiters.happened(hashes_of(batches))
+        return replies.commit_reply(encoded.shape, encoded.task_ids, row)
+
+    async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
+        shape, rest = claim_arguments(requests)  # type: ignore[arg-type]
+        *rows, last = await self._write(self._statements.claim, self._ns, trip_id, shape, *rest)
+        slots = [row["slot"] for row in rows]
+        return Reply(last["epoch"], last["at"], replies.claimed(shape, rows, slots, last["next_dues"]))
+
+    async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
+        rows = await self._ask(self._statements.outcome, self._ns, trip_id)
+        if not rows:
+            return None
+        (row,) = rows
+        if row["kind"] == "commit":
+            return replies.commit_reply(row["shape"], row["ids"] or (), row)
+        tokens = dict(zip(row["ids"], row["tokens"], strict=True))
+        slots = dict(zip(row["ids"], row["slots"], strict=True))
+        held = await self._read(lambda db: reading.held(db, self._statements, self._ns, tokens))
+        own = [slots[task["id"]] for task in held]
+        tasks: Sequence[Claimed] = replies.claimed(row["shape"], held, own, row["others"])
+        return Reply(row["epoch"], row["at"], tasks)
+
+    async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
+        raise Unsupported("this backend has no streams yet", feature=Facility.STREAMS.value)
+
+    async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        return await self._waiters.wait(topics, timeout)
+
+    async def sweep(self, limit: int, retention: Retention) -> Swept:
+        arguments = (
+            self._ns,
+            uuid4().hex,
+            limit,
+            retention.completed,
+            retention.cancelled,
+            retention.dead,
+            retention.tombstones,
+            retention.commits,
+        )
+        (row,) = await self._write(self._statements.sweep, *arguments)
+        return Swept(
+            records_expired=row["expired"],
+            tombstones_removed=row["tombstones"],
+            tasks_promoted=row["promoted"],
+            leases_expired=row["overdue"],
+            tasks_removed=row["removed"],
+            commits_removed=row["commits"],
+            more=max(row) >= limit,
+        )
+
+    # -- calls
+
+    async def _read(self, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+        self._opened()
+        return await self._pool.run(work, writes=False)
+
+    async def _write(self, statement: str, *arguments: Any) -> Any:
+        """The rows of one call. It is repeated while the server says that all of it was rolled back because
+        of what others did meanwhile."""
+        self._opened()
+        until = time.monotonic() + self._options.command_timeout
+        pause = 0.001
+        while True:
+            try:
+                return await self._pool.run(lambda db: db.fetch(statement, *arguments), writes=True)
+            except Unavailable as error:
+                voided = getattr(error.__cause__, "constraint_name", None) == "trips_pkey"
+                if voided or sqlstate(error) not in AGAIN or time.monotonic() > until:
+                    raise
+            await asyncio.sleep(random.random() * pause)
+            pause = min(pause * 2, 0.05)
+
+    async def _write_locking(self, statement: str, head: tuple[Any, ...], rest: tuple[Any, ...]) -> Any:
+        """A commit of the general path; alone among the writers if it depends on what no lock can hold."""
+        try:
+            return await self._write(statement, *head, False, *rest)
+        except Unavailable as error:
+            if sqlstate(error) != ALONE:
+                raise
+        return await self._write(statement, *head, True, *rest)
+
+    async def _ask(self, statement: str, *arguments: Any) -> Any:
+        """The rows of a call that may be made twice: it is, until the server can be reached again."""
+        until = time.monotonic() + self._options.command_timeout
+        while True:
+            try:
+                return await self._write(statement, *arguments)
+            except (Unavailable, Indeterminate):
+                if time.monotonic() > until:
+                    raise
+            await asyncio.sleep(0.1)
+
+    def _opened(self) -> None:
+        if not self._ns:
+            raise Closed("the store is not open")
+
+    async def _schema(self, db: Connection, action: SchemaAction) -> SchemaInfo:
+        found = await schema.found_version(db, self._options, self._statements)
+        if action == "upgrade":
+            if not self._options.pgbouncer:
+                await db.execute("SET statement_timeout = 0")
+            await schema.upgrade(db, self._options, self._statements)
+            return SchemaInfo(found=SCHEMA_VERSION, wanted=SCHEMA_VERSION, steps=schema.info(found).steps)
+        if action == "drop" and found is not None:
+            await schema.drop_namespace(db, self._statements, self._namespace)
+        return schema.info(found)
+
+    # -- hints
+
+    async def _listen(self, heard: Callable[..., None]) -> Connection | None:
+        if self._options.pgbouncer:
+            return None
+        db = await connect(self._options)
+        await db.add_listener(self._channel, heard)
+        return db
+
+    async def _notify(self, payload: str) -> None:
+        await self._read(lambda db: db.execute("SELECT pg_notify($1, $2)", self._channel, payload))
+
+    async def _counter(self) -> int:
+        statement = self._statements.qualify("SELECT last_value FROM hive.counter")
+        return int(await self._read(lambda db: db.fetchval(statement)))

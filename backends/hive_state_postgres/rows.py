@@ -1,0 +1,128 @@
+"""Rows to images, and images' parts to what a row holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from hive_state_core.model import (
+    Index,
+    QueueImage,
+    QueueRef,
+    RecordImage,
+    RecordRef,
+    Scalar,
+    TaskImage,
+    TaskRef,
+    TaskState,
+)
+
+Row = Mapping[str, Any]
+
+_dump = msgspec.json.Encoder().encode
+_load_index = msgspec.json.Decoder(list[tuple[str, str]]).decode
+STATES = {state.value: state for state in TaskState}
+
+
+def record_image(ref: RecordRef, row: Row) -> RecordImage:
+    fields = row["index_fields"]
+    return RecordImage(
+        ref=ref,
+        version=row["version"],
+        created_version=row["created_version"],
+        value=row["value"],
+        raw=row["raw"],
+        index=() if fields is None else load_index(fields),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        expires_at=row["expires_at"],
+    )
+
+
+def task_image(row: Row, payload: str = "payload") -> TaskImage:
+    """`payload`: the column that holds it."""
+    return TaskImage(
+        ref=TaskRef(row["id"]),
+        version=row["version"],
+        queue=row["queue"],
+        state=STATES[row["state"]],
+        priority=row["priority"],
+        order=row["ord"],
+        due_at=row["due_at"],
+        payload=row[payload],
+        raw=row["raw"],
+        dedupe_key=row["dedupe_key"],
+        requires=tuple(row["requires"]),
+        parents=tuple(row["parents"]),
+        unmet=row["unmet"],
+        attempt=row["attempt"],
+        max_attempts=row["max_attempts"],
+        token=row["token"],
+        lease_until=row["lease_until"],
+        worker=row["worker"],
+        cancel_requested=row["cancel_requested"],
+        error=row["error"],
+        result=row["result"],
+        result_raw=row["result_raw"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        finished_at=row["finished_at"],
+    )
+
+
+def queue_image(queue: str, version: int, paused: bool) -> QueueImage:
+    return QueueImage(ref=QueueRef(queue), version=version, paused=paused)
+
+
+def lane_of(requires: tuple[str, ...]) -> str:
+    """Equal for tasks with equal requirements, and short enough for an index; '' for none."""
+    return sha256(_dump(requires)).hexdigest()[:40] if requires else ""
+
+
+def dump_names(names: tuple[str, ...]) -> str:
+    """A JSON list; '' for none."""
+    return _dump(names).decode() if names else ""
+
+
+def dump_index(index: Index) -> str | None:
+    """The text of `records.index_fields`: pairs of field and tagged value."""
+    if not index:
+        return None
+    return _dump([[field, index_text(value)] for field, value in index]).decode()
+
+
+def load_index(text: str) -> Index:
+    return tuple((field, _untagged(tagged)) for field, tagged in _load_index(text))
+
+
+def index_text(value: Scalar) -> str:
+    """A text that is equal for values of the same type and value, and for no others."""
+    match value:
+        case None:
+            return "n"
+        case bool():
+            return f"b{value:d}"
+        case int():
+            return f"i{value}"
+        case float():
+            return f"f{value + 0.0!r}"  # -0.0 and 0.0 are one value
+        case str():
+            return f"s{value}"
+
+
+def _untagged(tagged: str) -> Scalar:
+    tag, text = tagged[0], tagged[1:]
+    match tag:
+        case "n":
+            return None
+        case "b":
+            return text == "1"
+        case "i":
+            return int(text)
+        case "f":
+            return float(text)
+        case _:
+            return text

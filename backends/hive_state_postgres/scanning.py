@@ -1,0 +1,135 @@
+"""`scan`: one page of a kind, by one statement built from its query."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hive_state_core.limits import REPLY_BYTES
+from hive_state_core.model import RecordRef
+from hive_state_core.spi import Page, Scan, ScanImage
+from hive_state_postgres.errors import dropped
+from hive_state_postgres.pool import Connection
+from hive_state_postgres.rows import Row, index_text, queue_image, record_image, task_image
+from hive_state_postgres.statements import Statements
+
+_NOW = (
+    "WITH now AS MATERIALIZED (SELECT epoch, hive.instant(ns, floor) AS at FROM hive.control WHERE ns = $1)"
+)
+
+_RECORD = (
+    "key, version, created_version, {value} AS value, raw, index_fields, created_at, updated_at, expires_at,"
+    " octet_length(value) AS size"
+)
+_TASK = (
+    "id AS key, id, version, queue, state, priority, ord, due_at, {payload} AS payload, raw, dedupe_key,"
+    " requires, parents, unmet, attempt, max_attempts, token, lease_until, worker, cancel_requested, error,"
+    " {result} AS result, result_raw, created_at, updated_at, finished_at, octet_length(payload) AS size"
+)
+_QUEUE = "queue AS key, version, paused, 0 AS size"
+
+
+class _Query:
+    """The text and the arguments of a scan."""
+
+    def __init__(self, ns: int, query: Scan) -> None:
+        self.arguments: list[Any] = [ns]
+        self.conditions = ["t.ns = $1"]
+        match query.kind:
+            case "record":
+                self._records(query)
+            case "task":
+                self._tasks(query)
+            case "queue":
+                self.table, self.key, self.columns = "queues", "queue", _QUEUE
+            case _:  # streams and groups: none can have been made
+                self.table, self.key, self.columns = "queues", "queue", _QUEUE
+                self.conditions.append("false")
+        for bound, operator in (
+            (query.start, ">="),
+            (query.stop, "<"),
+            (query.after, "<" if query.reverse else ">"),
+        ):
+            if bound is not None:
+                self.conditions.append(f"t.{self.key} {operator} {self._bind(bound)}")
+        self.where = f"FROM hive.{self.table} t WHERE {' AND '.join(self.conditions)}"
+
+    def _bind(self, value: Any) -> str:
+        self.arguments.append(value)
+        return f"${len(self.arguments)}"
+
+    def _records(self, query: Scan) -> None:
+        self.table, self.key = "records", "key"
+        self.columns = _RECORD.format(value="value" if query.values else "''::bytea")
+        within = self._bind(query.within)
+        self.conditions += [
+            f"t.collection = {within}",
+            "t.deleted_at IS NULL",
+            "(t.expires_at IS NULL OR t.expires_at > now.at)",
+        ]
+        for field, scalar in query.where:
+            self.conditions.append(
+                "EXISTS (SELECT 1 FROM hive.record_index i WHERE i.ns = $1"
+                f" AND i.collection = {within} AND i.field = {self._bind(field)}"
+                f" AND i.value = {self._bind(index_text(scalar))} AND i.key = t.key)"
+            )
+
+    def _tasks(self, query: Scan) -> None:
+        self.table, self.key = "tasks", "id"
+        payload, result = ("payload", "result") if query.values else ("''::bytea", "NULL::bytea")
+        self.columns = _TASK.format(payload=payload, result=result)
+        if query.within is not None:
+            self.conditions.append(f"t.queue = {self._bind(query.within)}")
+        if query.states is not None:
+            states = sorted(state.value for state in query.states)
+            self.conditions.append(f"t.state = ANY ({self._bind(states)}::text[])")
+
+    def counting(self) -> str:
+        return f"{_NOW} SELECT now.epoch, now.at, (SELECT count(*) {self.where}) AS total FROM now"
+
+    def page(self, query: Scan) -> str:
+        """Rows up to one beyond the limit, and until their values pass the bound of a reply."""
+        order = "DESC" if query.reverse else "ASC"
+        rows = f"SELECT {self.columns} {self.where} ORDER BY t.{self.key} {order} LIMIT {query.limit + 1}"
+        if query.values and query.kind != "queue":
+            rows = (
+                f"SELECT * FROM (SELECT *, sum(size) OVER (ORDER BY key {order}) - size AS before"
+                f" FROM ({rows}) r) s WHERE before <= {REPLY_BYTES}"
+            )
+        return f"{_NOW} SELECT now.epoch, now.at, r.* FROM now LEFT JOIN LATERAL ({rows}) r ON true"
+
+
+async def scan(db: Connection, statements: Statements, ns: int, query: Scan) -> Page:
+    """One page, or the count."""
+    built = _Query(ns, query)
+    if query.count:
+        row = await db.fetchrow(statements.qualify(built.counting()), *built.arguments)
+        if row is None:
+            raise dropped()
+        return Page(epoch=row["epoch"], at=row["at"], items=(), next=None, total=row["total"])
+    rows = await db.fetch(statements.qualify(built.page(query)), *built.arguments)
+    if not rows:
+        raise dropped()
+    found = [row for row in rows if row["key"] is not None]
+    found.sort(key=_bytes_of_key, reverse=query.reverse)
+    more = len(found) > query.limit or (
+        query.values and bool(found) and sum(row["size"] for row in found) > REPLY_BYTES
+    )
+    items = [_image(query, row) for row in found[: query.limit]]
+    return Page(
+        epoch=rows[0]["epoch"],
+        at=rows[0]["at"],
+        items=items,
+        next=found[len(items) - 1]["key"] if more else None,
+    )
+
+
+def _bytes_of_key(row: Row) -> bytes:
+    return str(row["key"]).encode()
+
+
+def _image(query: Scan, row: Row) -> ScanImage:
+    if query.kind == "record":
+        return record_image(RecordRef(query.within or "", row["key"]), row)
+    if query.kind == "task":
+        return task_image(row)
+    return queue_image(row["key"], row["version"], row["paused"])

@@ -1,0 +1,49 @@
+-- A commit trip of batches that each are one Put (perhaps with a check of its record's version), one plain Enqueue or
+-- one Complete: set by set. `p_shape` has a letter for each batch: p, e, c; places count them from 0.
+CREATE OR REPLACE FUNCTION hive.commit_simple(
+    p_ns int, p_trip text, p_shape text,
+    p_put_places int[], p_collections text[], p_keys text[], p_expects bigint[], p_values bytea[], p_raws boolean[],
+    p_fields text[], p_ttls bigint[],
+    p_task_places int[], p_ids text[], p_queues text[], p_payloads bytea[], p_payload_raws boolean[],
+    p_priorities smallint[], p_delays bigint[], p_attempts int[], p_lanes text[], p_requires text[],
+    p_end_places int[], p_end_ids text[], p_tokens bigint[], p_results bytea[], p_result_raws boolean[],
+    OUT epoch bigint, OUT at bigint, OUT version bigint, OUT others text
+) LANGUAGE plpgsql AS $$
+DECLARE
+    v_control hive.control := hive.enter(p_ns, false);
+    v_counter bigint;
+    v_part record;
+    v_locked boolean;
+    v_done int := 0;
+    v_others jsonb;
+BEGIN
+    v_locked := hive.lock(p_ns, p_collections, p_keys, p_end_ids, p_end_ids, '{}', '{}', '{}');
+    epoch := v_control.epoch;
+    at := hive.instant(p_ns, v_control.floor);
+    v_counter := nextval('hive.counter');
+    version := (v_control.term << 43) + v_counter;
+    IF cardinality(p_put_places) > 0 THEN
+        v_part := hive.apply_puts(p_ns, version, at, p_put_places, p_collections, p_keys, p_expects,
+                                  p_values, p_raws, p_fields, p_ttls);
+        v_done := v_part.done;
+        v_others := v_part.others;
+    END IF;
+    IF cardinality(p_task_places) > 0 THEN
+        v_part := hive.apply_enqueues(p_ns, version, at, v_counter << 10, p_task_places, p_task_places, p_ids,
+                                      p_queues, p_payloads, p_payload_raws, p_priorities, p_delays, p_attempts,
+                                      p_lanes, p_requires);
+        v_done := v_done + v_part.done;
+        v_others := coalesce(v_others || v_part.others, v_others, v_part.others);
+    END IF;
+    IF cardinality(p_end_places) > 0 THEN
+        v_part := hive.apply_completes(p_ns, version, at, p_end_places, p_end_ids, p_tokens,
+                                       p_results, p_result_raws);
+        v_done := v_done + v_part.done;
+        v_others := coalesce(v_others || v_part.others, v_others, v_part.others);
+    END IF;
+    IF v_done > 0 THEN
+        INSERT INTO hive.trips (ns, trip_id, kind, epoch, at, version, shape, ids, others)
+        VALUES (p_ns, p_trip, 'commit', epoch, at, version, p_shape, p_ids, v_others);
+    END IF;
+    others := v_others::text;
+END $$;

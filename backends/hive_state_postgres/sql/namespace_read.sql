@@ -1,0 +1,1 @@
+SELECT ns FROM hive.control WHERE namespace = $1

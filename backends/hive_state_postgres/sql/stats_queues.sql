@@ -1,0 +1,1 @@
+SELECT queue, paused FROM hive.queues WHERE ns = $1

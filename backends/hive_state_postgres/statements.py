@@ -1,0 +1,72 @@
+"""The SQL of this driver, in `sql/`: one function or statement a file. `hive.` is the schema of the URL."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+
+_SCHEMA = re.compile(r"\bhive\.")
+
+FUNCTIONS = (
+    "fn_enter",
+    "fn_instant",
+    "fn_lock",
+    "fn_release_children",
+    "fn_apply_puts",
+    "fn_apply_enqueues",
+    "fn_apply_completes",
+    "fn_apply_check",
+    "fn_apply_record",
+    "fn_apply_enqueue",
+    "fn_apply_task",
+    "fn_apply_batch",
+    "fn_commit_simple",
+    "fn_commit",
+    "fn_turn_queue",
+    "fn_covered_lanes",
+    "fn_pick",
+    "fn_claim",
+    "fn_outcome",
+    "fn_removable",
+    "fn_sweep",
+)
+"""In the order in which they are created."""
+
+
+@cache
+def _load(name: str) -> str:
+    return files(__package__).joinpath("sql", f"{name}.sql").read_text(encoding="utf-8").rstrip()
+
+
+class Statements:
+    """The texts for one schema. Only letters, digits and underscores can be in its name."""
+
+    def __init__(self, schema: str) -> None:
+        self.schema = schema
+        self.commit_simple = self.text("commit_simple")
+        self.commit = self.text("commit")
+        self.claim = self.text("claim")
+        self.outcome = self.text("outcome")
+        self.sweep = self.text("sweep")
+        self.read_records = self.text("read_records")
+        self.read_mixed = self.text("read_mixed")
+        self.tasks_held = self.text("tasks_held")
+        self.namespace_read = self.text("namespace_read")
+        self.namespace_write = self.text("namespace_write")
+        self.stats_records = self.text("stats_records")
+        self.stats_tasks = self.text("stats_tasks")
+        self.stats_queues = self.text("stats_queues")
+        self.stats_store = self.text("stats_store")
+
+    def text(self, name: str) -> str:
+        return self.qualify(_load(name))
+
+    def qualify(self, sql: str) -> str:
+        """`hive.` as the name of the schema, which is quoted."""
+        return _SCHEMA.sub(f'"{self.schema}".', sql)
+
+    def creation(self) -> list[str]:
+        """What makes the schema, in order."""
+        names = ("tables", *FUNCTIONS, "trigger_index", "views")
+        return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"', *map(self.text, names)]

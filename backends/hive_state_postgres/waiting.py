@@ -1,0 +1,139 @@
+"""`wait`: woken at once by this store's own trips, by NOTIFY of others, or by a look at the counter."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from hive_state_core.errors import HiveStateError
+from hive_state_core.model import Topic
+from hive_state_postgres.pool import Connection
+from hive_state_postgres.topics import hash_of
+
+POLL_S = 0.25
+"""How often the counter is looked at while anybody waits and no notification can come."""
+PAUSE_S = 0.02
+"""The least time between two notifications of one store: what happens meanwhile goes together."""
+MOST_TOPICS = 600
+"""That fit the 8000 bytes of a notification; beyond, all who wait look."""
+
+log = logging.getLogger("hive_state.postgres")
+
+
+class Waiters:
+    """Who waits for which topics.
+
+    `listen` opens a connection that is told to call `heard` (None: there can be none); `notify` sends a
+    payload; `counter` reads the number of the last trip of anybody.
+    """
+
+    def __init__(
+        self,
+        ns: Callable[[], int],
+        listen: Callable[[Callable[..., None]], Awaitable[Connection | None]],
+        notify: Callable[[str], Awaitable[None]],
+        counter: Callable[[], Awaitable[int]],
+    ) -> None:
+        self._ns = ns
+        self._listen = listen
+        self._notify = notify
+        self._counter = counter
+        self._waiting: dict[int, set[asyncio.Future[Topic]]] = defaultdict(set)
+        self._topics: dict[int, Topic] = {}
+        self._ears: asyncio.Task[None] | None = None
+        self._news: set[int] = set()
+        self._mouth: asyncio.Task[None] | None = None
+
+    async def wait(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
+        """The first topic that something happened to; empty after the time-out."""
+        woken: asyncio.Future[Topic] = asyncio.get_running_loop().create_future()
+        hashes = {hash_of(topic): topic for topic in topics}
+        for hash_, topic in hashes.items():
+            self._waiting[hash_].add(woken)
+            self._topics[hash_] = topic
+        if self._ears is None:
+            self._ears = asyncio.create_task(self._hear())
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return frozenset({await woken})
+        except TimeoutError:
+            return frozenset()
+        finally:
+            for hash_ in hashes:
+                self._waiting[hash_].discard(woken)
+                if not self._waiting[hash_]:
+                    del self._waiting[hash_], self._topics[hash_]
+
+    def happened(self, hashes: set[int]) -> None:
+        """This store's own trip is committed: tell those who wait here, and soon those elsewhere."""
+        if not hashes:
+            return
+        self._wake(hashes)
+        self._news |= hashes
+        if self._mouth is None:
+            self._mouth = asyncio.create_task(self._tell())
+
+    async def close(self) -> None:
+        for task in (self._ears, self._mouth):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    async def _tell(self) -> None:
+        try:
+            while self._news:
+                news, self._news = self._news, set()
+                some = ",".join(map(str, news)) if len(news) <= MOST_TOPICS else "*"
+                try:
+                    await self._notify(f"{self._ns()}:{some}")
+                except HiveStateError as error:
+                    log.debug("a notification was not sent: %s", error)
+                await asyncio.sleep(PAUSE_S)
+        finally:
+            self._mouth = None
+
+    def heard(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        """A notification came."""
+        ns, _, some = payload.partition(":")
+        if ns == str(self._ns()):
+            self._wake(set(self._waiting) if some == "*" else set(map(int, some.split(","))))
+
+    async def _hear(self) -> None:
+        """Runs from the first wait on: listens, and where that is not possible, polls."""
+        seen = 0
+        connection: Connection | None = None
+        try:
+            while True:
+                if connection is None or connection.is_closed():
+                    connection = await self._try_listen()
+                if connection is None and self._waiting:
+                    counter = await self._try_counter(seen)
+                    if counter != seen:
+                        seen = counter
+                        self._wake(set(self._waiting))
+                await asyncio.sleep(POLL_S)
+        finally:
+            if connection is not None:
+                connection.terminate()
+
+    async def _try_listen(self) -> Connection | None:
+        try:
+            return await self._listen(self.heard)
+        except HiveStateError as error:
+            log.debug("cannot listen: %s", error)
+            return None
+
+    async def _try_counter(self, seen: int) -> int:
+        try:
+            return await self._counter()
+        except HiveStateError:
+            return seen
+
+    def _wake(self, hashes: set[int]) -> None:
+        for hash_ in hashes & self._waiting.keys():
+            for woken in self._waiting[hash_]:
+                if not woken.done():
+                    woken.set_result(self._topics[hash_])
