@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hive_state_core.spi import ClaimedEvents, ClaimEvents, Delivery
+from hive_state_core.spi import LEASE_EXPIRED, ClaimedEvents, ClaimEvents, Delivery
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.trip import Trip
 
@@ -19,7 +19,8 @@ def claim(trip: Trip, request: ClaimEvents, room: int) -> tuple[ClaimedEvents, i
         return ClaimedEvents((), missing=True), 0
     _, position, max_deliveries = row
     dead = trip.db.execute(
-        statements.PENDING_EXHAUST, (*group, trip.at, max_deliveries, trip.version, TURNED_AT_ONCE)
+        statements.PENDING_EXHAUST,
+        (*group, trip.at, max_deliveries, trip.version, TURNED_AT_ONCE, LEASE_EXPIRED),
     ).rowcount
     chosen = trip.db.execute(
         statements.EVENTS_CLAIM,
@@ -39,7 +40,15 @@ def claim(trip: Trip, request: ClaimEvents, room: int) -> tuple[ClaimedEvents, i
         trip.db.executemany(
             statements.PENDING_HAND_OUT,
             [
-                (*group, each.event.seq, trip.version, each.delivery, request.consumer, each.until)
+                (
+                    *group,
+                    each.event.seq,
+                    trip.version,
+                    each.delivery,
+                    request.consumer,
+                    each.until,
+                    LEASE_EXPIRED,
+                )
                 for each in deliveries
             ],
         )

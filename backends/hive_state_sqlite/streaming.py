@@ -110,7 +110,7 @@ class StreamDecision:
         return self._write(statements.GROUP_CREATE, arguments) == 1
 
     def _ack(self, op: Ack) -> None:
-        for seq, token in op.deliveries:
+        for seq, token in dict.fromkeys(op.deliveries):
             self._fenced(op.ref, seq, token, statements.PENDING_ACK, (token == 0,))
         self._changed(op.ref)
 
@@ -118,7 +118,7 @@ class StreamDecision:
         trip = self._trip
         max_deliveries = self._max_deliveries(op.ref)
         until = trip.at + (op.retry_in or 0)
-        for seq, token in op.deliveries:
+        for seq, token in dict.fromkeys(op.deliveries):
             redriven = token == 0
             arguments = (redriven, trip.version, until, op.retry_in is None, max_deliveries, op.error)
             statement = statements.PENDING_NACK if op.spent or redriven else statements.PENDING_UNSPENT
@@ -127,7 +127,7 @@ class StreamDecision:
 
     def _extend(self, op: ExtendDeliveries) -> None:
         trip = self._trip
-        for seq, token in op.deliveries:
+        for seq, token in dict.fromkeys(op.deliveries):
             self._fenced(op.ref, seq, token, statements.PENDING_EXTEND, (trip.version, trip.at + op.lease))
 
     def _seek(self, op: Seek) -> None:
@@ -166,10 +166,10 @@ class StreamDecision:
         stream = op.ref.stream
         head = self._head(stream)
         place = (self._trip.ns, stream)
-        groups = self._write(statements.GROUPS_DROP, place)
+        self._write(statements.GROUPS_DROP, place)
         self._write(statements.PENDING_DROP, place)
         if head.dropped:
-            return groups > 0
+            return False
         self._cut(stream, head.last + 1)
         self._batch_heads[stream] = Head(head.last + 1, head.last, dropped=True)
         return True
