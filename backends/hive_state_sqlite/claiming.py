@@ -32,7 +32,10 @@ def claim(trip: Trip, requests: Sequence[ClaimRequest]) -> list[Claimed]:
             events, size = delivering.claim(trip, request, room)
             room -= size
             claimed.append(events)
-    trip.update_tasks([task for each in claimed if isinstance(each, ClaimedTasks) for task in each.tasks])
+    leased = [task for each in claimed if isinstance(each, ClaimedTasks) for task in each.tasks]
+    if leased:
+        trip.changed = True
+        trip.db.executemany(statements.TASK_LEASE, [rows.task_lease_row(trip.ns, task) for task in leased])
     return claimed
 
 

@@ -146,6 +146,11 @@ def enqueue_row(ns: int, op: Enqueue, at: int, version: int, order: int) -> Row:
     )
 
 
+def task_lease_row(ns: int, task: TaskImage) -> Row:
+    """For `task_lease`."""
+    return ns, task.ref.id, task.version, task.attempt, task.lease_until, task.worker, task.updated_at
+
+
 def task_update_row(ns: int, task: TaskImage) -> Row:
     """For `task_update`."""
     return (
