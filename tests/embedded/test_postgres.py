@@ -204,9 +204,8 @@ async def test_as_root_it_runs_as_nobody_in_a_directory_closed_to_others(
         directory = server.socket_directory.parent
         written = directory / "data" / "postmaster.pid"
         assert written.owner() == "nobody"
-        ours = {path.name for path in directory.iterdir()} - {"programs"}  # copied where out of reach
-        assert ours == {"data", "log", "run"}
         modes = {path.name: oct(path.stat().st_mode & 0o777) for path in (directory, *directory.iterdir())}
+        modes.pop("programs", None)  # copied where they are out of reach
         assert modes == {directory.name: "0o711", "data": "0o700", "log": "0o600", "run": "0o700"}
         assert directory.stat().st_uid == 0
 
