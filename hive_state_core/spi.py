@@ -47,11 +47,11 @@ core then sends each batch in a trip of its own, once.
 Core guarantees, for one call of `commit`:
 
 - no two batches *conflict*. Two batches conflict if they share a record, a task, a dedupe key as named in
-  Enqueue, a group, or a commit id, unless both only check it or name it as parent; or if one of them has
-  a Trim or DropStream and the other anything on that stream (its groups too); or if both have a SetPaused
-  of one queue;
-- appends to one stream and enqueues to one queue do *not* conflict: their order in the trip is the order
-  of the batches, then of the operations;
+  Enqueue, a delivery, or a commit id, unless both only check it or name it as parent; or if one of them
+  has a CreateGroup, Seek or DropGroup and the other anything on that group; or a Trim or DropStream, and
+  the other anything on that stream (its groups too); or if both have a SetPaused of one queue;
+- appends to one stream, enqueues to one queue, and Acks, Nacks and ExtendDeliveries of different deliveries
+  of one group do *not* conflict: their order in the trip is the order of the batches, then of the operations;
 - a batch has at most one operation with a given `ref`, Append apart (a check is no operation: "version is
   v" beside a Put of that record is normal). Several Enqueues may name one dedupe key: the first wins;
 - limits hold: at most `TRIP_BATCHES` batches (or claim requests) and, unless it is a single batch,

@@ -12,9 +12,19 @@ from hive_state_core.batching import Lane
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable, Unsupported
 from hive_state_core.features import Facility
 from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
-from hive_state_core.model import CommitRef, DedupeRef, GroupRef, ReadRef, StreamRef, TaskRef, Topic
+from hive_state_core.model import (
+    CommitRef,
+    DedupeRef,
+    GroupRef,
+    PendingRef,
+    ReadRef,
+    StreamRef,
+    TaskRef,
+    Topic,
+)
 from hive_state_core.refusals import refusal_error
 from hive_state_core.spi import (
+    Ack,
     Append,
     Batch,
     Cancel,
@@ -29,6 +39,7 @@ from hive_state_core.spi import (
     Driver,
     Enqueue,
     Extend,
+    ExtendDeliveries,
     Fail,
     Nack,
     Op,
@@ -275,6 +286,11 @@ def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
     for op in ops:
         if type(op) is Append:
             shared.append(op.ref)
+            continue
+        if isinstance(op, Ack | Nack | ExtendDeliveries):
+            stream, group = op.ref.stream, op.ref.group
+            keys.extend([PendingRef(stream, group, seq) for seq, _ in op.deliveries])
+            shared += (op.ref, StreamRef(stream))
             continue
         keys.append(op.ref)
         if isinstance(op.ref, GroupRef):

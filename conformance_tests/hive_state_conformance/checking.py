@@ -57,6 +57,7 @@ CHECK_MODULES = (
     "stores",
     "trips",
     "trip_order",
+    "trip_deliveries",
 )
 
 

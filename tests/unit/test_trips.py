@@ -10,7 +10,7 @@ import pytest
 
 from hive_state_core.errors import Indeterminate, Internal, NotFound, Unavailable, Unsupported
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
-from hive_state_core.model import GroupRef, RecordRef, StreamRef, TaskRef
+from hive_state_core.model import GroupRef, PendingRef, RecordRef, StreamRef, TaskRef
 from hive_state_core.spi import (
     Ack,
     Append,
@@ -22,6 +22,7 @@ from hive_state_core.spi import (
     Reason,
     Refused,
     Reply,
+    Seek,
     Trim,
     VersionIs,
 )
@@ -159,5 +160,9 @@ def test_what_is_only_looked_at_is_shared() -> None:
 def test_appends_share_a_stream_that_a_trim_wants_alone() -> None:
     stream, group = StreamRef("s"), GroupRef("s", "g")
     assert conflict_keys(Batch((Append(stream, b"1"),))) == ([], [stream])
-    assert conflict_keys(Batch((Ack(group, ((1, 2),)),))) == ([group], [stream])
+    assert conflict_keys(Batch((Seek(group, 1),))) == ([group], [stream])
+    assert conflict_keys(Batch((Ack(group, ((1, 2), (3, 2))),))) == (
+        [PendingRef("s", "g", 1), PendingRef("s", "g", 3)],
+        [group, stream],
+    )
     assert conflict_keys(Batch((Trim(stream, 5),))) == ([stream], [])
