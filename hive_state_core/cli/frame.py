@@ -3,15 +3,17 @@
 A command is written like this, and added to the group by the hook `hive_state_register_commands`:
 
     @click.command()
-    @click.argument("url")
+    @store_argument
     @json_option
     @async_command
-    async def conform(url: str, as_json: bool) -> int:
-        async with open_store(url) as hive: ...
+    async def count(store: StoreArgument, as_json: bool) -> int:
+        async with store.open() as hive: ...
         return EXIT.DIFFERENCES if failed else EXIT.OK
 
-It returns None or an exit code. It may let any HiveStateError through; the group reports it. What people
-should read beside the result goes to stderr, so that stdout can be piped. No colour, ever.
+`store_argument` is in `hive_state_core.cli.stores`.
+
+The command returns None or an exit code. It may let any HiveStateError through; the group reports it. What
+people should read beside the result goes to stderr, so that stdout can be piped. No colour, ever.
 """
 
 from __future__ import annotations

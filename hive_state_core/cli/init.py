@@ -5,18 +5,23 @@ from __future__ import annotations
 import click
 
 from hive_state_core.cli.frame import async_command, emit_json, json_option
+from hive_state_core.cli.stores import StoreArgument, store_argument
 
 
 @click.command()
-@click.argument("store")
+@store_argument
 @json_option
 @async_command
-async def init(store: str, as_json: bool) -> None:
-    """Create or upgrade the schema of STORE (a URL). Running it again changes nothing."""
+async def init(store: StoreArgument, as_json: bool) -> None:
+    """Create or upgrade the schema of STORE: a URL, a configured name or a preset.
+
+    Running it again changes nothing.
+    """
     from hive_state_core.store import open_store
 
-    hive = open_store(store)
-    info = await hive.upgrade_schema()
+    async with store.chosen() as chosen:
+        hive = open_store(chosen)
+        info = await hive.upgrade_schema()
     if as_json:
         emit_json({"url": str(hive.url), "schema": info.found, "steps": list(info.steps)})
         return
