@@ -15,6 +15,7 @@ from hive_state_core.ids import error_text
 from hive_state_core.limits import ATTEMPTS, CLAIM, SCAN_PAGE, VERSION_MAX
 from hive_state_core.locks import this_process
 from hive_state_core.model import GroupImage, GroupRef, StreamImage, StreamRef
+from hive_state_core.pending import PendingEvent, dead_deliveries, end_dead, listed
 from hive_state_core.records import RESERVED
 from hive_state_core.refusals import describe
 from hive_state_core.spi import (
@@ -40,7 +41,7 @@ from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
 from hive_state_core.worker import DEFAULT_BACKOFF, Backoff
 
-__all__ = ["Delivery", "Event", "EventOps", "Events", "Gap", "Start", "Trimmed"]
+__all__ = ["Delivery", "Event", "EventOps", "Events", "Gap", "PendingEvent", "Start", "Trimmed"]
 
 Start = int | Literal["now", "beginning"]
 """Where to begin: with the events published from now on, the first there is, or the one of that seq."""
@@ -188,6 +189,25 @@ class Events:
             return 0
         first, last = cast(StreamImage, head).first, cast(StreamImage, head).last
         return max(0, last - max(cast(GroupImage, found).position, first - 1))
+
+    def pending(
+        self, stream: str, group: str, *, dead: bool | None = None, timeout: float | None = None
+    ) -> AsyncGenerator[PendingEvent, None]:
+        """What the group was handed and has not finished, in the order of the seqs; with `dead` only what
+        is dead, or is not. Raises NotFound if there is no such group."""
+        ref = group_ref(stream, group)
+        require_streams(self._trips)
+        return listed(self._trips, ref, dead, timeout)
+
+    async def redrive(self, stream: str, group: str, *seqs: int, timeout: float | None = None) -> None:
+        """Hand these dead events out again, their deliveries counting anew. Raises NotFound, and does
+        nothing, if one of them is not dead in this group; `discard` does so too."""
+        op = Nack(group_ref(stream, group), dead_deliveries(seqs), retry_in=0)
+        await end_dead(self._trips, op, timeout)
+
+    async def discard(self, stream: str, group: str, *seqs: int, timeout: float | None = None) -> None:
+        """The group is done with these dead events, as if they had been acked."""
+        await end_dead(self._trips, Ack(group_ref(stream, group), dead_deliveries(seqs)), timeout)
 
     async def trim(
         self,

@@ -47,7 +47,7 @@ def describe(ref: Ref) -> str:
 
 def refusal_error(refused: Refused) -> HiveStateError:
     """The error to raise for a refused batch."""
-    what = describe(refused.ref)
+    what = describe(_entity(refused))
     match refused.reason:
         case Reason.MISSING:
             return NotFound(f"{what} does not exist")
@@ -73,6 +73,14 @@ def refusal_error(refused: Refused) -> HiveStateError:
                 actual=refused.actual,
                 index=refused.index,
             )
+
+
+def _entity(refused: Refused) -> Ref:
+    """Of a group's deliveries, the one that is not current."""
+    ref = refused.ref
+    if isinstance(ref, GroupRef) and refused.seq:
+        return PendingRef(ref.stream, ref.group, refused.seq)
+    return ref
 
 
 def _version(version: int) -> str:

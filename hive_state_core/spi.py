@@ -34,7 +34,8 @@ a *trip*. `commit` and `claim` take trips that write. A write trip is one transa
 5. *Decide* each batch. Checks and leases are decided from the state as it was before the trip (the
    pre-state). Everything else is decided as if the operations before it *in the same batch* were applied:
    a batch may complete a task and enqueue one with the dedupe key that this frees, or enqueue a parent
-   and then its child. Batches of one trip do not see each other (but see what is left to the driver, below).
+   and then its child; a delivery that a DropStream or a forced Trim before it has forgotten is no longer
+   current. Batches of one trip do not see each other (but see what is left to the driver, below).
    A claim or sweep takes its instant once its queues are locked, and finds tasks by it; one that another
    trip holds may be passed over as if it were not there.
 6. *Apply* the batches that were not refused. From the first write on nothing may refuse (or the
@@ -119,6 +120,7 @@ from hive_state_core.model import (
     GroupRef,
     Image,
     Index,
+    PendingImage,
     QueueImage,
     QueueRef,
     ReadRef,
@@ -325,8 +327,9 @@ class CreateGroup(msgspec.Struct, frozen=True, gc=False):
 
 class Ack(msgspec.Struct, frozen=True, gc=False):
     """The group has finished these (seq, token) deliveries. Refused (Reason.LEASE, with `Refused.seq`)
-    unless each of them is pending under its token: a late ack after a redelivery never takes the new
-    delivery away. Token 0 names a dead delivery only, and discards it. Result: None."""
+    unless each of them is pending under its token when the operation's turn comes: a late ack after a
+    redelivery never takes the new delivery away. Token 0 names a dead delivery only, and discards it.
+    Result: None."""
 
     ref: GroupRef
     deliveries: tuple[tuple[int, int], ...]
@@ -346,7 +349,8 @@ class Nack(msgspec.Struct, frozen=True, gc=False):
 
 
 class ExtendDeliveries(msgspec.Struct, frozen=True, gc=False):
-    """until = the later of until and at + lease, for each; tokens stay. Refused as Ack is. Result: None."""
+    """until = the later of until and at + lease, for each; tokens stay. Refused as Ack is, and for token 0: a
+    dead delivery has no lease. Result: None."""
 
     ref: GroupRef
     deliveries: tuple[tuple[int, int], ...]
@@ -531,21 +535,21 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClaimedTasks(msgspec.Struct, frozen=True):
-    """In claim order. `next_due` is a hint, given if fewer than `limit` were found: the earliest instant
-    at which a task that is scheduled or leased now may become claimable (in this queue, of whatever
-    requirements); None = unknown or paused. If the claim ended early by size, passed over tasks that
-    another trip held, or left due ones untouched, it is the trip's instant: ask again soon."""
+    """In claim order. `next_due_in` is a hint, given if fewer than `limit` were found: the duration from
+    `Reply.at` to the earliest instant at which a task that is scheduled or leased by then may become
+    claimable (in this queue, of whatever requirements); None = unknown or paused. If the claim ended early
+    by size, passed over tasks that another trip held, or left due ones untouched, it is 0: ask again soon."""
 
     tasks: tuple[TaskImage, ...]
-    next_due: int | None = None
+    next_due_in: int | None = None
 
 
 class ClaimedEvents(msgspec.Struct, frozen=True):
-    """In seq order. `missing`: there is no such group. `next_due` as in ClaimedTasks."""
+    """In seq order. `missing`: there is no such group. `next_due_in` as in ClaimedTasks."""
 
     deliveries: tuple[Delivery, ...]
     missing: bool = False
-    next_due: int | None = None
+    next_due_in: int | None = None
 
 
 Claimed = ClaimedTasks | ClaimedEvents
@@ -559,7 +563,9 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
     kind      "record" (key: the record's key, `within` = collection, required), "task" (key: id; `within` =
               queue or None = all), "queue" (key: name; only those ever paused), "stream" (key: name),
-              "group" (key: group; `within` = stream, required)
+              "group" (key: group; `within` = stream, required), "pending" (key: the seq in decimal, ordered
+              as a number; what a group was handed and has not finished; `within` = stream and `group`,
+              required, `start` and `stop` None)
     start     first key that may occur, None = from the lowest
     stop      first key that may not occur any more, None = to the highest; start >= stop is an empty page
     after     exclusive: the last key seen in scan direction; need not exist any more
@@ -567,25 +573,28 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     where     records only: for each (field, value) the record has that index entry. Values match by
               type and value: 1, 1.0, "1", True and None are five different ones
     states    tasks only: None = any
+    dead      pending only: those that are dead, or are not; None = all
     limit     rows in a page, at least 1
     count     only count: `items` stays empty, `total` is the number of all matches, whatever the limit
     values    False: values, payloads and results are left out (b"" in the images), for a listing
     """
 
-    kind: Literal["record", "task", "queue", "stream", "group"]
+    kind: Literal["record", "task", "queue", "stream", "group", "pending"]
     within: str | None = None
+    group: str | None = None
     start: str | None = None
     stop: str | None = None
     after: str | None = None
     reverse: bool = False
     where: Index = ()
     states: frozenset[TaskState] | None = None
+    dead: bool | None = None
     limit: int = 100
     count: bool = False
     values: bool = True
 
 
-ScanImage = RecordImage | TaskImage | QueueImage | StreamImage | GroupImage
+ScanImage = RecordImage | TaskImage | QueueImage | StreamImage | GroupImage | PendingImage
 
 
 class Page(msgspec.Struct, frozen=True):

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from math import inf
-from time import time
 from typing import TypeVar, cast
 
 import msgspec
@@ -162,11 +161,11 @@ class Delivery(Held):
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """`drained`: the group had no more to give; then `next_due` is a hint when that may change."""
+    """`drained`: the group had no more to give; then `next_due_in` (ms) is a hint when that may change."""
 
     deliveries: list[Delivery]
     drained: bool
-    next_due: int | None
+    next_due_in: int | None
 
 
 async def claim(trips: Trips, request: ClaimEvents, backoff: Backoff, timeout: float | None) -> Claim:
@@ -179,14 +178,14 @@ async def claim(trips: Trips, request: ClaimEvents, backoff: Backoff, timeout: f
     given = claimed.deliveries
     drained = len(given) < request.limit and sum([len(each.event.body) for each in given]) < REPLY_BYTES
     deliveries = [Delivery(trips, request.ref, each, seconds, ends, backoff) for each in given]
-    return Claim(deliveries, drained, claimed.next_due)
+    return Claim(deliveries, drained, claimed.next_due_in)
 
 
 class Watch:
     """The waiting between two looks at something, at most for `poll`, cut short by hints.
 
     The first wait only begins to listen: what came between the last look and the listening was not
-    heard, so look once more. Wrong hints, and a clock that differs from the store's, make no busy loop.
+    heard, so look once more. Wrong hints make no busy loop.
     """
 
     def __init__(self, trips: Trips, topic: Topic, poll: Duration) -> None:
@@ -198,14 +197,14 @@ class Watch:
         self._vain = 0
         self._troubles = 0
 
-    async def wait(self, next_due: int | None = None) -> None:
-        """After a look that found nothing. `next_due`: an instant at which there may be something."""
+    async def wait(self, next_due_in: int | None = None) -> None:
+        """After a look that found nothing. `next_due_in`: there may be something after so long."""
         if self._hint is None:
             self._hint = asyncio.create_task(self._hear())
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
-        due = inf if next_due is None else next_due / 1000 - time() + 0.002
+        due = inf if next_due_in is None else next_due_in / 1000 + 0.002
         nap = min(SHORTEST_NAP * 2**self._vain, self._poll / 10)
         await asyncio.wait({self._hint}, timeout=max(min(due, self._poll), nap))
         spent = loop.time() - began
@@ -300,7 +299,7 @@ class Source:
     async def take(self) -> list[Delivery]:
         """None, if there are none for now: to be asked again, as this waits where it should."""
         if self._last is not None and self._last.drained:
-            await self._watch.wait(self._last.next_due)
+            await self._watch.wait(self._last.next_due_in)
         self._last = await self._watch.look(describe(self._request.ref), self._claim)
         if self._last is None:
             return []

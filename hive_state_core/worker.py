@@ -7,7 +7,6 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from math import inf
-from time import time
 from typing import Any, Literal, cast
 
 import msgspec
@@ -81,11 +80,11 @@ def claim_request(
 
 
 class Claim(msgspec.Struct, frozen=True):
-    """`drained`: the queue had no more to give; then `next_due` is a hint when that may change."""
+    """`drained`: the queue had no more to give; then `next_due_in` (ms) is a hint when that may change."""
 
     leases: list[Lease]
     drained: bool
-    next_due: int | None
+    next_due_in: int | None
 
 
 async def claim(trips: Trips, request: ClaimTasks, backoff: Backoff, timeout: float | None) -> Claim:
@@ -96,7 +95,7 @@ async def claim(trips: Trips, request: ClaimTasks, backoff: Backoff, timeout: fl
     tasks = claimed.tasks
     leases = [Lease(trips, image, seconds, ends, backoff) for image in tasks]
     drained = len(tasks) < request.limit and sum([len(image.payload) for image in tasks]) < REPLY_BYTES
-    return Claim(leases, drained, claimed.next_due)
+    return Claim(leases, drained, claimed.next_due_in)
 
 
 class Source:
@@ -117,8 +116,7 @@ class Source:
         self._poll = self._poll_ms / 1000
         self._stopped = stopped
         self._drained = False
-        self._due: int | None = None
-        self._vain_due: int | None = None
+        self._due_in: int | None = None
         self._vain = 0
         self._troubles = 0
         self._hint: asyncio.Task[None] | None = None
@@ -139,7 +137,7 @@ class Source:
             await self._sit_out(error)
             return []
         self._troubles = 0
-        self._drained, self._due = got.drained, got.next_due
+        self._drained, self._due_in = got.drained, got.next_due_in
         if got.leases:
             self._vain = 0
         return got.leases
@@ -165,18 +163,13 @@ class Source:
         spent = loop.time() - began
         if spent < nap:
             await asyncio.wait({self._stopped}, timeout=nap - spent)
-        if not self._hint.done() and due <= self._poll:
-            self._vain_due = self._due
         self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
         if self._hint.done():
             self._listen()
 
     def _until_due(self) -> float:
-        """Seconds, by this host's clock; that may differ from the store's, so an instant that was waited
-        for in vain is not waited for again."""
-        if self._due is None or self._due == self._vain_due:
-            return inf
-        return max(self._due / 1000 - time(), 0) + 0.002  # timers may ring a little early
+        """Seconds."""
+        return inf if self._due_in is None else self._due_in / 1000 + 0.002  # timers may ring a little early
 
     def _listen(self) -> None:
         self._hint = asyncio.create_task(self._hear())

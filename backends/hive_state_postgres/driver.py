@@ -129,7 +129,8 @@ class PostgresDriver:
         shape, rest = claim_arguments(requests)  # type: ignore[arg-type]
         *rows, last = await self._write(self._statements.claim, self._ns, trip_id, shape, *rest)
         slots = [row["slot"] for row in rows]
-        return Reply(last["epoch"], last["at"], replies.claimed(shape, rows, slots, last["next_dues"]))
+        found = replies.claimed(shape, rows, slots, last["next_dues"], last["at"])
+        return Reply(last["epoch"], last["at"], found)
 
     async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
         rows = await self._ask(self._statements.outcome, self._ns, trip_id)
@@ -142,7 +143,7 @@ class PostgresDriver:
         slots = dict(zip(row["ids"], row["slots"], strict=True))
         held = await self._read(lambda db: reading.held(db, self._statements, self._ns, tokens))
         own = [slots[task["id"]] for task in held]
-        tasks: Sequence[Claimed] = replies.claimed(row["shape"], held, own, row["others"])
+        tasks: Sequence[Claimed] = replies.claimed(row["shape"], held, own, row["others"], row["at"])
         return Reply(row["epoch"], row["at"], tasks)
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:

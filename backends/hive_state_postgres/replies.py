@@ -78,10 +78,12 @@ def _result(found: Any) -> OpResult:
     return Extended(**found)
 
 
-def claimed(shape: str, rows: Iterable[Row], slots: Iterable[int], dues: str) -> Sequence[ClaimedTasks]:
+def claimed(
+    shape: str, rows: Iterable[Row], slots: Iterable[int], dues: str, at: int
+) -> Sequence[ClaimedTasks]:
     """One result for each request of the shape; slot n belongs to request n - 1."""
     requests = _load_requests(shape)
-    due_of = _load_dues(dues)
+    due_in = [None if due is None else due - at for due in _load_dues(dues)]
     tasks: list[list[Row]] = [[] for _ in requests]
     for slot, row in zip(slots, rows, strict=True):
         tasks[slot - 1].append(row)
@@ -90,7 +92,7 @@ def claimed(shape: str, rows: Iterable[Row], slots: Iterable[int], dues: str) ->
         if len(each) > 1:
             each.sort(key=_place)
         found.append(
-            ClaimedTasks(tuple(map(task_image, each)), due_of[run - 1] if len(each) < limit else None)
+            ClaimedTasks(tuple(map(task_image, each)), due_in[run - 1] if len(each) < limit else None)
         )
     return found
 

@@ -81,7 +81,10 @@ class _Supply:
             return ClaimedTasks(())
         taken = self._take(request)
         leased = [transitions.claimed(task, request, at=trip.at, version=trip.version) for task in taken]
-        return ClaimedTasks(tuple(leased), None if len(taken) == request.limit else self._next_due())
+        if leased:
+            lease_ends = trip.at + request.lease
+            self._next_turn = lease_ends if self._next_turn is None else min(self._next_turn, lease_ends)
+        return ClaimedTasks(tuple(leased), None if len(taken) == request.limit else self._next_due_in())
 
     def _take(self, request: ClaimTasks) -> list[TaskImage]:
         """The first of all lanes that the request's capabilities cover, until values pass REPLY_BYTES."""
@@ -122,8 +125,10 @@ class _Supply:
                 return [(name, rows.load_lane(name)) for name in names]
             names.append(row[0])
 
-    def _next_due(self) -> int | None:
-        return self._trip.at if self._more else self._next_turn
+    def _next_due_in(self) -> int | None:
+        if self._more:
+            return 0
+        return None if self._next_turn is None else max(0, self._next_turn - self._trip.at)
 
     def _look_ahead(self) -> int | None:
         arguments = (self._trip.ns, self._queue)

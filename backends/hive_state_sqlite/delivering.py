@@ -60,7 +60,8 @@ def claim(trip: Trip, request: ClaimEvents, room: int) -> tuple[ClaimedEvents, i
         return ClaimedEvents(deliveries), size
     more = len(taken) < len(chosen) or dead == TURNED_AT_ONCE
     (due,) = trip.db.execute(statements.PENDING_NEXT_DUE, group).fetchone()
-    return ClaimedEvents(deliveries, next_due=trip.at if more else due), size
+    due_in = None if due is None else max(0, due - trip.at)
+    return ClaimedEvents(deliveries, next_due_in=0 if more else due_in), size
 
 
 def _within(chosen: list[rows.Row], room: int) -> tuple[list[rows.Row], int]:

@@ -12,6 +12,8 @@ from hive_state_core.model import (
     GroupImage,
     GroupRef,
     Index,
+    PendingImage,
+    PendingRef,
     RecordImage,
     RecordRef,
     Scalar,
@@ -97,6 +99,20 @@ def group_image(stream: str, row: Row) -> GroupImage:
         max_deliveries=row[3],
         pending=row[4],
         dead=row[5],
+    )
+
+
+def pending_image(group: GroupRef, row: Row) -> PendingImage:
+    """From a row that begins with seq."""
+    return PendingImage(
+        ref=PendingRef(group.stream, group.group, row[0]),
+        version=row[1],
+        token=row[2],
+        deliveries=row[3],
+        consumer=row[4],
+        until=row[5],
+        dead=row[6] == 1,
+        error=row[7],
     )
 
 

@@ -6,7 +6,16 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from hive_state_core.limits import REPLY_BYTES
-from hive_state_core.model import GroupRef, QueueImage, QueueRef, RecordImage, RecordRef, StreamRef, TaskRef
+from hive_state_core.model import (
+    GroupRef,
+    PendingRef,
+    QueueImage,
+    QueueRef,
+    RecordImage,
+    RecordRef,
+    StreamRef,
+    TaskRef,
+)
 from hive_state_core.spi import Page, Scan, ScanImage
 from hive_state_sqlite import rows
 from hive_state_sqlite.reading import snapshot
@@ -55,12 +64,16 @@ def _bounds(key: str, query: Scan, arguments: dict[str, Any]) -> list[str]:
     for name, bound, operator in (
         ("start", query.start, ">="),
         ("stop", query.stop, "<"),
-        ("after", query.after, "<" if query.reverse else ">"),
+        ("after", _after(query), "<" if query.reverse else ">"),
     ):
         if bound is not None:
             arguments[name] = bound
             conditions.append(f"{key} {operator} :{name}")
     return conditions
+
+
+def _after(query: Scan) -> str | int | None:
+    return int(query.after) if query.after is not None and query.kind == "pending" else query.after
 
 
 def _source(query: Scan, arguments: dict[str, Any]) -> _Source:
@@ -75,6 +88,8 @@ def _source(query: Scan, arguments: dict[str, Any]) -> _Source:
             return _Source("streams", "stream", "stream, version, first, last, dropped", ["dropped = 0"])
         case "group":
             return _groups()
+        case "pending":
+            return _pending(query, arguments)
 
 
 def _records(query: Scan, arguments: dict[str, Any]) -> _Source:
@@ -116,6 +131,13 @@ def _groups() -> _Source:
     return _Source("groups", "grp", columns, ["stream = :within"])
 
 
+def _pending(query: Scan, arguments: dict[str, Any]) -> _Source:
+    arguments |= {"grp": query.group, "dead": query.dead}
+    conditions = ["stream = :within", "grp = :grp", "dead = coalesce(:dead, dead)"]
+    columns = "seq, version, token, deliveries, consumer, until, dead, error"
+    return _Source("pending", "seq", columns, conditions)
+
+
 def _image(query: Scan, row: rows.Row) -> ScanImage:
     match query.kind:
         case "record":
@@ -128,6 +150,8 @@ def _image(query: Scan, row: rows.Row) -> ScanImage:
             return rows.stream_image(row[0], row[1:])
         case "group":
             return rows.group_image(query.within or "", row)
+        case "pending":
+            return rows.pending_image(GroupRef(query.within or "", query.group or ""), row)
 
 
 def _size(image: ScanImage) -> int:
@@ -142,3 +166,5 @@ def _key(image: ScanImage) -> str:
             return key
         case TaskRef(key) | QueueRef(key) | StreamRef(key):
             return key
+        case PendingRef(_, _, seq):
+            return str(seq)

@@ -57,7 +57,7 @@ async def _take(trip: Trip, request: ClaimTasks, room: Room) -> ClaimedTasks:
         tasks.append(claimed)
     if len(tasks) == request.limit:
         return ClaimedTasks(tuple(tasks))
-    return ClaimedTasks(tuple(tasks), trip.at if room.full else await _next_due(trip, request.queue))
+    return ClaimedTasks(tuple(tasks), 0 if room.full else await _next_due_in(trip, request.queue))
 
 
 async def _choose(trip: Trip, request: ClaimTasks, room: Room) -> list[TaskImage]:
@@ -77,7 +77,7 @@ async def _choose(trip: Trip, request: ClaimTasks, room: Room) -> list[TaskImage
     return chosen
 
 
-async def _next_due(trip: Trip, queue: str) -> int | None:
-    """The next instant at which time brings something about; what is over already is the trip's."""
+async def _next_due_in(trip: Trip, queue: str) -> int | None:
+    """How long it takes until time brings something about."""
     first = await trip.after.range(*under(ALARM, queue), 1)
-    return max(trip.at, number(split(first[0][0])[2])) if first else None
+    return max(0, number(split(first[0][0])[2]) - trip.at) if first else None

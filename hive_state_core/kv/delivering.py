@@ -26,7 +26,7 @@ async def deliver(trip: Trip, request: ClaimEvents, room: Room) -> ClaimedEvents
     found = tuple(handing.found)
     if len(found) == request.limit:
         return ClaimedEvents(found)
-    return ClaimedEvents(found, next_due=trip.at if room.full else await _next_due(trip, request))
+    return ClaimedEvents(found, next_due_in=0 if room.full else await _next_due_in(trip, request))
 
 
 class _Handing:
@@ -94,7 +94,7 @@ class _Handing:
             await deliveries.store(self._trip.after, moved, self._changes, version=self._trip.version)
 
 
-async def _next_due(trip: Trip, request: ClaimEvents) -> int | None:
-    """The next instant at which a delivery of the group is due."""
+async def _next_due_in(trip: Trip, request: ClaimEvents) -> int | None:
+    """How long it takes until a delivery of the group is due."""
     first = await trip.after.range(*under(REDELIVER, request.ref.stream, request.ref.group), 1)
-    return max(trip.at, number(split(first[0][0])[3])) if first else None
+    return max(0, number(split(first[0][0])[3]) - trip.at) if first else None

@@ -12,6 +12,7 @@ from hive_state_core.kv.entities import Row, Space
 from hive_state_core.kv.keys import (
     GROUP,
     HEAD,
+    PENDING,
     QUEUE,
     RECORD,
     STREAM,
@@ -19,6 +20,7 @@ from hive_state_core.kv.keys import (
     after,
     decode,
     join,
+    number,
     split,
     under,
 )
@@ -29,6 +31,7 @@ from hive_state_core.model import (
     GroupImage,
     GroupRef,
     Index,
+    PendingImage,
     QueueImage,
     QueueRef,
     ReadRef,
@@ -46,6 +49,7 @@ _KINDS: dict[str, type[ScanImage]] = {
     QUEUE: QueueImage,
     STREAM: StreamImage,
     GROUP: GroupImage,
+    PENDING: PendingImage,
 }
 
 
@@ -80,27 +84,39 @@ async def scan(space: Space, query: Scan, now: int) -> Page:
         return Page(head.control.epoch, at, (), None, total)
     items, seen = _pick(rows, kind, query, at)
     whole = len(rows) < _rows(query) and seen == len(rows)
-    return Page(head.control.epoch, at, items, None if whole else split(rows[seen - 1][0])[-1])
+    return Page(head.control.epoch, at, items, None if whole else _last(query, rows[seen - 1][0]))
 
 
 def _bounds(query: Scan) -> tuple[bytes, bytes]:
     """start <= key < stop, `after` included."""
-    table = (query.kind, query.within or "") if query.kind in (RECORD, GROUP) else (query.kind,)
+    table = _table(query)
     start, stop = under(*table)
     if query.start is not None:
         start = join(*table, query.start)
     if query.stop is not None:
         stop = join(*table, query.stop)
-    if query.after is not None and query.reverse:
-        stop = min(stop, join(*table, query.after))
-    elif query.after is not None:
-        start = max(start, after(join(*table, query.after)))
+    if query.after is not None:
+        seen = join(*table, int(query.after) if query.kind == PENDING else query.after)
+        start, stop = (start, min(stop, seen)) if query.reverse else (max(start, after(seen)), stop)
     return start, stop
+
+
+def _table(query: Scan) -> tuple[str, ...]:
+    """What all its keys begin with."""
+    if query.kind == PENDING:
+        return (PENDING, query.within or "", query.group or "")
+    return (query.kind, query.within or "") if query.kind in (RECORD, GROUP) else (query.kind,)
+
+
+def _last(query: Scan, key: bytes) -> str:
+    """What the next page comes after."""
+    last = split(key)[-1]
+    return str(number(last)) if query.kind == PENDING else last
 
 
 def _rows(query: Scan) -> int:
     """How many rows a page looks at."""
-    selective = query.kind in (RECORD, STREAM) or query.within is not None or query.states is not None
+    selective = query.kind in (RECORD, STREAM, PENDING) or (query.within, query.states) != (None, None)
     return max(query.limit, SCAN_PAGE) if selective else query.limit
 
 
@@ -123,6 +139,8 @@ def _matches(image: ScanImage, query: Scan, at: int) -> bool:
         return present(image, at) is not None and _typed(query.where) <= _typed(image.index)
     if isinstance(image, TaskImage):
         return query.within in (None, image.queue) and (query.states is None or image.state in query.states)
+    if isinstance(image, PendingImage):
+        return query.dead in (None, image.dead)
     return not (isinstance(image, StreamImage) and image.dropped)
 
 

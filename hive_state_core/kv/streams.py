@@ -44,7 +44,6 @@ class Streams:
     """The stream operations of one batch, applied to `state`."""
 
     def __init__(self, trip: Trip, state: Entities) -> None:
-        self._before = trip.before
         self._state = state
         self._at = trip.at
         self._version = trip.version
@@ -190,19 +189,18 @@ class Streams:
         op: Ack | Nack | ExtendDeliveries,
         change: Callable[[GroupImage, PendingImage], PendingImage | None],
     ) -> None:
-        """Change the deliveries that are named. An operation before this one may have forgotten some."""
-        named = [PendingRef(op.ref.stream, op.ref.group, seq) for seq, _ in op.deliveries]
-        for ref, (_, token) in zip(named, op.deliveries, strict=True):
-            await self._require_current(op.ref, ref, token)
+        """Change the deliveries that are named, each once."""
+        found = {seq: await self._current(op, seq, token) for seq, token in op.deliveries}
         group = await self._state.group(op.ref)
-        found = [await self._state.pending(ref) for ref in dict.fromkeys(named)]
-        changes = [(old, change(group, old)) for old in found if old is not None and group is not None]
-        if changes and group is not None:
+        if found and group is not None:
+            changes = [(old, change(group, old)) for old in found.values()]
             await deliveries.store(self._state, group, changes, version=self._version)
 
-    async def _require_current(self, group: GroupRef, ref: PendingRef, token: int) -> None:
+    async def _current(self, op: Ack | Nack | ExtendDeliveries, seq: int, token: int) -> PendingImage:
         """Token 0 is that of a dead delivery, and of no other."""
-        pending = await self._before.pending(ref)
+        pending = await self._state.pending(PendingRef(op.ref.stream, op.ref.group, seq))
         actual = 0 if pending is None else pending.token
-        if pending is None or actual != token or (not token and not pending.dead):
-            raise Refusal(Reason.LEASE, group, token, actual, ref.seq)
+        zero = pending is not None and pending.dead and not isinstance(op, ExtendDeliveries)
+        if pending is None or actual != token or (not token and not zero):
+            raise Refusal(Reason.LEASE, op.ref, token, actual, seq)
+        return pending

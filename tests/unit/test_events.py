@@ -363,6 +363,39 @@ async def test_nack_release_and_death(hive: Store) -> None:
     assert await hive.events.lag("s", "g") == 0
 
 
+async def test_what_is_dead_is_found_redriven_and_discarded(hive: Store) -> None:
+    await some(hive, 3)
+    one, two, three = await hive.events.claim("s", "g", consumer="c", limit=3)
+    await hive.events.nack(one, two, error="bad", retry_in=None)
+    shown = [each async for each in hive.events.pending("s", "g")]
+    assert [(each.seq, each.dead, each.error, each.consumer) for each in shown] == [
+        (1, True, "bad", "c"),
+        (2, True, "bad", "c"),
+        (3, False, None, "c"),
+    ]
+    assert [each.until for each in shown[:2]] == [None, None]
+    assert shown[2].until is not None
+    assert [each.seq async for each in hive.events.pending("s", "g", dead=False)] == [3]
+    with pytest.raises(NotFound, match="event 3 of stream 's', handed to group 'g', is not dead"):
+        await hive.events.redrive("s", "g", 1, 3)
+    await hive.events.redrive("s", "g", 1)
+    await hive.events.discard("s", "g", 2)
+    assert [each.seq async for each in hive.events.pending("s", "g", dead=True)] == []
+    again = await first(hive)
+    assert (again.seq, again.attempt) == (1, 1)
+    await hive.events.ack(again, three)
+    assert [each async for each in hive.events.pending("s", "g")] == []
+
+
+async def test_pending_of_what_is_not_there(hive: Store) -> None:
+    with pytest.raises(NotFound, match="group 'g' of stream 's' does not exist"):
+        await anext(hive.events.pending("s", "g"))
+    with pytest.raises(NotFound, match="is not dead"):
+        await hive.events.discard("s", "g", 1)
+    with pytest.raises(InvalidArgument, match="at least one event"):
+        await hive.events.redrive("s", "g")
+
+
 async def test_nack_waits_for_the_back_off(hive: Store) -> None:
     clock = Clock(hive)
     await some(hive, 1)

@@ -293,7 +293,7 @@ async def test_requests_of_one_claim_share_nothing(driver: MemoryDriver) -> None
     assert isinstance(first, ClaimedTasks)
     assert isinstance(second, ClaimedTasks)
     assert [[t.ref.id for t in c.tasks] for c in (first, second)] == [["a"], ["b"]]
-    assert (first.next_due, second.next_due) == (None, claimed.at + 9)
+    assert (first.next_due_in, second.next_due_in) == (None, 9)
 
 
 async def test_a_failed_lease_and_what_the_counters_say(driver: MemoryDriver, memory: Manual) -> None:

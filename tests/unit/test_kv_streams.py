@@ -399,7 +399,7 @@ async def test_a_claim_hands_out_what_was_not_handed_yet(driver: MemoryDriver, m
     first, second = claimed.deliveries
     assert (first.event.body, first.delivery, first.until) == (b"0", 1, memory.instant + LEASE)
     assert first.token == second.token
-    assert claimed.next_due is None
+    assert claimed.next_due_in is None
     assert await state(driver) == (2, 2, 0)
     image = pending(memory, 1)
     assert image == PendingImage(
@@ -486,13 +486,11 @@ async def test_next_due_is_when_a_delivery_may_be_claimed(driver: MemoryDriver, 
     await group(driver)
     found = await take(driver, 2)
     await do(driver, Nack(G, named(found[1:]), retry_in=300))
-    assert await claim(driver, ClaimEvents(G, "c", LEASE)) == [
-        ClaimedEvents((), next_due=memory.instant + 300)
-    ]
+    assert await claim(driver, ClaimEvents(G, "c", LEASE)) == [ClaimedEvents((), next_due_in=300)]
     await do(driver, Ack(G, named(found[:1])))
     memory.instant += 300
     (claimed,) = await claim(driver, ClaimEvents(G, "c", LEASE, 9))
-    assert (seqs(claimed.deliveries), claimed.next_due) == ([2], memory.instant + LEASE)
+    assert (seqs(claimed.deliveries), claimed.next_due_in) == ([2], LEASE)
     await do(driver, Ack(G, named(claimed.deliveries)))
     assert await claim(driver, ClaimEvents(G, "c", LEASE)) == [ClaimedEvents(())]
 
@@ -513,8 +511,8 @@ async def test_a_claim_ends_early_by_size(driver: MemoryDriver, memory: Manual) 
     await group(driver, H)
     requests = [ClaimEvents(G, "c", LEASE, 9), ClaimEvents(H, "c", LEASE, 9)]
     first, second = await claim(driver, *requests)
-    assert (seqs(first.deliveries), first.next_due) == ([1, 2, 3], memory.instant)
-    assert second == ClaimedEvents((), next_due=memory.instant)
+    assert (seqs(first.deliveries), first.next_due_in) == ([1, 2, 3], 0)
+    assert second == ClaimedEvents((), next_due_in=0)
     memory.instant += LEASE
     first, second = await claim(driver, *reversed(requests))
     assert (seqs(first.deliveries), second.deliveries) == ([1, 2, 3], ())
@@ -837,17 +835,20 @@ async def test_one_batch_drops_and_begins_anew(driver: MemoryDriver) -> None:
     await group(driver, G)
     await group(driver, H)
     found = named(await take(driver))
-    ops = (DropStream(S), Ack(G, found), CreateGroup(H, None, 3), Append(S, b""))
-    assert await do(driver, *ops) == (True, None, True, 3)
+    ops = (DropStream(S), CreateGroup(H, None, 3), Append(S, b""))
+    assert (await refusal(driver, *ops, Ack(G, found))).index == 3
+    assert await do(driver, *ops) == (True, True, 3)
     assert (await driver.read([G])).results == [None]
     assert seqs(await take(driver, ref=H)) == [3]
 
 
-async def test_a_delivery_that_the_batch_trimmed_is_left_alone(driver: MemoryDriver) -> None:
+async def test_a_delivery_that_the_batch_trimmed_is_not_current(driver: MemoryDriver) -> None:
     await append(driver, 3)
     await group(driver)
     found = named(await take(driver))
-    assert await do(driver, Trim(S, 3, force=True), Nack(G, found, None)) == (Trimmed(2, 2, 3), None)
+    refused = await refusal(driver, Trim(S, 3, force=True), Nack(G, found, None))
+    assert (refused.reason, refused.index, refused.seq) == (Reason.LEASE, 1, 1)
+    assert await do(driver, Trim(S, 3, force=True), Nack(G, found[2:], None)) == (Trimmed(2, 2, 3), None)
     assert await state(driver) == (3, 0, 1)
 
 

@@ -154,12 +154,17 @@ async def claims_share_nothing(env: Env) -> None:
 
 @check("trip.next_due_is_said", area="T", number=18, needs=TASKS)
 async def next_due_is_said(env: Env) -> None:
-    """Contract: a claim that finds too little may say when to ask again, and never names an instant too
-    late.
+    """Contract: a claim that finds too little may say how long to wait before asking again, and never says
+    too long.
     """
     await env.commit(one(Enqueue(TaskRef("t"), "q", b"1", delay=60_000)))
     reply = await env.claim(ClaimTasks("q", "w", 60_000), ClaimTasks("empty", "w", 60_000))
     waiting, empty = cast("tuple[ClaimedTasks, ClaimedTasks]", tuple(reply.results))
     task = await env.task("t")
     assert (waiting.tasks, empty.tasks) == ((), ())
-    assert waiting.next_due is None or reply.at <= waiting.next_due <= task.due_at
+    due_in = waiting.next_due_in
+    assert due_in is None or 0 <= due_in <= task.due_at - reply.at
+    await env.commit(one(Enqueue(TaskRef("u"), "q", b"1")))
+    (short,) = (await env.claim(ClaimTasks("q", "w", 1000, 2))).results
+    due_in = cast(ClaimedTasks, short).next_due_in
+    assert due_in is None or 0 <= due_in <= 1000, "the lease that was just given ends sooner"

@@ -129,11 +129,11 @@ class WakesForOthers(Mutant):
 
 
 @mutant("trip.next_due_is_said")
-class SaysTooLateAnInstant(Mutant):
+class SaysToWaitTooLong(Mutant):
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         reply = await super().claim(requests, trip_id)
-        results = [self._late(cast(ClaimedTasks, found), reply.at) for found in reply.results]
+        results = [self._late(cast(ClaimedTasks, found)) for found in reply.results]
         return replace(reply, results=results)
 
-    def _late(self, found: ClaimedTasks, at: int) -> ClaimedTasks:
-        return replace(found, next_due=at + 3_600_000)
+    def _late(self, found: ClaimedTasks) -> ClaimedTasks:
+        return replace(found, next_due_in=3_600_000)
