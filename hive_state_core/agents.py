@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from hive_state_core import codec, validate
 from hive_state_core.codec import Json
 from hive_state_core.errors import Conflict, CorruptData, InvalidArgument, LimitExceeded, NotFound
+from hive_state_core.ids import AGENTS_COLLECTION as COLLECTION
 from hive_state_core.ids import names
 from hive_state_core.limits import INDEX_FIELDS, SCAN_PAGE, VALUE_BYTES
 from hive_state_core.model import RecordImage, RecordRef
@@ -24,7 +25,6 @@ from hive_state_core.spi import Batch, Check, Committed, Delete, Put, Scan, Vers
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 
-COLLECTION = "hive:agents"
 CAPABILITIES = INDEX_FIELDS - 1
 """Of one agent: each is an index entry, and so is the status."""
 

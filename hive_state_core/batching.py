@@ -13,9 +13,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from time import perf_counter
 from typing import Generic, TypeVar
 
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Unavailable
+from hive_state_core.telemetry import Meter
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,7 +27,7 @@ Send = Callable[[Sequence[Item]], Awaitable[Sequence[Result | HiveStateError]]]
 
 
 class _Ticket(Generic[Item, Result]):
-    __slots__ = ("future", "item", "keys", "sent", "shared", "size")
+    __slots__ = ("asked", "future", "item", "keys", "sent", "shared", "size")
 
     def __init__(
         self,
@@ -35,6 +37,7 @@ class _Ticket(Generic[Item, Result]):
         size: int,
         future: asyncio.Future[Result],
     ) -> None:
+        self.asked = perf_counter()
         self.item = item
         self.keys = keys
         self.shared = shared
@@ -47,6 +50,7 @@ class Lane(Generic[Item, Result]):
     """Gathers calls into trips.
 
     send        carries a trip
+    meter       is told of each trip
     most        items in a trip
     most_bytes  sum of their sizes; one larger item travels alone
     writes      False: what timed out under way has no effect that would matter
@@ -56,6 +60,7 @@ class Lane(Generic[Item, Result]):
     def __init__(
         self,
         send: Send[Item, Result],
+        meter: Meter,
         *,
         most: int,
         most_bytes: int,
@@ -63,6 +68,7 @@ class Lane(Generic[Item, Result]):
         abandoned: Callable[[Item, Result], None] | None = None,
     ) -> None:
         self._send = send
+        self._meter = meter
         self._most = most
         self._most_bytes = most_bytes
         self._writes = writes
@@ -110,14 +116,17 @@ class Lane(Generic[Item, Result]):
     async def _send_alone(self, item: Item) -> Result:
         """A read while nothing is under way needs no task of its own: it may be cancelled anywhere."""
         self._alone = done = asyncio.get_running_loop().create_future()
+        sent = perf_counter()
         try:
             (result,) = await self._send([item])
+            self._meter.arrived_alone(item, sent)
         finally:
             self._alone = None
             done.set_result(None)
             if self._waiting:
                 self._runner = asyncio.create_task(self._run())
         if isinstance(result, HiveStateError):
+            self._meter.failed(result)
             raise result
         return result
 
@@ -187,6 +196,7 @@ class Lane(Generic[Item, Result]):
         return trip
 
     async def _travel(self, trip: list[_Ticket[Item, Result]]) -> None:
+        sent = perf_counter()
         try:
             results = await self._send([ticket.item for ticket in trip])
         except BaseException as error:
@@ -197,10 +207,12 @@ class Lane(Generic[Item, Result]):
                 if not ticket.future.done():
                     ticket.future.set_exception(Closed(f"the store was torn down: {type(error).__name__}"))
             raise
+        self._meter.arrived(trip, sent)
         for ticket, result in zip(trip, results, strict=True):
             future = ticket.future
             if not future.done():
                 if isinstance(result, HiveStateError):
+                    self._meter.failed(result)
                     future.set_exception(result)
                 else:
                     future.set_result(result)

@@ -11,6 +11,9 @@ from hive_state_core import validate
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.limits import ERROR_BYTES
 
+AGENTS_COLLECTION = "hive:agents"
+"""Where the agents' records are."""
+
 
 def new_id() -> str:
     """32 hex digits: 12 of the milliseconds since 1970, then 20 random ones.

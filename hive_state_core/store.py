@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hive_state_core.records import Records
     from hive_state_core.sessions import Sessions
     from hive_state_core.tasks import Tasks
+    from hive_state_core.telemetry import Telemetry
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +83,11 @@ class Store:
     @property
     def namespace(self) -> str:
         return self._driver.namespace
+
+    @property
+    def telemetry(self) -> Telemetry:
+        """What the calls of this Store took so far."""
+        return self._trips.telemetry
 
     def atomic(self, *, commit_id: str | None = None, timeout: float | None = None) -> Unit:
         """Several verbs, committed together or not at all; see `Unit`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
+from time import perf_counter
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -60,6 +61,7 @@ from hive_state_core.spi import (
     Swept,
     Touch,
 )
+from hive_state_core.telemetry import Telemetry
 
 Sent = TypeVar("Sent")
 Answer = TypeVar("Answer")
@@ -75,17 +77,23 @@ class Trips:
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
+        telemetry = Telemetry()
+        self.telemetry: Telemetry = telemetry
         self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
-            self._send_reads, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
+            self._send_reads, telemetry.reads, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
         )
         self._commit: Lane[Batch, Outcome] = Lane(
-            self._send_commits, most=TRIP_BATCHES, most_bytes=TRIP_BYTES
+            self._send_commits, telemetry.commits, most=TRIP_BATCHES, most_bytes=TRIP_BYTES
         )
         self._claim: Lane[ClaimRequest, Claimed] = Lane(
-            self._send_claims, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, abandoned=self._give_back
+            self._send_claims,
+            telemetry.claims,
+            most=TRIP_BATCHES,
+            most_bytes=TRIP_BYTES,
+            abandoned=self._give_back,
         )
         self._stream: Lane[StreamRead, StreamPage] = Lane(
-            self._send_streams, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
+            self._send_streams, telemetry.streams, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
         )
         self._own_id = uuid4().hex
         self._trips = 0
@@ -127,7 +135,10 @@ class Trips:
         return await self._stream.call(read, timeout=timeout)
 
     async def scan(self, query: Scan, timeout: float | None = None) -> Page:
-        return await self._direct(self.driver.scan(query), timeout)
+        sent = perf_counter()
+        page = await self._direct(self.driver.scan(query), timeout)
+        self.telemetry.scans.arrived_alone(query.kind, sent)
+        return page
 
     async def stats(self, timeout: float | None = None) -> Stats:
         return await self._direct(self.driver.stats(), timeout)
@@ -157,7 +168,9 @@ class Trips:
         size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
         outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
         if isinstance(outcome, Refused):
-            raise refusal_error(outcome)
+            error = refusal_error(outcome)
+            self.telemetry.commits.failed(error)
+            raise error
         return outcome
 
     async def claim(self, request: ClaimRequest, timeout: float | None = None) -> Claimed:

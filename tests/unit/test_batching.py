@@ -9,6 +9,11 @@ import pytest
 
 from hive_state_core.batching import Lane
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable
+from hive_state_core.telemetry import Meter
+
+
+def meter() -> Meter:
+    return Meter(lambda _: "call", lambda _: ())
 
 
 class Carrier:
@@ -38,7 +43,11 @@ def abandoned() -> list[tuple[int, int]]:
 @pytest.fixture
 async def lane(carrier: Carrier, abandoned: list[tuple[int, int]]) -> AsyncIterator[Lane[int, int]]:
     lane = Lane[int, int](
-        carrier.send, most=4, most_bytes=100, abandoned=lambda item, got: abandoned.append((item, got))
+        carrier.send,
+        meter(),
+        most=4,
+        most_bytes=100,
+        abandoned=lambda item, got: abandoned.append((item, got)),
     )
     lane.open()
     yield lane
@@ -189,7 +198,7 @@ async def test_a_carrier_that_breaks_leaves_nobody_waiting() -> None:
     async def breaks(items: Sequence[int]) -> Sequence[int | HiveStateError]:
         raise RuntimeError("a defect")
 
-    lane = Lane[int, int](breaks, most=2, most_bytes=100)
+    lane = Lane[int, int](breaks, meter(), most=2, most_bytes=100)
     lane.open()
     results = await asyncio.gather(*(lane.call(n) for n in range(5)), return_exceptions=True)
     assert all(isinstance(result, Closed) for result in results)

@@ -1,0 +1,277 @@
+"""What the calls of one Store took: noted once a trip, not once a call, so that it costs next to nothing.
+
+A trip carries many calls. Of each trip one call is measured, each time at another place in it, and stands
+for all of them: over many trips this tells the same percentiles as measuring every call would, for one look
+at the clock a call. Counts of trips, calls and errors are exact. By agent every call is measured, and only
+if `by_agent` is set.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from time import perf_counter, time
+from typing import Any, Protocol, get_args
+
+import msgspec
+
+from hive_state_core.errors import HiveStateError
+from hive_state_core.ids import AGENTS_COLLECTION
+from hive_state_core.model import ReadRef, RecordRef, Ref
+from hive_state_core.spi import Batch, ClaimRequest, ClaimTasks, Op
+
+AGENTS = 1000
+"""Agents that are told apart; what more of them do is told under `OTHERS`."""
+
+OTHERS = "(others)"
+
+_FINE = 5
+"""Bits of a duration that are kept: 16 steps an octave, so a percentile is off by 3 % at most."""
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """`calls` of a kind (as their samples stand for them), and milliseconds; all 0 if there was none."""
+
+    calls: int
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class Histogram:
+    """Durations counted in steps that grow with them, from 1 microsecond up: bounded, whatever comes.
+
+    Two of them can be added, and an earlier state of one subtracted, so that they can be told by process,
+    by hive and by span of time. `slots` is all of it but the exact longest.
+    """
+
+    __slots__ = ("longest", "slots")
+
+    def __init__(self, slots: Mapping[int, int] | None = None, longest: float = 0.0) -> None:
+        self.slots: dict[int, int] = dict(slots or {})
+        self.longest: float = longest
+
+    def note(self, seconds: float, calls: int = 1) -> None:
+        micros = int(seconds * 1e6)
+        drop = micros.bit_length() - _FINE
+        slot = (drop << _FINE - 1) + (micros >> drop) if drop > 0 else micros
+        slots = self.slots
+        slots[slot] = slots.get(slot, 0) + calls
+        if seconds > self.longest:
+            self.longest = seconds
+
+    def add(self, other: Histogram) -> None:
+        for slot, calls in other.slots.items():
+            self.slots[slot] = self.slots.get(slot, 0) + calls
+        self.longest = max(self.longest, other.longest)
+
+    def since(self, earlier: Histogram) -> Histogram:
+        """What was noted since that state of it. Its longest is exact only if it is of that time."""
+        new = {slot: calls - earlier.slots.get(slot, 0) for slot, calls in self.slots.items()}
+        kept = {slot: calls for slot, calls in new.items() if calls > 0}
+        longest = self.longest if self.longest > earlier.longest else _middle(max(kept, default=0))
+        return Histogram(kept, longest)
+
+    def latency(self) -> Latency:
+        calls = sum(self.slots.values())
+        p50, p95, p99 = self._ranks(calls, (0.50, 0.95, 0.99))
+        return Latency(calls=calls, p50_ms=p50, p95_ms=p95, p99_ms=p99, max_ms=_ms(self.longest))
+
+    def _ranks(self, calls: int, shares: Sequence[float]) -> Iterator[float]:
+        """For each share the middle of the step in which it is reached, in milliseconds."""
+        steps = sorted(self.slots.items())
+        for share in shares:
+            left = share * calls
+            found = 0.0
+            for slot, count in steps:
+                found = _middle(slot)
+                left -= count
+                if left <= 0:
+                    break
+            yield _ms(min(found, self.longest))
+
+
+def _middle(slot: int) -> float:
+    """Seconds, in the middle of the step."""
+    drop = max((slot >> _FINE - 1) - 1, 0)
+    return ((slot - (drop << _FINE - 1) << drop) + (1 << drop) / 2) / 1e6
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 3)
+
+
+class Traffic(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls travelled together. `largest`: calls in one trip; `trip`: what the store took for one."""
+
+    trips: int
+    calls: int
+    largest: int
+    trip: Latency
+
+
+class Asked(Protocol):
+    """A call on its way: what it asks for, and the clock when it did."""
+
+    item: Any
+    asked: float
+
+
+class Meter:
+    """Of one lane. `kind_of` names the operation of an item; `agents_of` the agents that it names."""
+
+    def __init__(self, kind_of: Callable[[Any], str], agents_of: Callable[[Any], Iterable[str]]) -> None:
+        self._kind_of = kind_of
+        self._agents_of = agents_of
+        self.trips: int = 0
+        self.calls: int = 0
+        self.largest: int = 0
+        self.took: Histogram = Histogram()
+        self.kinds: dict[str, Histogram] = {}
+        self.errors: Counter[str] = Counter()
+        self.agents: dict[str, Histogram] | None = None
+
+    def arrived(self, trip: Sequence[Asked], sent: float) -> None:
+        """These calls, the oldest first, left at `sent` and have their answers now."""
+        now = perf_counter()
+        calls = len(trip)
+        self.trips += 1
+        self.calls += calls
+        if calls > self.largest:
+            self.largest = calls
+        self.took.note(now - sent)
+        chosen, oldest = trip[self.trips % calls], trip[0]
+        self._kind(chosen.item).note(now - chosen.asked, calls)
+        if calls > 1:
+            slowest = self._kind(oldest.item)
+            slowest.longest = max(slowest.longest, now - oldest.asked)
+        if self.agents is not None:
+            for each in trip:
+                self._note_agents(self.agents, each.item, now - each.asked)
+
+    def arrived_alone(self, item: Any, sent: float) -> None:
+        """The same for a call that left at once."""
+        took = perf_counter() - sent
+        self.trips += 1
+        self.calls += 1
+        self.took.note(took)
+        self._kind(item).note(took)
+        if self.agents is not None:
+            self._note_agents(self.agents, item, took)
+
+    def failed(self, error: HiveStateError) -> None:
+        self.errors[error.code] += 1
+
+    def traffic(self) -> Traffic:
+        return Traffic(trips=self.trips, calls=self.calls, largest=self.largest, trip=self.took.latency())
+
+    def _kind(self, item: Any) -> Histogram:
+        return _entry(self.kinds, self._kind_of(item))
+
+    def _note_agents(self, agents: dict[str, Histogram], item: Any, took: float) -> None:
+        for agent in self._agents_of(item):
+            known = agent in agents or len(agents) < AGENTS
+            _entry(agents, agent if known else OTHERS).note(took)
+
+
+def _entry(found: dict[str, Histogram], name: str) -> Histogram:
+    histogram = found.get(name)
+    if histogram is None:
+        histogram = found[name] = Histogram()
+    return histogram
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """A copy of what a Telemetry knows: `operations` and `agents` by name, `lanes` the way they travelled.
+
+    `at` and `opened_at` are seconds since the epoch, of this process.
+    """
+
+    opened_at: float
+    at: float
+    operations: dict[str, Histogram]
+    agents: dict[str, Histogram]
+    lanes: dict[str, Traffic]
+    errors: dict[str, int]
+
+
+class Telemetry:
+    """Of one Store, `hive.telemetry`: it counts from the opening on, in memory, and is gone with the process.
+
+    Set `by_agent` to have the calls that name an agent or a worker measured by its name: claims, and reads
+    and changes of the agent's own record. Each such call then costs about a microsecond more.
+    """
+
+    def __init__(self) -> None:
+        self.opened_at: float = time()
+        self.reads: Meter = Meter(lambda _: "read", _agents_among)
+        self.commits: Meter = Meter(_kind_of_batch, _agents_written)
+        self.claims: Meter = Meter(_kind_of_claim, _agents_claiming)
+        self.streams: Meter = Meter(lambda _: "read_events", lambda _: ())
+        self.scans: Meter = Meter(lambda kind: f"scan_{kind}s", lambda _: ())
+
+    @property
+    def lanes(self) -> dict[str, Meter]:
+        return {
+            "read": self.reads,
+            "commit": self.commits,
+            "claim": self.claims,
+            "stream": self.streams,
+            "scan": self.scans,
+        }
+
+    @property
+    def by_agent(self) -> bool:
+        return self.reads.agents is not None
+
+    @by_agent.setter
+    def by_agent(self, wanted: bool) -> None:
+        agents: dict[str, Histogram] | None = {} if wanted else None
+        for meter in self.lanes.values():
+            meter.agents = agents
+
+    def measured(self) -> Measured:
+        """All of it, as it is now."""
+        operations: dict[str, Histogram] = {}
+        errors: Counter[str] = Counter()
+        for meter in self.lanes.values():
+            errors.update(meter.errors)
+            for kind, histogram in meter.kinds.items():
+                _entry(operations, kind).add(histogram)
+        agents = self.reads.agents or {}
+        return Measured(
+            opened_at=self.opened_at,
+            at=time(),
+            operations=operations,
+            agents={agent: Histogram(each.slots, each.longest) for agent, each in agents.items()},
+            lanes={name: meter.traffic() for name, meter in self.lanes.items() if meter.trips},
+            errors=dict(errors),
+        )
+
+
+_NAMES: dict[type, str] = {op: re.sub(r"\B([A-Z])", r"_\1", op.__name__).lower() for op in get_args(Op)}
+
+
+def _kind_of_batch(batch: Batch) -> str:
+    """The operation; "atomic" if there are several, of a unit or of a bulk verb."""
+    ops = batch.ops
+    return _NAMES[type(ops[0])] if len(ops) == 1 else "atomic"
+
+
+def _kind_of_claim(request: ClaimRequest) -> str:
+    return "claim_tasks" if isinstance(request, ClaimTasks) else "claim_events"
+
+
+def _agents_among(refs: Iterable[ReadRef | Ref]) -> list[str]:
+    """Those whose records they are."""
+    return [ref.key for ref in refs if isinstance(ref, RecordRef) and ref.collection == AGENTS_COLLECTION]
+
+
+def _agents_written(batch: Batch) -> list[str]:
+    return _agents_among([op.ref for op in batch.ops])
+
+
+def _agents_claiming(request: ClaimRequest) -> tuple[str]:
+    return (request.worker if isinstance(request, ClaimTasks) else request.consumer,)
