@@ -26,8 +26,22 @@ class HeldTask(Protocol):
     def payload(self) -> Json: ...
 
 
+class HeldEvent(Protocol):
+    """An event that was handed out. `body` is decoded."""
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def token(self) -> int: ...
+
+    @property
+    def body(self) -> Json: ...
+
+
 class Baseline(Protocol):
-    """One set of records and one queue, both of them new. Every verb that writes is durable when it returns.
+    """One set of records, one queue, and one stream with one consumer group from its beginning; all of them
+    new. Every verb that writes is durable when it returns.
 
     Called on one event loop; any number of calls may be under way at once.
     """
@@ -70,6 +84,18 @@ class Baseline(Protocol):
         """The task is done; False if it is not leased under this token any more."""
         ...
 
+    async def append(self, body: Json) -> int:
+        """Add an event to the stream; its seq: 1, 2, 3, ... without a gap, in commit order."""
+        ...
+
+    async def take(self, consumer: str) -> HeldEvent | None:
+        """Lease the next event to a consumer of the group, None if all were handed out."""
+        ...
+
+    async def ack(self, event: HeldEvent) -> bool:
+        """The group is done with the event; False if it is not leased under this token any more."""
+        ...
+
     # Not measured: before and after
 
     async def load(self, records: Mapping[str, Json]) -> None:
@@ -86,4 +112,12 @@ class Baseline(Protocol):
 
     async def tasks(self) -> Sequence[tuple[str, str]]:
         """(id, state) of all tasks, one entry for each row. A state is ready, leased or completed."""
+        ...
+
+    async def events(self) -> Sequence[tuple[int, Json]]:
+        """(seq, body) of all events, in the order of their seqs."""
+        ...
+
+    async def unfinished(self) -> int:
+        """How many events the group has not acked."""
         ...

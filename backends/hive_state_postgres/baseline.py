@@ -14,7 +14,7 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
-from hive_state_core.baselines import HeldTask
+from hive_state_core.baselines import HeldEvent, HeldTask
 from hive_state_core.codec import Json
 from hive_state_core.errors import Closed
 from hive_state_postgres.errors import connect_error
@@ -42,6 +42,21 @@ CREATE TABLE {schema}.tasks (
     finished_at bigint
 );
 CREATE INDEX tasks_ready ON {schema}.tasks (priority, ord) WHERE state = 'ready';
+CREATE TABLE {schema}.heads (
+    stream int PRIMARY KEY,
+    last   bigint NOT NULL
+);
+INSERT INTO {schema}.heads VALUES (1, 0);
+CREATE TABLE {schema}.events (
+    seq         bigint PRIMARY KEY,
+    body        bytea NOT NULL,
+    at          bigint NOT NULL,
+    state       text NOT NULL DEFAULT 'new',
+    token       bigint NOT NULL DEFAULT 0,
+    consumer    text,
+    lease_until bigint
+);
+CREATE INDEX events_new ON {schema}.events (seq) WHERE state = 'new';
 """
 GET = "SELECT value, version FROM {schema}.records WHERE key = $1"
 PUT = """
@@ -68,6 +83,20 @@ UPDATE {schema}.tasks SET state = 'completed', worker = NULL, lease_until = NULL
 WHERE id = $2 AND token = $3 AND state = 'leased'
 RETURNING 1
 """
+APPEND = """
+WITH head AS (UPDATE {schema}.heads SET last = last + 1 WHERE stream = 1 RETURNING last)
+INSERT INTO {schema}.events (seq, body, at) SELECT last, $1, $2 FROM head RETURNING seq
+"""  # the row of the head is what keeps seqs gapless and in commit order
+TAKE = """
+UPDATE {schema}.events SET state = 'out', token = token + 1, consumer = $1, lease_until = $2
+WHERE seq = (SELECT seq FROM {schema}.events WHERE state = 'new' ORDER BY seq LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING seq, token, body
+"""
+ACK = """
+UPDATE {schema}.events SET state = 'acked', consumer = NULL, lease_until = NULL
+WHERE seq = $1 AND token = $2 AND state = 'out'
+RETURNING 1
+"""
 CONNECTIONS = 20
 LEASE_MS = 600_000
 
@@ -83,6 +112,14 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     payload: Json
 
 
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """An event that was handed out."""
+
+    seq: int
+    token: int
+    body: Json
+
+
 class PostgresBaseline:
     """See `hive_state_core.baselines.Baseline`. Its tables are in a new schema beside that of the store."""
 
@@ -92,6 +129,9 @@ class PostgresBaseline:
         self._pool: asyncpg.Pool | None = None
         self._get, self._put, self._cas, self._enqueue, self._claim, self._complete = (
             text.format(schema=self._schema) for text in (GET, PUT, CAS, ENQUEUE, CLAIM, COMPLETE)
+        )
+        self._append, self._take, self._ack = (
+            text.format(schema=self._schema) for text in (APPEND, TAKE, ACK)
         )
 
     @property
@@ -146,6 +186,16 @@ class PostgresBaseline:
     async def complete(self, task: HeldTask) -> bool:
         return await self._db.fetchval(self._complete, _now(), task.id, task.token) is not None
 
+    async def append(self, body: Json) -> int:
+        return int(await self._db.fetchval(self._append, _encode(body), _now()))
+
+    async def take(self, consumer: str) -> Taken | None:
+        row = await self._db.fetchrow(self._take, consumer, _now() + LEASE_MS)
+        return None if row is None else Taken(row[0], row[1], _decode(row[2]))
+
+    async def ack(self, event: HeldEvent) -> bool:
+        return await self._db.fetchval(self._ack, event.seq, event.token) is not None
+
     async def load(self, records: Mapping[str, Json]) -> None:
         now = _now()
         await self._many(self._put, [(key, _encode(value), now) for key, value in records.items()])
@@ -164,6 +214,14 @@ class PostgresBaseline:
         return [
             (id, state) for id, state in await self._db.fetch(f"SELECT id, state FROM {self._schema}.tasks")
         ]
+
+    async def events(self) -> Sequence[tuple[int, Json]]:
+        rows = await self._db.fetch(f"SELECT seq, body FROM {self._schema}.events ORDER BY seq")
+        return [(seq, _decode(body)) for seq, body in rows]
+
+    async def unfinished(self) -> int:
+        count = f"SELECT count(*) FROM {self._schema}.events WHERE state <> 'acked'"
+        return int(await self._db.fetchval(count))
 
     async def _many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """All rows in one transaction."""

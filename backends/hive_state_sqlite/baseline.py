@@ -17,7 +17,7 @@ from uuid import uuid4
 import aiosqlite
 import msgspec
 
-from hive_state_core.baselines import HeldTask
+from hive_state_core.baselines import HeldEvent, HeldTask
 from hive_state_core.codec import Json
 from hive_state_core.errors import Closed
 from hive_state_sqlite.connection import native_errors
@@ -44,6 +44,16 @@ CREATE TABLE tasks (
     finished_at INTEGER
 );
 CREATE INDEX tasks_ready ON tasks (priority, ord) WHERE state = 'ready';
+CREATE TABLE events (
+    seq         INTEGER PRIMARY KEY,
+    body        BLOB NOT NULL,
+    at          INTEGER NOT NULL,
+    state       TEXT NOT NULL DEFAULT 'new',
+    token       INTEGER NOT NULL DEFAULT 0,
+    consumer    TEXT,
+    lease_until INTEGER
+);
+CREATE INDEX events_new ON events (seq) WHERE state = 'new';
 """
 GET = "SELECT value, version FROM records WHERE key = ?"
 PUT = """
@@ -67,6 +77,17 @@ UPDATE tasks SET state = 'completed', worker = NULL, lease_until = NULL, finishe
 WHERE id = ? AND token = ? AND state = 'leased'
 RETURNING 1
 """
+APPEND = "INSERT INTO events (body, at) VALUES (?, ?) RETURNING seq"
+TAKE = """
+UPDATE events SET state = 'out', token = token + 1, consumer = ?, lease_until = ?
+WHERE seq = (SELECT seq FROM events WHERE state = 'new' ORDER BY seq LIMIT 1)
+RETURNING seq, token, body
+"""
+ACK = """
+UPDATE events SET state = 'acked', consumer = NULL, lease_until = NULL
+WHERE seq = ? AND token = ? AND state = 'out'
+RETURNING 1
+"""
 LEASE_MS = 600_000
 
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -79,6 +100,14 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     id: str
     token: int
     payload: Json
+
+
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """An event that was handed out."""
+
+    seq: int
+    token: int
+    body: Json
 
 
 class SqliteBaseline:
@@ -147,6 +176,18 @@ class SqliteBaseline:
     async def complete(self, task: HeldTask) -> bool:
         return bool(await self._db.execute_fetchall(COMPLETE, (_now(), task.id, task.token)))
 
+    async def append(self, body: Json) -> int:
+        ((seq,),) = await self._db.execute_fetchall(APPEND, (_encode(body), _now()))
+        return int(seq)
+
+    async def take(self, consumer: str) -> Taken | None:
+        for seq, token, body in await self._db.execute_fetchall(TAKE, (consumer, _now() + LEASE_MS)):
+            return Taken(seq, token, _decode(body))
+        return None
+
+    async def ack(self, event: HeldEvent) -> bool:
+        return bool(await self._db.execute_fetchall(ACK, (event.seq, event.token)))
+
     async def load(self, records: Mapping[str, Json]) -> None:
         now = _now()
         await self._many(PUT, [(key, _encode(value), now) for key, value in records.items()])
@@ -163,6 +204,14 @@ class SqliteBaseline:
 
     async def tasks(self) -> Sequence[tuple[str, str]]:
         return [(id, state) for id, state in await self._db.execute_fetchall("SELECT id, state FROM tasks")]
+
+    async def events(self) -> Sequence[tuple[int, Json]]:
+        rows = await self._db.execute_fetchall("SELECT seq, body FROM events ORDER BY seq")
+        return [(seq, _decode(body)) for seq, body in rows]
+
+    async def unfinished(self) -> int:
+        ((count,),) = await self._db.execute_fetchall("SELECT count(*) FROM events WHERE state <> 'acked'")
+        return int(count)
 
     async def _many(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """All rows in one transaction."""

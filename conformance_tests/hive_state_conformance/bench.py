@@ -23,7 +23,8 @@ from msgspec import UNSET, UnsetType
 
 from hive_state_conformance.bench_store import StoreSide
 from hive_state_conformance.latency import latency_of
-from hive_state_conformance.workloads import WORKLOADS, Workload
+from hive_state_conformance.workloads import WORKLOADS
+from hive_state_conformance.workloads_base import Workload
 from hive_state_core._version import __version__
 from hive_state_core.baselines import Baseline
 from hive_state_core.plugins import Backend, backend_for

@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING
 import click
 
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.errors import Unsupported
 
 if TYPE_CHECKING:
     from hive_state_conformance.bench import Job, Row
+    from hive_state_core.features import Features
 
 MOST_AGENTS = 10_000
 HEAD = ("workload", "agents", "ops/s", "cpu us", "p50 ms", "p95 ms", "p99 ms", "max ms")
 RAW_HEAD = ("raw ops/s", "raw cpu us", "ratio")
 
 
-def _workloads(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str]:
+def _workloads(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
     from hive_state_conformance.workloads import WORKLOADS
 
-    wanted = list(WORKLOADS) if text is None else list(dict.fromkeys(text.split(",")))
-    for name in wanted:
+    wanted = None if text is None else list(dict.fromkeys(text.split(",")))
+    for name in wanted or ():
         if name not in WORKLOADS:
             raise click.BadParameter(f"there is no workload {name!r}; there are {', '.join(WORKLOADS)}")
     return wanted
@@ -42,7 +44,7 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int
     "workloads",
     callback=_workloads,
     metavar="LIST",
-    help="Some of get,put,cas,enqueue,claim_complete.  [default: all]",
+    help="Some of get,put,cas,enqueue,claim_complete,append,publish_consume.  [default: all there can be]",
 )
 @click.option(
     "--agents",
@@ -63,7 +65,12 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int
 @json_option
 @async_command
 async def bench(
-    stores: tuple[str, ...], workloads: list[str], agents: list[int], seconds: float, raw: bool, as_json: bool
+    stores: tuple[str, ...],
+    workloads: list[str] | None,
+    agents: list[int],
+    seconds: float,
+    raw: bool,
+    as_json: bool,
 ) -> int:
     """Measure the stores with these URLs: rate, CPU and latency of each workload.
 
@@ -87,19 +94,37 @@ async def bench(
 
 
 def _jobs(
-    make: type[Job], stores: Sequence[str], workloads: list[str], agents: list[int], seconds: float, raw: bool
+    make: type[Job],
+    stores: Sequence[str],
+    workloads: list[str] | None,
+    agents: list[int],
+    seconds: float,
+    raw: bool,
 ) -> list[Job]:
-    """All of them. Raises ConfigError for a URL that cannot be used before anything is measured."""
+    """All of them. Raises, before anything is measured, ConfigError for a URL that cannot be used, and
+    Unsupported for a workload that was asked for by name and that a store does not offer."""
     from hive_state_core.store import open_store
 
-    for store in stores:
-        open_store(store)
+    offered = {store: _offered(open_store(store).features, workloads) for store in stores}
     return [
         make(url=store, workload=workload, agents=number, seconds=seconds, raw=raw)
         for store in stores
         for number in agents
-        for workload in workloads
+        for workload in offered[store]
     ]
+
+
+def _offered(features: Features, wanted: list[str] | None) -> list[str]:
+    from hive_state_conformance.workloads import WORKLOADS
+
+    lacking = {name: kind.needs - features.facilities for name, kind in WORKLOADS.items()}
+    if wanted is None:
+        return [name for name, lacks in lacking.items() if not lacks]
+    for name in wanted:
+        for facility in lacking[name]:
+            message = f"the workload {name} needs {facility.value}, which this store does not offer"
+            raise Unsupported(message, feature=facility.value)
+    return wanted
 
 
 class _Table:
@@ -138,4 +163,4 @@ def _cells(row: Row, raw: bool) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     """Aligned to the right, but for the first cell."""
-    return f"{cells[0]:<14}" + "".join(f"{cell:>11}" for cell in cells[1:])
+    return f"{cells[0]:<16}" + "".join(f"{cell:>11}" for cell in cells[1:])

@@ -6,14 +6,18 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from hive_state_conformance.workloads_scratch import scratch, witness
-from hive_state_core.baselines import HeldTask
+from hive_state_core.baselines import HeldEvent, HeldTask
 from hive_state_core.codec import Json
 from hive_state_core.errors import Closed, Conflict, LeaseLost
+from hive_state_core.features import Facility
 from hive_state_core.leases import Lease
 from hive_state_core.store import Store
+from hive_state_core.subscription import Delivery, Event
 
 COLLECTION = "agents"
 QUEUE = "work"
+STREAM = "audit"
+GROUP = "readers"
 LEASE_SECONDS = 600
 LOAD = 1000
 """Records that are written at once."""
@@ -35,7 +39,9 @@ class StoreSide:
 
     async def open(self) -> None:
         self._store = store = await self._exits.enter_async_context(scratch(self._url, "bench"))
-        self._records, self._tasks = store.records, store.tasks
+        self._records, self._tasks, self._events = store.records, store.tasks, store.events
+        if store.features.has(Facility.STREAMS):
+            await self._events.create_group(STREAM, GROUP, start="beginning")
 
     async def close(self) -> None:
         await self._exits.aclose()
@@ -72,6 +78,22 @@ class StoreSide:
             return False
         return True
 
+    async def append(self, body: Json) -> int:
+        return await self._events.publish(STREAM, body)
+
+    async def take(self, consumer: str) -> Delivery | None:
+        for delivery in await self._events.claim(STREAM, GROUP, consumer=consumer, lease=LEASE_SECONDS):
+            return delivery
+        return None
+
+    async def ack(self, event: HeldEvent) -> bool:
+        assert isinstance(event, Delivery)
+        try:
+            await self._events.ack(event)
+        except LeaseLost:
+            return False
+        return True
+
     async def load(self, records: Mapping[str, Json]) -> None:
         items = list(records.items())
         for start in range(0, len(items), LOAD):
@@ -87,3 +109,14 @@ class StoreSide:
     async def tasks(self) -> Sequence[tuple[str, str]]:
         async with witness(self._url, self.store) as seen:
             return [(each.id, each.state.value) async for each in seen.tasks.list(queue=QUEUE)]
+
+    async def events(self) -> Sequence[tuple[int, Json]]:
+        async with witness(self._url, self.store) as seen:
+            found: list[Event] = []
+            while page := await seen.events.read(STREAM, start=found[-1].seq + 1 if found else 1, limit=LOAD):
+                found += page
+            return [(each.seq, each.body) for each in found]
+
+    async def unfinished(self) -> int:
+        group = (await self.store.stats()).groups[STREAM, GROUP]
+        return group.lag + group.pending + group.dead

@@ -1,70 +1,17 @@
-"""The workloads of `hive-state bench`. Each ends in an invariant read from the store: a fast wrong one fails.
-
-One object drives one side: the store, or its hand-written baseline. Both run the same code.
-"""
+"""The workloads of `hive-state bench` on records and tasks, and the list of all."""
 
 from __future__ import annotations
 
-import random
-from abc import ABC, abstractmethod
 from collections import Counter
-from typing import Any, ClassVar
 
+from hive_state_conformance.workloads_base import Workload
+from hive_state_conformance.workloads_streams import Append, PublishConsume
 from hive_state_conformance.workloads_values import state
-from hive_state_core.baselines import Baseline, HeldTask
-
-KEYS = 10_000
-"""Records that are there from the beginning, of about 500 bytes each."""
+from hive_state_core.baselines import HeldTask
+from hive_state_core.features import Facility
 
 CHUNK = 5_000
 """Tasks that are added at once."""
-
-
-class Workload(ABC):
-    """`step` is the operation that is measured; everything else runs outside of the measured time."""
-
-    name: ClassVar[str]
-    summary: ClassVar[str]
-
-    def __init__(self, side: Baseline, agents: int) -> None:
-        self.side = side
-        self.agents = agents
-        self.random = random.Random(7).random
-        self.faults: Counter[str] = Counter()
-        self.keys = [f"agent-{number:06d}" for number in range(KEYS)]
-        self.values = [state(number) for number in range(KEYS)]
-
-    async def prepare(self) -> None:
-        """Called once, before the first step."""
-        await self.side.load(dict(zip(self.keys, self.values, strict=True)))
-
-    async def refill(self, operations: int) -> None:
-        """Called before each slice, which may do about so many operations."""
-        return
-
-    @abstractmethod
-    async def step(self, agent: int) -> bool:
-        """One operation of this agent; False if there is nothing left to do."""
-
-    @abstractmethod
-    async def check(self) -> None:
-        """Compare the store with what was acknowledged, and count what differs in `faults`."""
-
-    async def verdict(self) -> str:
-        """ "ok", or what broke."""
-        await self.check()
-        return "; ".join(f"{count} x {fault}" for fault, count in self.faults.most_common()) or "ok"
-
-    async def read_records(self) -> dict[str, tuple[Any, int]]:
-        """The records that are in the store now. A key that comes twice is a fault."""
-        rows = await self.side.records()
-        found = {key: (value, version) for key, value, version in rows}
-        self.expect(len(found) == len(rows), "a key that is there twice")
-        return found
-
-    def expect(self, holds: bool, fault: str) -> None:
-        if not holds:
-            self.faults[fault] += 1
 
 
 class Get(Workload):
@@ -78,7 +25,7 @@ class Get(Workload):
         self.versions = [found[key][1] if key in found else 0 for key in self.keys]
 
     async def step(self, agent: int) -> bool:
-        number = int(self.random() * KEYS)
+        number = int(self.random() * len(self.keys))
         found = await self.side.get(self.keys[number])
         if found is None or found[0] != self.values[number] or found[1] != self.versions[number]:
             self.faults["a read that was not what had been written"] += 1
@@ -86,7 +33,7 @@ class Get(Workload):
 
     async def check(self) -> None:
         found = await self.read_records()
-        self.expect(len(found) == KEYS, "a wrong number of records")
+        self.expect(len(found) == len(self.keys), "a wrong number of records")
         for key, value in zip(self.keys, self.values, strict=True):
             self.expect(key in found and found[key][0] == value, "a record that is not what was written")
 
@@ -98,10 +45,10 @@ class Put(Workload):
     async def prepare(self) -> None:
         await super().prepare()
         self.steps = 0
-        self.newest = [(0, 0)] * KEYS  # of each key: the highest acknowledged version, and its step
+        self.newest = [(0, 0)] * len(self.keys)  # of each key: the highest acknowledged version, and its step
 
     async def step(self, agent: int) -> bool:
-        number = int(self.random() * KEYS)
+        number = int(self.random() * len(self.keys))
         self.steps = step = self.steps + 1
         version = await self.side.put(self.keys[number], {**self.values[number], "step": step})
         newest = self.newest[number][0]
@@ -113,7 +60,7 @@ class Put(Workload):
 
     async def check(self) -> None:
         found = await self.read_records()
-        self.expect(len(found) == KEYS, "a wrong number of records")
+        self.expect(len(found) == len(self.keys), "a wrong number of records")
         for key, value, (version, step) in zip(self.keys, self.values, self.newest, strict=True):
             there, its_version = found.get(key, (None, -1))
             self.expect(there == {**value, "step": step}, "a record that is not what was written last")
@@ -135,7 +82,7 @@ class Cas(Workload):
 
     async def step(self, agent: int) -> bool:
         expected = self.versions[agent]
-        value = {**self.values[agent % KEYS], "step": self.counted[agent] + 1}
+        value = {**self.values[agent % len(self.keys)], "step": self.counted[agent] + 1}
         version = await self.side.cas(self.names[agent], value, expected)
         if version is None:
             self.faults["a compare-and-set with the right version that was refused"] += 1
@@ -165,13 +112,16 @@ class Cas(Workload):
 class Enqueue(Workload):
     name = "enqueue"
     summary = "add a task"
+    needs = frozenset({Facility.TASKS})
 
     async def prepare(self) -> None:
         await super().prepare()
         self.acknowledged: list[str] = []
 
     async def step(self, agent: int) -> bool:
-        self.acknowledged.append(await self.side.enqueue(self.values[len(self.acknowledged) % KEYS]))
+        self.acknowledged.append(
+            await self.side.enqueue(self.values[len(self.acknowledged) % len(self.keys)])
+        )
         return True
 
     async def check(self) -> None:
@@ -188,6 +138,7 @@ class Enqueue(Workload):
 class ClaimComplete(Workload):
     name = "claim_complete"
     summary = "claim a task and complete it"
+    needs = frozenset({Facility.TASKS})
 
     async def prepare(self) -> None:
         await super().prepare()
@@ -202,7 +153,7 @@ class ClaimComplete(Workload):
         while missing > 0:
             first = len(self.filled)
             numbers = range(first, first + min(missing, CHUNK))
-            ids = await self.side.fill([self.values[number % KEYS] for number in numbers])
+            ids = await self.side.fill([self.values[number % len(self.keys)] for number in numbers])
             self.filled |= zip(ids, numbers, strict=True)
             self.expect(len(self.filled) == numbers.stop, "an id that was given to two tasks")
             missing -= len(numbers)
@@ -212,7 +163,7 @@ class ClaimComplete(Workload):
         if task is None:
             return False
         self.claimed[task.id] += 1
-        if task.payload != self.values[self.filled.get(task.id, 0) % KEYS]:
+        if task.payload != self.values[self.filled.get(task.id, 0) % len(self.keys)]:
             self.faults["a task that is not what was added"] += 1
         if await self.side.complete(task):
             self.completed[task.id] += 1
@@ -234,5 +185,7 @@ class ClaimComplete(Workload):
             self.expect(there == wanted, f"a task that is {there} and should be {wanted}")
 
 
-WORKLOADS: dict[str, type[Workload]] = {each.name: each for each in (Get, Put, Cas, Enqueue, ClaimComplete)}
+WORKLOADS: dict[str, type[Workload]] = {
+    each.name: each for each in (Get, Put, Cas, Enqueue, ClaimComplete, Append, PublishConsume)
+}
 """By name, in the order in which they run."""

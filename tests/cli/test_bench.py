@@ -23,8 +23,11 @@ from hive_state_core.cli import main
 from hive_state_core.model import ReadRef, RecordImage
 from hive_state_core.plugins import Backend, backend_for, register_backend
 from hive_state_core.spi import (
+    Ack,
+    Append,
     Batch,
     Claimed,
+    ClaimedEvents,
     ClaimedTasks,
     ClaimRequest,
     Committed,
@@ -33,6 +36,7 @@ from hive_state_core.spi import (
     Enqueue,
     Enqueued,
     Op,
+    OpResult,
     Outcome,
     Put,
     Reply,
@@ -51,7 +55,7 @@ CLI = [sys.executable, "-m", "hive_state_core.cli"]
 
 @pytest.fixture(autouse=True)
 def few_records(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hive_state_conformance.workloads.KEYS", 1000)
+    monkeypatch.setattr("hive_state_conformance.workloads_base.KEYS", 1000)
 
 
 def run(*args: str) -> Result:
@@ -97,7 +101,7 @@ class Drops(Wrong):
         lies = [done.get(id(b)) or Committed(version, reply.at, (self.lie(b.ops[0]),)) for b in batches]
         return Reply(reply.epoch, reply.at, lies)
 
-    def lie(self, op: Op) -> Enqueued | None:
+    def lie(self, op: Op) -> OpResult:
         return Enqueued(op.ref.id, True) if isinstance(op, Enqueue) else None
 
 
@@ -141,6 +145,34 @@ class ClaimsTwice(Wrong):
         return Reply(reply.epoch, reply.at, results)
 
 
+class LosesEvents(Drops):
+    """Events are acknowledged with the next seq, and are not there."""
+
+    kind = Append
+
+    def lie(self, op: Op) -> OpResult:
+        return 10**6 + self.calls
+
+
+class HandsOutTwice(Wrong):
+    """Every 50th claim of events gives what the one before it gave."""
+
+    last: ClaimedEvents | None = None
+
+    async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
+        reply = await self.driver.claim(requests, trip_id)
+        results = list(reply.results)
+        if self.its_turn() and self.last is not None:
+            results[0] = self.last
+        last = results[-1]
+        self.last = last if isinstance(last, ClaimedEvents) and last.deliveries else self.last
+        return Reply(reply.epoch, reply.at, results)
+
+
+class ForgetsToAck(Drops):
+    kind = Ack
+
+
 Break = Callable[[type[Wrong]], str]
 
 
@@ -168,7 +200,7 @@ def test_rows_of_all_workloads_beside_the_baseline(tmp_path: Path) -> None:
     result = run(f"sqlite:///{tmp_path}/b.db", "--raw", "--json", *QUICK)
     assert result.exit_code == 0, result.output
     rows = rows_of(result)
-    assert [row["workload"] for row in rows] == ["get", "put", "cas", "enqueue", "claim_complete"]
+    assert [row["workload"] for row in rows] == list(WORKLOADS)
     for row in rows:
         assert row.keys() == ROW | RAW
         assert row["invariant"] == "ok"
@@ -227,6 +259,9 @@ def test_a_table_for_people(tmp_path: Path) -> None:
         ("enqueue", LosesTasks),
         ("claim_complete", ClaimsTwice),
         ("claim_complete", ForgetsToComplete),
+        ("append", LosesEvents),
+        ("publish_consume", HandsOutTwice),
+        ("publish_consume", ForgetsToAck),
     ],
 )
 def test_a_wrong_store_fails(broken: Break, workload: str, wrong: type[Wrong]) -> None:
@@ -246,7 +281,10 @@ def test_what_broke_is_told_to_people(broken: Break) -> None:
 @pytest.mark.parametrize(
     ("args", "part"),
     [
-        (("memory://", "--workload", "get,swim"), "get, put, cas, enqueue, claim_complete"),
+        (
+            ("memory://", "--workload", "get,swim"),
+            "claim_complete, append, publish_consume",
+        ),
         (("memory://", "--agents", "0"), "'0' is not a number"),
         (("memory://", "--agents", "2,x"), "'2,x' is not a number"),
         ((), "Missing argument"),
