@@ -56,6 +56,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """The workloads under pytest-benchmark, to compare with earlier runs; not part of CI."""
+    install(session, "bench", project=True)
+    session.run("pytest", "tests/benchmarks/bench_workloads.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link fails."""
     install(session, "docs")
