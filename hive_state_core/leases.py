@@ -29,10 +29,17 @@ Ending = Complete | Fail | Release
 CLEANUP_SECONDS = 5.0
 """How long a block that failed or was cancelled waits for the store to take that."""
 
-_background: set[asyncio.Task[None]] = set()
+_background: set[asyncio.Task[Any]] = set()
 """Cleanups under way: the event loop itself holds its tasks weakly only."""
 
 log: logging.Logger = logging.getLogger("hive_state")
+
+
+def keep(task: asyncio.Task[T]) -> asyncio.Task[T]:
+    """Hold the task until it is done."""
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    return task
 
 
 class Shown(Generic[T]):
@@ -249,10 +256,7 @@ class Lease:
 
     async def _see_through(self, op: Ending, size: int = 0) -> None:
         """Finish in the background, so that a cancellation of the waiter does not stop it."""
-        cleanup = asyncio.create_task(self._tidy(op, size))
-        _background.add(cleanup)
-        cleanup.add_done_callback(_background.discard)
-        await asyncio.shield(cleanup)
+        await asyncio.shield(keep(asyncio.create_task(self._tidy(op, size))))
 
     async def _tidy(self, op: Ending, size: int) -> None:
         until = asyncio.get_running_loop().time() + CLEANUP_SECONDS

@@ -26,7 +26,7 @@ from hive_state_core.errors import (
     LeaseLost,
     Unavailable,
 )
-from hive_state_core.leases import CLEANUP_SECONDS
+from hive_state_core.leases import CLEANUP_SECONDS, keep
 from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import Batch, Committed, CreatedIs, Delete, Put, Touch, VersionIs
 from hive_state_core.trips import Trips
@@ -36,9 +36,6 @@ from hive_state_core.validate import Duration
 COLLECTION = "hive:locks"
 POLL = 0.5
 """Seconds between two tries for a lock that others hold, at most."""
-
-_background: set[asyncio.Task[Any]] = set()
-"""Cleanups under way: the event loop itself holds its tasks weakly only."""
 
 log: logging.Logger = logging.getLogger("hive_state")
 
@@ -388,13 +385,6 @@ class LockOps:
         """Commit the unit only if the lock is still held by this holder, else LeaseLost: what a stale holder
         would write is refused in the same transaction. The lock is held on."""
         self._unit.check(lock.check, lock.lapse)
-
-
-def keep(task: asyncio.Task[Any]) -> asyncio.Task[Any]:
-    """Hold the task until it is done."""
-    _background.add(task)
-    task.add_done_callback(_background.discard)
-    return task
 
 
 def this_process() -> str:

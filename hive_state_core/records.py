@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 
@@ -22,6 +22,7 @@ RESERVED = "hive:"
 """Collections of this prefix belong to the other facets."""
 
 Ttl = Duration | None
+Item = TypeVar("Item")
 
 
 class Record:
@@ -346,6 +347,18 @@ async def pages(trips: Trips, query: Scan, timeout: float | None) -> AsyncIterat
         if page.next is None:
             return
         query = msgspec.structs.replace(query, after=page.next)
+
+
+async def chunked(items: AsyncIterator[Item], most: int) -> AsyncIterator[list[Item]]:
+    """Lists of up to `most` items."""
+    chunk: list[Item] = []
+    async for item in items:
+        chunk.append(item)
+        if len(chunk) == most:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
 def _checks(ref: RecordRef, if_version: int | None) -> tuple[Check, ...]:

@@ -293,6 +293,24 @@ class Redrive(msgspec.Struct, frozen=True, gc=False):
     ref: TaskRef
 
 
+class Take(msgspec.Struct, frozen=True, gc=False):
+    """A claim of this one task: ready, or scheduled and due -> leased, attempt + 1, token = version, whatever
+    it requires and whether its queue is paused or not. Result: int, the token; 0 = it is in another state, or
+    there is no such task."""
+
+    ref: TaskRef
+    worker: str
+    lease: int
+
+
+class Prioritize(msgspec.Struct, frozen=True, gc=False):
+    """Set the priority of a live task; its due instant and order stay. Of a leased one it counts when that
+    comes back. Result: bool, whether it was done: False if the task has ended or does not exist."""
+
+    ref: TaskRef
+    priority: int
+
+
 class SetPaused(msgspec.Struct, frozen=True, gc=False):
     """While a queue is paused, claims on it find nothing; leases that are out go on. Result: None."""
 
@@ -402,6 +420,8 @@ Op = (
     | Extend
     | Cancel
     | Redrive
+    | Take
+    | Prioritize
     | SetPaused
     | Append
     | CreateGroup

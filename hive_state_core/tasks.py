@@ -27,7 +27,7 @@ from hive_state_core.limits import (
     SCAN_PAGE,
 )
 from hive_state_core.model import QueueRef, TaskImage, TaskRef, TaskState
-from hive_state_core.records import pages
+from hive_state_core.records import chunked, pages
 from hive_state_core.spi import (
     Batch,
     Cancel,
@@ -37,9 +37,11 @@ from hive_state_core.spi import (
     LeaseIs,
     Op,
     OpResult,
+    Prioritize,
     Redrive,
     Scan,
     SetPaused,
+    Take,
 )
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
@@ -49,6 +51,9 @@ from hive_state_core.worker import DEFAULT_BACKOFF, Backoff, Handler, claim_requ
 __all__ = ["Backoff", "Enqueued", "Lease", "Task", "TaskOps", "TaskState", "Tasks"]
 
 States = Iterable[TaskState | str]
+
+CHUNK = 200
+"""Tasks of one commit when many are redriven."""
 
 
 class Tasks:
@@ -133,6 +138,14 @@ class Tasks:
         request = claim_request(queue, worker, lease, limit, capabilities)
         return (await working.claim(self._trips, request, DEFAULT_BACKOFF, timeout)).leases
 
+    async def take(
+        self, id: str, *, worker: str, lease: Duration = 30, timeout: float | None = None
+    ) -> Lease | None:
+        """Claim that very task, whatever stands before it, whatever it requires and though its queue be
+        paused. None: it is not ready (leased, waiting, not due yet, ended), or there is none of that id."""
+        op = Take(task_ref(id), validate.name(worker, "worker"), validate.duration(lease, "lease"))
+        return await working.take(self._trips, op, DEFAULT_BACKOFF, timeout)
+
     async def complete(self, lease: Lease, result: Json = None, *, timeout: float | None = None) -> None:
         """The task is done, with `result` (None: with `lease.result`). Raises LeaseLost if the lease is
         not current any more, as the next three do."""
@@ -174,6 +187,24 @@ class Tasks:
         """Let a dead or cancelled task be tried again, attempts counting anew. False: it is in another
         state, there is none, or another live task has its dedupe key by now."""
         return cast(bool, await self._do(Redrive(task_ref(id)), timeout))
+
+    async def redrive_many(
+        self, queue: str | None = None, *, states: States = ("dead",), timeout: float | None = None
+    ) -> int:
+        """Redrive the dead tasks of a queue, None = of all; how many that were. `states`: those to redrive,
+        of dead and cancelled. They travel in chunks, so after an error some are redriven; do it again.
+        `timeout` holds for each chunk."""
+        query = replace(_scan(queue, states, False), values=False)
+        done = 0
+        async for chunk in chunked(pages(self._trips, query, timeout), CHUNK):
+            batch = Batch(tuple([Redrive(cast(TaskRef, image.ref)) for image in chunk]))
+            done += sum(cast("tuple[bool, ...]", (await self._trips.commit(batch, timeout=timeout)).results))
+        return done
+
+    async def prioritize(self, id: str, priority: int, *, timeout: float | None = None) -> bool:
+        """Give a task that has not ended another priority, for the next claim; False: it has ended, or there
+        is none of that id."""
+        return cast(bool, await self._do(prioritize_op(id, priority), timeout))
 
     async def pause(self, queue: str, *, timeout: float | None = None) -> None:
         """Nothing is claimed from the queue until `resume`; leases that are out go on."""
@@ -306,6 +337,9 @@ class TaskOps:
     def redrive(self, id: str) -> Pending[bool]:
         return self._unit.add(Redrive(task_ref(id)), _as_it_is)
 
+    def prioritize(self, id: str, priority: int) -> Pending[bool]:
+        return self._unit.add(prioritize_op(id, priority), _as_it_is)
+
     def expect(self, lease: Lease) -> None:
         """Commit the unit only if the lease is current, else LeaseLost; the lease goes on."""
         self._unit.check(LeaseIs(TaskRef(lease.id), lease.token))
@@ -344,6 +378,10 @@ def enqueue_op(
         _sorted_set(names(requires, "requires"), "requires", REQUIRES) if requires else (),
         _sorted_set(_ids(depends_on), "depends_on", DEPENDS) if depends_on else (),
     )
+
+
+def prioritize_op(id: str, priority: int) -> Prioritize:
+    return Prioritize(task_ref(id), validate.integer(priority, "priority", PRIORITY_MIN, PRIORITY_MAX))
 
 
 def _ids(given: Iterable[str]) -> list[str]:

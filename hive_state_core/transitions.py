@@ -10,7 +10,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hive_state_core.model import LIVE, TaskImage, TaskState
-from hive_state_core.spi import LEASE_EXPIRED, ClaimTasks, Complete, Enqueue, Extend, Fail, Release
+from hive_state_core.spi import (
+    LEASE_EXPIRED,
+    ClaimTasks,
+    Complete,
+    Enqueue,
+    Extend,
+    Fail,
+    Prioritize,
+    Release,
+    Take,
+)
 
 
 def enqueued(op: Enqueue, *, at: int, version: int, order: int, unmet: int) -> TaskImage:
@@ -45,8 +55,8 @@ def enqueued(op: Enqueue, *, at: int, version: int, order: int, unmet: int) -> T
     )
 
 
-def claimed(task: TaskImage, request: ClaimTasks, *, at: int, version: int) -> TaskImage:
-    """ready -> leased. The token is the version of the claim."""
+def claimed(task: TaskImage, request: ClaimTasks | Take, *, at: int, version: int) -> TaskImage:
+    """ready, or scheduled and due -> leased. The token is the version of the claim."""
     return replace(
         task,
         version=version,
@@ -125,6 +135,15 @@ def redriven(task: TaskImage, *, at: int, version: int) -> TaskImage:
         updated_at=at,
         finished_at=None,
     )
+
+
+def takeable(task: TaskImage, *, at: int) -> bool:
+    """Whether a Take finds the task as a claim would."""
+    return task.state is TaskState.READY or (task.state is TaskState.SCHEDULED and task.due_at <= at)
+
+
+def prioritized(task: TaskImage, op: Prioritize, *, at: int, version: int) -> TaskImage:
+    return replace(task, version=version, priority=op.priority, updated_at=at)
 
 
 def promoted(task: TaskImage, *, at: int, version: int) -> TaskImage:

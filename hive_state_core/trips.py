@@ -46,6 +46,7 @@ from hive_state_core.spi import (
     Op,
     Outcome,
     Page,
+    Prioritize,
     Put,
     Redrive,
     Refused,
@@ -59,6 +60,7 @@ from hive_state_core.spi import (
     StreamPage,
     StreamRead,
     Swept,
+    Take,
     Touch,
 )
 from hive_state_core.telemetry import Telemetry
@@ -284,7 +286,9 @@ class Trips:
 
 Keys = Sequence[Hashable]
 
-_SIMPLE = frozenset({Put, Delete, Touch, Complete, Fail, Release, Extend, Cancel, Redrive, SetPaused})
+_SIMPLE = frozenset(
+    {Put, Delete, Touch, Complete, Fail, Release, Extend, Cancel, Redrive, Take, Prioritize, SetPaused}
+)
 """Operations that touch what they name, and nothing beside it that could meet another batch."""
 
 

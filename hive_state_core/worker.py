@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from math import inf
 from typing import Any, Literal, cast
 
@@ -13,12 +13,19 @@ import msgspec
 
 from hive_state_core import validate
 from hive_state_core.codec import Json
-from hive_state_core.errors import Closed, HiveStateError, Indeterminate, InvalidArgument, LeaseLost
+from hive_state_core.errors import (
+    Closed,
+    HiveStateError,
+    Indeterminate,
+    InvalidArgument,
+    LeaseLost,
+    Unavailable,
+)
 from hive_state_core.ids import names
-from hive_state_core.leases import Lease
+from hive_state_core.leases import Lease, keep
 from hive_state_core.limits import CLAIM, REPLY_BYTES
-from hive_state_core.model import QueueRef
-from hive_state_core.spi import ClaimedTasks, ClaimTasks
+from hive_state_core.model import QueueRef, TaskImage
+from hive_state_core.spi import Batch, ClaimedTasks, ClaimTasks, Take
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration
 
@@ -96,6 +103,42 @@ async def claim(trips: Trips, request: ClaimTasks, backoff: Backoff, timeout: fl
     leases = [Lease(trips, image, seconds, ends, backoff) for image in tasks]
     drained = len(tasks) < request.limit and sum([len(image.payload) for image in tasks]) < REPLY_BYTES
     return Claim(leases, drained, claimed.next_due_in)
+
+
+async def take(trips: Trips, op: Take, backoff: Backoff, timeout: float | None) -> Lease | None:
+    """The lease of that very task; None if it cannot be had. If the caller is cancelled, or time is up, what
+    was taken is released."""
+    taking = keep(asyncio.create_task(_take(trips, op, backoff)))
+    try:
+        async with asyncio.timeout(timeout):
+            return await asyncio.shield(taking)
+    except TimeoutError:
+        keep(asyncio.create_task(_give_back(taking)))
+        raise Unavailable(f"no answer within {timeout} s; the task was not taken") from None
+    except asyncio.CancelledError:
+        keep(asyncio.create_task(_give_back(taking)))
+        raise
+
+
+async def _take(trips: Trips, op: Take, backoff: Backoff) -> Lease | None:
+    seconds = op.lease / 1000
+    ends = asyncio.get_running_loop().time() + seconds
+    token = (await trips.commit(Batch((op,)))).results[0]
+    if not token:
+        return None
+    (image,) = cast("Sequence[TaskImage | None]", await trips.read((op.ref,)))
+    if image is None or image.token != token:  # taken away again: a lease that short
+        return None
+    return Lease(trips, image, seconds, ends, backoff)
+
+
+async def _give_back(taking: asyncio.Task[Lease | None]) -> None:
+    try:
+        lease = await taking
+    except HiveStateError:  # nothing was taken, or the lease will run out
+        return
+    if lease is not None:
+        await lease.abandon()
 
 
 class Source:

@@ -20,10 +20,12 @@ from hive_state_core.spi import (
     Fail,
     LeaseIs,
     Op,
+    Prioritize,
     Put,
     Redrive,
     Release,
     SetPaused,
+    Take,
     Touch,
     VersionIs,
 )
@@ -95,7 +97,7 @@ class General:
 
     def _op(self, op: Op, ordinal: int, several: bool) -> Item:
         item = _ENCODERS[type(op)](self, op, ordinal)
-        if several and isinstance(op, Delete | Touch | Cancel | Redrive):
+        if several and isinstance(op, Delete | Touch | Cancel | Redrive | Take | Prioritize):
             item["a"] = 1
         return item
 
@@ -175,6 +177,12 @@ class General:
         self.redrives.append(op.ref.id)
         return self._task("redrive", op)
 
+    def _take(self, op: Take, _: int) -> Item:
+        return {**self._task("take", op), "w": op.worker, "l": op.lease}
+
+    def _prioritize(self, op: Prioritize, _: int) -> Item:
+        return {**self._task("prioritize", op), "pr": op.priority}
+
     def _pause(self, op: SetPaused, _: int) -> Item:
         self.queues.append(op.ref.queue)
         return {"k": "pause", "q": op.ref.queue, "r": op.paused}
@@ -191,6 +199,8 @@ _ENCODERS: dict[type, Callable[[General, Any, int], Item]] = {
     Extend: General._extend,
     Cancel: General._cancel,
     Redrive: General._redrive,
+    Take: General._take,
+    Prioritize: General._prioritize,
     SetPaused: General._pause,
 }
 

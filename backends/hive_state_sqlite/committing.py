@@ -30,12 +30,14 @@ from hive_state_core.spi import (
     LeaseIs,
     OpResult,
     Outcome,
+    Prioritize,
     Put,
     Reason,
     Redrive,
     Refused,
     Release,
     SetPaused,
+    Take,
     Touch,
     VersionIs,
 )
@@ -314,6 +316,20 @@ class _Decision:
         self._turn(transitions.redriven(task, at=self._trip.at, version=self._trip.version))
         return True
 
+    def _take(self, op: Take) -> int:
+        task = self._task(op.ref.id)
+        if task is None or not transitions.takeable(task, at=self._trip.at):
+            return 0
+        self._turn(transitions.claimed(task, op, at=self._trip.at, version=self._trip.version))
+        return self._trip.version
+
+    def _prioritize(self, op: Prioritize) -> bool:
+        task = self._task(op.ref.id)
+        if task is None or task.state not in LIVE:
+            return False
+        self._turn(transitions.prioritized(task, op, at=self._trip.at, version=self._trip.version))
+        return True
+
     def _set_paused(self, op: SetPaused) -> None:
         trip = self._trip
         self._changes.queues.append((trip.ns, op.ref.queue, trip.version, op.paused))
@@ -357,5 +373,7 @@ _HANDLERS: dict[type, Callable[[_Decision, Any], OpResult]] = {
     Extend: _Decision._extend,
     Cancel: _Decision._cancel,
     Redrive: _Decision._redrive,
+    Take: _Decision._take,
+    Prioritize: _Decision._prioritize,
     SetPaused: _Decision._set_paused,
 }

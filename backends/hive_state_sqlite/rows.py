@@ -186,6 +186,7 @@ def task_update_row(ns: int, task: TaskImage) -> Row:
         task.updated_at,
         task.finished_at,
         task.unmet,
+        task.priority,
     )
 
 

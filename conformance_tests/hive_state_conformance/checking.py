@@ -52,6 +52,7 @@ CHECK_MODULES = (
     "leases",
     "lease_ends",
     "task_links",
+    "task_picks",
     "cancellation",
     "errors",
     "stores",

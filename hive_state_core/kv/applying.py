@@ -13,6 +13,7 @@ from hive_state_core.kv.refusal import Refusal
 from hive_state_core.kv.streams import Streams
 from hive_state_core.kv.trip import Trip
 from hive_state_core.model import (
+    LIVE,
     QueueImage,
     RecordImage,
     RecordRef,
@@ -32,11 +33,13 @@ from hive_state_core.spi import (
     Fail,
     Op,
     OpResult,
+    Prioritize,
     Put,
     Reason,
     Redrive,
     Release,
     SetPaused,
+    Take,
     Touch,
 )
 
@@ -92,6 +95,10 @@ class Applying:
                 return await self._cancel(op)
             case Redrive():
                 return await self._redrive(op)
+            case Take():
+                return await self._take(op)
+            case Prioritize():
+                return await self._prioritize(op)
             case SetPaused():
                 await self._set_paused(op)
                 return None
@@ -200,6 +207,20 @@ class Applying:
         if await self.state.holder(task.queue, task.dedupe_key) is not None:
             return False
         await self._turn(task, transitions.redriven(task, at=self._at, version=self._version))
+        return True
+
+    async def _take(self, op: Take) -> int:
+        task = await self.state.task(op.ref.id)
+        if task is None or not transitions.takeable(task, at=self._at):
+            return 0
+        await self._turn(task, transitions.claimed(task, op, at=self._at, version=self._version))
+        return self._version
+
+    async def _prioritize(self, op: Prioritize) -> bool:
+        task = await self.state.task(op.ref.id)
+        if task is None or task.state not in LIVE:
+            return False
+        await self._turn(task, transitions.prioritized(task, op, at=self._at, version=self._version))
         return True
 
     async def _set_paused(self, op: SetPaused) -> None:

@@ -24,7 +24,7 @@ from hive_state_core.ids import derived_id, error_text, new_id
 from hive_state_core.leases import Lease, Task
 from hive_state_core.limits import ERROR_BYTES
 from hive_state_core.model import TaskState
-from hive_state_core.spi import Batch, Complete, Extend, Release
+from hive_state_core.spi import Batch, Complete, Extend, Release, Take
 
 
 @pytest.fixture
@@ -682,3 +682,64 @@ async def test_errors_name_limits(hive: Store) -> None:
     with pytest.raises(LimitExceeded) as caught:
         await hive.tasks.enqueue("q", 1, requires=map(str, range(20)))
     assert (caught.value.actual, caught.value.allowed) == (20, 16)
+
+
+async def test_take_is_a_claim_of_that_task(hive: Store) -> None:
+    for id in ("a", "b"):
+        await hive.tasks.enqueue("q", {"id": id}, id=id)
+    lease = await hive.tasks.take("b", worker="picker", lease=5)
+    assert lease is not None
+    assert (lease.id, lease.payload, lease.attempt, lease.task.worker) == ("b", {"id": "b"}, 1, "picker")
+    assert await hive.tasks.take("b", worker="late") is None
+    assert await hive.tasks.take("nobody", worker="w") is None
+    async with lease:
+        lease.result = "done"
+    assert (await task_of(hive, "b")).result == "done"
+    assert [each.id for each in await hive.tasks.claim("q", worker="w", limit=9)] == ["a"]
+
+
+@pytest.mark.parametrize("timeout", [None, 0.02])
+async def test_a_take_that_was_given_up_leaves_nothing_leased(hive: Store, timeout: float | None) -> None:
+    await hive.tasks.enqueue("q", 1, id="t")
+    commit = hive._trips.commit
+
+    async def slow(batch: Batch, size: int = 0, timeout: float | None = None) -> Any:
+        committed = await commit(batch, size, timeout)
+        if isinstance(batch.ops[0], Take):
+            await asyncio.sleep(0.1)
+        return committed
+
+    hive._trips.commit = slow  # type: ignore[method-assign]
+    taking = asyncio.create_task(hive.tasks.take("t", worker="w", timeout=timeout))
+    await asyncio.sleep(0.05)
+    if timeout is None:
+        taking.cancel()
+    with pytest.raises(asyncio.CancelledError if timeout is None else Unavailable):
+        await taking
+    while (await task_of(hive, "t")).state is not TaskState.READY:
+        await asyncio.sleep(0.01)
+    assert (await task_of(hive, "t")).attempt == 0
+
+
+async def test_a_new_priority_counts_from_the_next_claim_on(hive: Store) -> None:
+    for id in ("a", "b"):
+        await hive.tasks.enqueue("q", 1, id=id)
+    assert await hive.tasks.prioritize("b", 1)
+    assert not await hive.tasks.prioritize("nobody", 1)
+    with pytest.raises(LimitExceeded, match="priority"):
+        await hive.tasks.prioritize("b", 40_000)
+    (lease,) = await hive.tasks.claim("q", worker="w")
+    assert (lease.id, lease.task.priority) == ("b", 1)
+
+
+async def test_redrive_many_takes_the_dead_of_a_queue(hive: Store) -> None:
+    for queue, count in (("q", 5), ("other", 1)):
+        await hive.tasks.enqueue_many(queue, range(count))
+        for lease in await hive.tasks.claim(queue, worker="w", limit=count):
+            await hive.tasks.fail(lease, "broken", retry_in=None)
+    await hive.tasks.enqueue("q", 1, id="cancelled")
+    await hive.tasks.cancel("cancelled")
+    assert await hive.tasks.redrive_many("q") == 5
+    assert await hive.tasks.redrive_many("q") == 0
+    assert await hive.tasks.count(queue="q", states="ready") == 5
+    assert await hive.tasks.redrive_many(states=["dead", "cancelled"]) == 2

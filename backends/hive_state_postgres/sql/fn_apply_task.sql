@@ -13,8 +13,8 @@ DECLARE
     t record;
 BEGIN
     changed := false;
-    SELECT state, queue, dedupe_key, attempt, max_attempts, token, due_at, lease_until, cancel_requested, unmet,
-           error, finished_at
+    SELECT state, queue, priority, dedupe_key, attempt, max_attempts, token, due_at, lease_until, worker,
+           cancel_requested, unmet, error, finished_at
     INTO t FROM hive.tasks WHERE ns = p_ns AND id = v_id AND version <= p_version;
     IF v_kind IN ('complete', 'fail', 'release', 'extend') THEN
         IF t.state IS DISTINCT FROM 'leased' OR t.token <> (p_op->>'e')::bigint THEN
@@ -26,7 +26,7 @@ BEGIN
         IF p_op ? 'a' AND NOT p_alone THEN
             RAISE EXCEPTION USING ERRCODE = 'HS002', MESSAGE = 'the trip depends on an absence';
         END IF;
-        result := CASE WHEN v_kind = 'redrive' THEN to_jsonb(false) END;
+        result := CASE WHEN v_kind = 'take' THEN to_jsonb(0) WHEN v_kind <> 'cancel' THEN to_jsonb(false) END;
         RETURN;
     END IF;
     v_state := t.state;
@@ -86,12 +86,36 @@ BEGIN
         t.due_at := p_at;
         t.attempt := 0;
         t.cancel_requested := false;
+    WHEN 'take' THEN
+        result := to_jsonb(0);
+        IF v_state <> 'ready' AND (v_state <> 'scheduled' OR t.due_at > p_at) THEN
+            RETURN;
+        END IF;
+        v_free := false;
+        v_state := 'leased';
+        t.attempt := t.attempt + 1;
+        t.token := p_version;
+        t.worker := p_op->>'w';
+        t.lease_until := p_at + v_ms;
+        result := to_jsonb(p_version);
+    WHEN 'prioritize' THEN
+        result := to_jsonb(t.finished_at IS NULL);
+        IF t.finished_at IS NOT NULL THEN
+            RETURN;
+        END IF;
+        v_free := false;
+        t.priority := (p_op->>'pr')::smallint;
     END CASE;
     changed := true;
+    IF v_free THEN
+        t.token := 0;
+        t.worker := NULL;
+        t.lease_until := NULL;
+    END IF;
     UPDATE hive.tasks
     SET version = p_version, updated_at = p_at, state = v_state, attempt = t.attempt, due_at = t.due_at,
-        cancel_requested = t.cancel_requested, error = t.error, lease_until = CASE WHEN NOT v_free THEN t.lease_until END,
-        token = CASE WHEN v_free THEN 0 ELSE token END, worker = CASE WHEN NOT v_free THEN worker END,
+        cancel_requested = t.cancel_requested, error = t.error, priority = t.priority, token = t.token,
+        worker = t.worker, lease_until = t.lease_until,
         result = CASE WHEN v_kind = 'complete' THEN p_value ELSE tasks.result END,
         result_raw = CASE WHEN v_kind = 'complete' THEN (p_op->>'r')::boolean ELSE result_raw END,
         finished_at = CASE WHEN v_state IN ('completed', 'cancelled', 'dead') THEN p_at END

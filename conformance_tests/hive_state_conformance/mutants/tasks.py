@@ -25,6 +25,8 @@ from hive_state_core.spi import (
     Fail,
     Op,
     Outcome,
+    Prioritize,
+    Redrive,
     Release,
     Reply,
     Retention,
@@ -33,6 +35,7 @@ from hive_state_core.spi import (
     SchemaInfo,
     SetPaused,
     Swept,
+    Take,
 )
 
 
@@ -169,6 +172,27 @@ class DropsTheErrorText(Mutant):
 class NeverPauses(Mutant):
     async def op(self, op: Op) -> Op:
         return replace(op, paused=False) if isinstance(op, SetPaused) else op
+
+
+@mutant("queue.take.leases_that_one")
+class TakesForTooLong(Mutant):
+    async def op(self, op: Op) -> Op:
+        return replace(op, lease=op.lease + 1) if isinstance(op, Take) else op
+
+
+@mutant("queue.take.only_what_is_ready")
+class TakesWhatIsCancelled(Mutant):
+    async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        again = [replace(b, ops=(Redrive(op.ref),)) for b in batches for op in b.ops if isinstance(op, Take)]
+        if again:
+            await self.right.commit(again, f"{trip_id}-redrive")
+        return await super().commit(batches, trip_id)
+
+
+@mutant("queue.priority.can_be_changed")
+class KeepsThePriority(Mutant):
+    async def op(self, op: Op) -> Op:
+        return replace(op, priority=5) if isinstance(op, Prioritize) else op
 
 
 class ClaimMutant(Mutant):
