@@ -7,12 +7,16 @@ from uuid import uuid4
 
 import pytest
 
-from hive_state_conformance.harness import UrlHarness
+from hive_state_conformance.harness import LateHarness, UrlHarness
 from hive_state_conformance.pytest_plugin import ConformanceSuite
 
 
 class TestMemory(ConformanceSuite):
     harness = UrlHarness("memory://")
+
+
+class TestMemoryAtALateTerm(ConformanceSuite):
+    harness = LateHarness(UrlHarness("memory://"))
 
 
 class TestSharedMemory(ConformanceSuite):

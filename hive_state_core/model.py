@@ -73,6 +73,8 @@ class PendingRef(msgspec.Struct, frozen=True, gc=False):
 
 
 Ref = RecordRef | TaskRef | QueueRef | DedupeRef | StreamRef | GroupRef | PendingRef | CommitRef
+EntityRef = RecordRef | TaskRef | QueueRef | StreamRef | GroupRef | PendingRef | CommitRef
+"""What has an image of its own that the replication port marks and fetches."""
 ReadRef = RecordRef | TaskRef | QueueRef | StreamRef | GroupRef
 Topic = RecordRef | CollectionRef | TaskRef | QueueRef | StreamRef
 
@@ -223,7 +225,7 @@ class CommitImage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Gone(msgspec.Struct, frozen=True, gc=False):
     """The tombstone of any entity but a record, seen by the replication port only."""
 
-    ref: Ref
+    ref: EntityRef
     version: int
 
 

@@ -107,14 +107,17 @@ an ended task, does not, nor does whatever found nothing to act on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Generic, Literal, Protocol, TypeVar
 
 import msgspec
 
 from hive_state_core.features import Features
+from hive_state_core.limits import VERSION_MAX
 from hive_state_core.model import (
+    EntityRef,
     EventImage,
     GroupImage,
     GroupRef,
@@ -857,22 +860,42 @@ class Peeking(Protocol):
 
 
 # --------------------------------------------------------------------------------------------------
-# Replication port (Facility.REPLICATION). Provisional until the first migration is built on it.
+# Replication port (Facility.REPLICATION)
+#
+# How a store is moved. The store being left captures what changes (control row, sinks, marks), and only
+# *images* travel: each is loaded on the other side if it is newer than what is there. So order does not
+# matter, repeating does no harm, and nothing has to be decided twice.
+
+PEER = "peer"
+"""The sink that stands for the store at the other end of a migration. While it is active nothing that was
+deleted is forgotten, for a copy of it may still be on its way."""
+
+CACHE = "cache"
+"""The sink of a cache in front of the store."""
+
+TERM_SHIFT = 43
+TERM_MAX = VERSION_MAX >> TERM_SHIFT
+"""version = (term << TERM_SHIFT) + counter, so there are 1023 terms."""
 
 
 class ControlState(Enum):
-    OPEN = "open"
-    SEALED = "sealed"  #: no writes; reads go on. Raises `Sealed`
-    MOVED = "moved"  #: the hive lives in `peer`. Raises `StoreMoved`
-    STANDBY = "standby"  #: takes `load` only. Raises `NotPrimary`
+    """What a write trip meets, and what `load` does."""
+
+    OPEN = "open"  #: writes. `load` takes images of term 0 only: an import, which is older than everything
+    SEALED = "sealed"  #: no writes for a moment, reads go on; a write raises `Sealed`, and so does `load`
+    MOVED = "moved"  #: the hive lives in `peer`; a write raises `StoreMoved`; `load` keeps the way back
+    STANDBY = "standby"  #: it never was the hive; a write raises `NotPrimary`; `load` fills it
 
 
 class Control(msgspec.Struct, frozen=True, kw_only=True):
     """The one row that says who may write here, read inside every write trip.
 
-    `term` grows at every seal, un-seal and move, `epoch` at every change of this row. `sinks` are the
-    active consumers of marks. A store becomes OPEN only with a term above that of every version in it;
-    its instants and task orders then go on above all that was loaded.
+    store_id  made with the namespace, never changed
+    peer      name (or URL without password) of the store at the other end, for people and their config
+    term      grows at every seal, un-seal and move of authority
+    epoch     grows at every change of this row
+    sinks     the active consumers of marks
+    version   no version in the store is higher, loaded ones included, whatever trip gave it
     """
 
     store_id: str
@@ -881,6 +904,7 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
     term: int
     epoch: int
     sinks: frozenset[str]
+    version: int = 0
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
@@ -889,65 +913,116 @@ class Mark(msgspec.Struct, frozen=True, gc=False):
     first, then the StreamImage, which also trims."""
 
     sink: str
-    ref: Ref
+    ref: EntityRef
     version: int
 
 
 class Digest(msgspec.Struct, frozen=True, gc=False):
-    """Over a range of images: how many, and the sum modulo 2**52 of the hashes of their canonical form."""
+    """Over a range of images: how many, and the sum modulo 2**52 of `images.hash_of` each."""
 
     count: int
     sum: int
 
 
-class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """A range of one kind for `export` and `digest`: after < key < stop, in key order over (within, key)."""
+Kind = Literal["record", "task", "queue", "event", "stream", "pending", "group", "commit"]
 
-    kind: Literal["record", "task", "queue", "event", "stream", "group", "pending", "commit"]
-    after: tuple[str, ...] | None = None
-    stop: tuple[str, ...] | None = None
+KINDS: tuple[Kind, ...] = ("record", "task", "queue", "event", "stream", "pending", "group", "commit")
+"""In the order in which a copy is made: events before the stream that says that they are there."""
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """A range of one kind, for `export` and `digest`: after < key < stop, in the order of the keys.
+
+    A key is whole, and ordered part by part: (collection, key), (id,), (queue,), (stream, seq), (stream,),
+    (stream, group, seq), (stream, group), (id,); see `images.key_of`. None: from the lowest, to the highest.
+
+    below  only images of a lower version. A copy of a store in use leaves out what is written from its
+           start on, which is marked: `Control.version` + 1, as told by the change that made the sink active
+    """
+
+    kind: Kind
+    after: tuple[str | int, ...] | None = None
+    stop: tuple[str | int, ...] | None = None
+    below: int | None = None
     limit: int = 1000
 
 
+Notes = Mapping[str, bytes | None]
+"""New values by name; None = removed."""
+
+NO_NOTES: Notes = MappingProxyType({})
+
+
 class Replication(Protocol):
-    """What a store offers to be moved. Every write trip of `Driver`, `sweep` included, also writes, for
-    each entity it changed and each active sink, a mark in the same transaction. While a sink is active,
-    what is deleted leaves a tombstone (`Gone` for all but records)."""
+    """What a store offers to be moved.
+
+    Capture. Every write trip of `Driver`, `sweep` included, also writes, for each entity it changed and each
+    active sink, a mark with the entity's new version, in the same transaction. So a process that runs
+    yesterday's configuration captures too. An image changes only together with its version: what changes
+    the counts of a group changes the group.
+
+    Deleting. While a sink is active, a deleted entity that is no record leaves a `Gone`, whose version is
+    that of the trip. A sweep removes tombstones and Gones only if `PEER` is not active and no sink has a mark
+    of them.
+
+    Beside its entities a store keeps *notes*: small values for those who move it (a copier's cursor, a job).
+    They can be written in any state, and are never marked, exported or digested.
+    """
 
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
-        """Read the row (no arguments), or replace it if its epoch is `expect` (epoch becomes expect + 1;
-        Conflict otherwise).
+        """Read the row (no arguments), or change it if its epoch is `expect`; the row as it is then.
+
+        `store_id`, `epoch` and `version` of `change` are not looked at: epoch becomes expect + 1. What is
+        allowed says `control.changed`, which every driver calls under the fence. A sink that is taken away
+        loses its marks; one that is added begins without.
 
         Must: a change takes the write fence exclusively and returns only when no transaction that saw the
-        old row is open.
+        old row is open. `version` is read under that fence: what is written later has a higher one.
+
+        Raises: Conflict (another epoch, or the store is not as the change needs it), InvalidArgument.
         """
         ...
 
     async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
-        """The oldest marks of a sink."""
+        """Marks of a sink, lowest version first."""
         ...
 
     async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
         """Remove those marks whose version is still the one given; how many."""
         ...
 
-    async def images(self, refs: Sequence[Ref]) -> Sequence[Image | None]:
-        """Current images, tombstones and expired records included; None = no trace of it."""
+    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        """Current images in the order of `refs`, from one snapshot: tombstones, Gones, expired records and
+        dropped streams included; None = no trace of it."""
         ...
 
     async def export(self, span: Span) -> Sequence[Image]:
-        """Up to `limit` images in key order, tombstones included, from one snapshot."""
+        """Up to `limit` images, tombstones of records included, but no Gone, from one snapshot. Fewer (at
+        least one) if their values pass `limits.REPLY_BYTES`; empty: there is nothing more."""
         ...
 
     async def digest(self, span: Span) -> Digest:
-        """Over all images of the span, whatever its limit."""
+        """Over all that `export` would give, page after page, whatever the span's limit."""
         ...
 
-    async def load(self, images: Sequence[Image], also: Batch | None = None) -> int:
-        """Write each image if its version is higher than what is there, exactly as it is; how many were
-        written.
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        """Write each image whose version is higher than that of what is there (a tombstone or Gone counts),
+        exactly as it is; how many were written. The notes are written in the same transaction.
 
-        `also` (records only) is committed in the same transaction: the copier's cursor. Only in state
-        STANDBY. Decides nothing: no child is released, no dedupe key is refused, no clock is read.
+        Decides nothing: no child is released, no dedupe key is refused, no clock is read. A Gone leaves a
+        Gone, whether or not the entity was there. An event is written if it is not there, and not below the
+        `first` of its stream. Of two live tasks that hold one dedupe key, as may be until both are current,
+        that of the higher version has it. Instants, task orders and stream numbers of the store go on above
+        all that was loaded.
+
+        Raises: Sealed; Conflict in an open store for an image above term 0.
         """
+        ...
+
+    async def notes(self) -> Mapping[str, bytes]:
+        """All of them."""
+        ...
+
+    async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
+        """Write all the notes if each of `expect` is as given (None = absent); whether it was done."""
         ...

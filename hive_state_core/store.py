@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import msgspec
 
 from hive_state_core import validate
-from hive_state_core.errors import InvalidArgument
+from hive_state_core.errors import InvalidArgument, Unsupported
+from hive_state_core.features import Facility
 from hive_state_core.plugins import backend_for
-from hive_state_core.spi import Driver, Retention, SchemaInfo, Stats, Swept
+from hive_state_core.spi import Driver, Replication, Retention, SchemaInfo, Stats, Swept
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
 from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
@@ -116,6 +117,14 @@ class Store:
         that ended longer ago than `retention` says (by default they stay)."""
         validate.integer(limit, "limit", 1, 100_000)
         return await self._trips.sweep(limit, retention or Retention())
+
+    def replication(self) -> Replication:
+        """The port through which the store is moved, see `spi`. Raises Unsupported."""
+        if not self.features.has(Facility.REPLICATION):
+            raise Unsupported(
+                f"the backend {self.backend} cannot be moved from or to", feature=Facility.REPLICATION.value
+            )
+        return cast(Replication, self._driver)
 
     async def upgrade_schema(self) -> SchemaInfo:
         """Create or upgrade the schema, under a lock against others who do the same; once it is current this

@@ -5,12 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
-from time import perf_counter
+from random import uniform
+from time import monotonic, perf_counter
 from typing import Any, TypeVar
 from uuid import uuid4
 
 from hive_state_core.batching import Lane
-from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable, Unsupported
+from hive_state_core.errors import (
+    Closed,
+    HiveStateError,
+    Indeterminate,
+    Internal,
+    Sealed,
+    Unavailable,
+    Unsupported,
+)
 from hive_state_core.features import Facility
 from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
 from hive_state_core.model import (
@@ -70,6 +79,11 @@ Answer = TypeVar("Answer")
 
 OP_WEIGHT = 1024
 """Bytes that an operation counts for in a trip, at least: a trip of many small ones is bounded too."""
+
+SWITCH_BUDGET = 30.0
+"""Seconds for which a write waits for a sealed store before it is refused."""
+
+SEALED_POLL = 0.01
 
 log: logging.Logger = logging.getLogger("hive_state")
 
@@ -236,7 +250,7 @@ class Trips:
         once, so that one caller's poison does not fail its neighbours."""
         trip_id = self._next_trip_id()
         try:
-            return (await send(items, trip_id)).results
+            return (await self._once_unsealed(send, items, trip_id)).results
         except Indeterminate as error:
             return await self._ask_outcome(trip_id, error, len(items))
         except Exception as error:
@@ -249,6 +263,23 @@ class Trips:
             alone = await self._write(send, [item])
             answers.extend(alone)
         return answers
+
+    async def _once_unsealed(
+        self,
+        send: Callable[[Sequence[Sent], str], Awaitable[Reply[Answer]]],
+        items: Sequence[Sent],
+        trip_id: str,
+    ) -> Reply[Answer]:
+        """The trip's reply. While the store is sealed the trip waits, and all that gathers behind it, for as
+        long as a switch may take."""
+        until = monotonic() + SWITCH_BUDGET
+        while True:
+            try:
+                return await send(items, trip_id)
+            except Sealed:
+                if self._closed or monotonic() > until:
+                    raise
+            await asyncio.sleep(SEALED_POLL * uniform(0.5, 1.5))
 
     def _next_trip_id(self) -> str:
         """Never used again, by nobody."""

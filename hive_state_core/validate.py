@@ -115,7 +115,7 @@ def _index_value(value: object, field: str) -> Scalar:
     if type(value) is int:
         return integer(value, f"index field {field!r}", -(2**63), 2**63 - 1)
     if type(value) is float and isfinite(value):
-        return value
+        return value + 0.0  # -0.0 and 0.0 are one value
     if type(value) is str:
         try:
             size = len(value.encode())

@@ -33,6 +33,7 @@ AREAS = {
     "M": "Cancellation and closing",
     "N": "Errors and limits",
     "O": "The store as a whole",
+    "R": "Replication",
     "T": "Trips, at the driver",
 }
 
@@ -58,6 +59,10 @@ CHECK_MODULES = (
     "stores",
     "trips",
     "trip_order",
+    "control",
+    "capture",
+    "images",
+    "moving",
     "trip_deliveries",
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.spi import TERM_MAX
 
 if TYPE_CHECKING:
     from hive_state_conformance.report import Result
@@ -19,16 +20,21 @@ if TYPE_CHECKING:
     "--select", multiple=True, metavar="PATTERN", help="Only these: an id, its beginning, an area, or a*."
 )
 @click.option("--list", "list_only", is_flag=True, help="Show the checks, and run none.")
+@click.option(
+    "--term", type=click.IntRange(2, TERM_MAX - 20), help="Begin in this term, so that versions are large."
+)
 @json_option
 @async_command
-async def conform(store: str | None, select: tuple[str, ...], list_only: bool, as_json: bool) -> int:
+async def conform(
+    store: str | None, select: tuple[str, ...], list_only: bool, term: int | None, as_json: bool
+) -> int:
     """Judge the backend of STORE (a URL) by the conformance suite.
 
     Works on a store that is in use: each check writes to a namespace of its own, which is removed
     afterwards. Exits with 3 if a check failed.
     """
     from hive_state_conformance import runner
-    from hive_state_conformance.harness import UrlHarness
+    from hive_state_conformance.harness import LateHarness, UrlHarness
     from hive_state_conformance.report import Status
 
     if list_only:
@@ -40,7 +46,8 @@ async def conform(store: str | None, select: tuple[str, ...], list_only: bool, a
         )
     chosen = runner.select_checks(select or None)
     progress = None if as_json else _Progress(len(chosen)).show
-    report = await runner.conform(UrlHarness(store), select=select or None, on_result=progress)
+    harness = UrlHarness(store) if term is None else LateHarness(UrlHarness(store), term)
+    report = await runner.conform(harness, select=select or None, on_result=progress)
     if as_json:
         emit_json(report.to_dict())
     else:

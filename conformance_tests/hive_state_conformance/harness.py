@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import asyncio
 
-from hive_state_core.features import Durability, Sharing
-from hive_state_core.spi import Driver
+from msgspec.structs import replace
+
+from hive_state_core.errors import Conflict
+from hive_state_core.features import Durability, Facility, Sharing
+from hive_state_core.spi import ControlState, Driver, Replication
 from hive_state_core.store import Store, open_store
 
 
@@ -65,6 +68,36 @@ class UrlHarness(Harness):
 
     def connect(self, namespace: str) -> Store:
         return open_store(self.url, namespace=namespace)
+
+
+class LateHarness(Harness):
+    """The stores of another harness, in a late term: their versions are large numbers from the first on."""
+
+    def __init__(self, harness: Harness, term: int = 1000) -> None:
+        self.harness = harness
+        self.term = term
+        self.name = f"{harness.name} at term {term}"
+
+    def connect(self, namespace: str) -> Store:
+        return self.harness.connect(namespace)
+
+    async def open(self, namespace: str) -> Store:
+        store = await self.harness.open(namespace)
+        if store.features.has(Facility.REPLICATION):
+            await self._age(store.replication())
+        return store
+
+    async def _age(self, port: Replication) -> None:
+        """Seal it, and open it again in that term; several may do so at once."""
+        row = await port.control()
+        try:
+            if row.term < self.term and row.state is ControlState.OPEN:
+                sealed = replace(row, state=ControlState.SEALED, term=self.term - 1)
+                row = await port.control(row.epoch, sealed)
+            if row.term < self.term and row.state is ControlState.SEALED:
+                await port.control(row.epoch, replace(row, state=ControlState.OPEN, term=self.term))
+        except Conflict:  # somebody else is doing it
+            await self._age(port)
 
 
 def driver_of(store: Store) -> Driver:

@@ -13,12 +13,18 @@ from hive_state_core.store import Store
 
 Verb = Callable[[Store], Any]
 
+
+async def _replication(store: Store) -> object:
+    return store.replication()
+
+
 VERBS: dict[Facility, tuple[Verb, ...]] = {
     Facility.TASKS: (
         lambda store: store.tasks.enqueue("q", 1),
         lambda store: store.tasks.claim("q", worker="w"),
     ),
     Facility.DEPENDENCIES: (lambda store: store.tasks.enqueue("q", 1, depends_on=["parent"]),),
+    Facility.REPLICATION: (_replication,),
     Facility.REQUIREMENTS: (lambda store: store.tasks.enqueue("q", 1, requires=["skill"]),),
 }
 """How a user would reach each facility."""

@@ -11,6 +11,8 @@ deliveries what becomes of one delivery
 keeping    sweep and stats
 reading    images and scan
 following  stream: events by number
+capturing  what a trip leaves for the replication port
+replicating the replication port
 keys       where everything lies
 entities   the layers of a trip
 """

@@ -20,10 +20,9 @@ from hive_state_core.kv.trip import Trip
 from hive_state_core.model import (
     CommitImage,
     CommitRef,
-    DedupeRef,
+    EntityRef,
     PendingRef,
     RecordImage,
-    Ref,
     TaskRef,
 )
 from hive_state_core.spi import (
@@ -49,7 +48,7 @@ def named(batches: Sequence[Batch]) -> list[bytes]:
     return [key_of(ref) for ref in dict.fromkeys(ref for batch in batches for ref in _refs(batch))]
 
 
-def _refs(batch: Batch) -> Iterator[Ref]:
+def _refs(batch: Batch) -> Iterator[EntityRef]:
     if batch.commit_id is not None:
         yield CommitRef(batch.commit_id)
     for check in batch.checks:
@@ -58,8 +57,6 @@ def _refs(batch: Batch) -> Iterator[Ref]:
         yield op.ref
         if isinstance(op, Enqueue):
             yield from map(TaskRef, op.depends_on)
-            if op.dedupe_key is not None:
-                yield DedupeRef(op.queue, op.dedupe_key)
         elif isinstance(op, Ack | Nack | ExtendDeliveries):
             yield from (PendingRef(op.ref.stream, op.ref.group, seq) for seq, _ in op.deliveries)
 

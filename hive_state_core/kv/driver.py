@@ -11,16 +11,21 @@ from typing import Final, NoReturn, TypeVar
 
 from hive_state_core.errors import CorruptData, SchemaMismatch, Unavailable, Unsupported
 from hive_state_core.features import Facility, Features, Sharing, Wake
-from hive_state_core.kv import claiming, deciding, following, keeping, reading
+from hive_state_core.kv import claiming, deciding, following, keeping, reading, replicating
 from hive_state_core.kv.bell import Bell
 from hive_state_core.kv.entities import Row, Space, Torn
 from hive_state_core.kv.keys import HEAD, encode, key_of
-from hive_state_core.kv.trip import SCHEMA, Trip, new_head, read_head, require_open
-from hive_state_core.model import ReadRef, Topic
+from hive_state_core.kv.trip import SCHEMA, Trip, new_head, read_head
+from hive_state_core.model import EntityRef, Image, ReadRef, Topic
 from hive_state_core.spi import (
+    NO_NOTES,
     Batch,
     Claimed,
     ClaimRequest,
+    Control,
+    Digest,
+    Mark,
+    Notes,
     Outcome,
     Page,
     Reply,
@@ -29,6 +34,7 @@ from hive_state_core.spi import (
     ScanImage,
     SchemaAction,
     SchemaInfo,
+    Span,
     Stats,
     StreamPage,
     StreamRead,
@@ -38,7 +44,13 @@ from hive_state_core.spi import (
 T = TypeVar("T")
 
 FACILITIES: Final = frozenset(
-    {Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS, Facility.STREAMS}
+    {
+        Facility.TASKS,
+        Facility.DEPENDENCIES,
+        Facility.REQUIREMENTS,
+        Facility.STREAMS,
+        Facility.REPLICATION,
+    }
 )
 """What every KVDriver offers, to be declared in its features."""
 
@@ -206,7 +218,7 @@ class KVDriver(ABC):
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         async def decide(trip: Trip) -> Sequence[Outcome]:
-            require_open(trip.head.control)
+            trip.require_open()
             await trip.space.load(deciding.named(batches))
             return [await deciding.decide(trip, batch) for batch in batches]
 
@@ -214,14 +226,14 @@ class KVDriver(ABC):
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         async def decide(trip: Trip) -> Sequence[Claimed]:
-            require_open(trip.head.control)
+            trip.require_open()
             return await claiming.claim(trip, requests)
 
         return await self._reply(decide)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
         async def decide(trip: Trip) -> Swept:
-            require_open(trip.head.control)
+            trip.require_open()
             return await keeping.Sweep(trip, limit, retention).run()
 
         return (await self._trip(decide))[1]
@@ -232,7 +244,15 @@ class KVDriver(ABC):
 
     async def _trip(self, decide: Callable[[Trip], Awaitable[T]]) -> tuple[Trip, T]:
         """Decide on a snapshot, and make it so. A trip that changes nothing only verifies the snapshot."""
+        return await self._attempts(decide, Trip.settle)
 
+    async def _port(self, decide: Callable[[Trip], Awaitable[T]]) -> T:
+        """As `_trip`, of the replication port: what it writes has versions already, or needs none."""
+        return (await self._attempts(decide, Trip.swap))[1]
+
+    async def _attempts(
+        self, decide: Callable[[Trip], Awaitable[T]], settle: Callable[[Trip], Awaitable[bool]]
+    ) -> tuple[Trip, T]:
         async def once() -> tuple[Trip, T] | None:
             now = await self.now()
             space = self._space()
@@ -244,7 +264,7 @@ class KVDriver(ABC):
                 if await space.swap(HEAD, found, {}):
                     raise CorruptData("an entry names something that is not in the store", raw=b"") from torn
                 return None
-            if not await trip.settle():
+            if not await settle(trip):
                 return None
             self.ring(trip.after.topics)
             return trip, decided
@@ -263,6 +283,37 @@ class KVDriver(ABC):
 
     def _space(self) -> Space:
         return Space(self, self._namespace)
+
+    # --- the replication port
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        if expect is None or change is None:
+            return replicating.control_of(read_head((await self._space().load([HEAD]))[0]))
+        return await self._port(lambda trip: replicating.change_control(trip, expect, change))
+
+    async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
+        return await replicating.marks(self._space(), sink, limit)
+
+    async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
+        return await self._port(lambda trip: replicating.clear(trip.after, sink, marks))
+
+    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        return await replicating.images(self._space(), refs)
+
+    async def export(self, span: Span) -> Sequence[Image]:
+        return await replicating.export(self._space(), span)
+
+    async def digest(self, span: Span) -> Digest:
+        return await replicating.digest(self._space(), span)
+
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        return await self._port(lambda trip: replicating.load(trip, images, notes))
+
+    async def notes(self) -> dict[str, bytes]:
+        return await replicating.notes(self._space())
+
+    async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
+        return await self._port(lambda trip: replicating.note(trip, changes, expect))
 
     # --- hints
 

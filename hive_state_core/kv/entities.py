@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hive_state_core.kv.keys import (
+    DEDUPE,
     EDGE,
     EVENT,
     GROUP,
@@ -25,7 +26,6 @@ from hive_state_core.model import (
     CollectionRef,
     CommitImage,
     CommitRef,
-    DedupeRef,
     EventImage,
     GroupImage,
     GroupRef,
@@ -165,8 +165,10 @@ class Entities:
 
     async def holder(self, queue: str, dedupe_key: str | None) -> str | None:
         """The id of the live task that holds this dedupe place."""
-        data = None if dedupe_key is None else await self.get(key_of(DedupeRef(queue, dedupe_key)))
-        return None if data is None else data.decode()
+        if dedupe_key is None:
+            return None
+        entries = await self.range(*under(DEDUPE, queue, dedupe_key), 1)
+        return split(entries[0][0])[-1] if entries else None
 
     async def paused(self, queue: str) -> bool:
         image = await self.queue(queue)
@@ -250,6 +252,10 @@ class Entities:
 
     async def remove(self, old: RecordImage | TaskImage | CommitImage | GroupImage) -> None:
         await self._replace(old, None)
+
+    async def load(self, old: Stored | None, new: Stored | None) -> None:
+        """Put `new` in the place of `old`, wherever it was decided."""
+        await self._replace(old, new)
 
     def link(self, parent: str, child: str) -> None:
         """The child counts this parent in `unmet` ..."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hive_state_core.kv.applying import tombstone
+from hive_state_core.kv.capturing import is_marked
 from hive_state_core.kv.claiming import turn
 from hive_state_core.kv.entities import Row, Torn
 from hive_state_core.kv.keys import (
@@ -13,6 +14,7 @@ from hive_state_core.kv.keys import (
     EDGE,
     ENDED,
     EXPIRY,
+    GONE,
     GRAVE,
     GROUP,
     MEMORY,
@@ -22,6 +24,7 @@ from hive_state_core.kv.keys import (
     TASK,
     after,
     decode,
+    key_of,
     number,
     split,
     under,
@@ -37,7 +40,7 @@ from hive_state_core.model import (
     StreamRef,
     TaskState,
 )
-from hive_state_core.spi import GroupStats, QueueStats, Retention, Stats, Swept
+from hive_state_core.spi import PEER, GroupStats, QueueStats, Retention, Stats, Swept
 
 _PAGE = 256
 
@@ -51,6 +54,7 @@ class Sweep:
         self._limit = limit
         self._left = limit
         self._keep = retention
+        self._sinks = trip.head.control.sinks
 
     async def run(self) -> Swept:
         expired = await self._expire_records()
@@ -84,10 +88,26 @@ class Sweep:
         return len(rows)
 
     async def _remove_tombstones(self) -> int:
-        rows = await self._due(GRAVE, keep=self._keep.tombstones)
-        for key, _ in rows:
-            await self._state.remove(await self._record_at(key))
-        return len(rows)
+        """And Gones. None while a copy of what was deleted may still be on its way to a peer, or a sink has
+        yet to be told."""
+        if PEER in self._sinks:
+            return 0
+        removed = 0
+        for key, _ in await self._due(GRAVE, keep=self._keep.tombstones):
+            record = await self._record_at(key)
+            if not await is_marked(self._state, self._sinks, key_of(record.ref)):
+                await self._state.remove(record)
+                removed += 1
+        return removed + await self._remove_gones()
+
+    async def _remove_gones(self) -> int:
+        removed = 0
+        for key, _ in await self._state.range(*under(GONE), max(self._left, 0)):
+            if not await is_marked(self._state, self._sinks, key.split(b"\0", 1)[1]):
+                self._state.put(key, None)
+                self._left -= 1
+                removed += 1
+        return removed
 
     async def _record_at(self, key: bytes) -> RecordImage:
         record = await self._state.record(RecordRef(*split(key)[2:]))

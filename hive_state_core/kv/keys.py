@@ -17,7 +17,7 @@ from hive_state_core.model import (
     LIVE,
     CommitImage,
     CommitRef,
-    DedupeRef,
+    EntityRef,
     EventImage,
     GroupImage,
     GroupRef,
@@ -27,7 +27,6 @@ from hive_state_core.model import (
     QueueRef,
     RecordImage,
     RecordRef,
-    Ref,
     StreamImage,
     StreamRef,
     TaskImage,
@@ -57,11 +56,16 @@ READY: Final = "ready"  #: queue, priority, due_at, order, id: ready tasks in cl
 DUE: Final = "due"  #: queue, due_at, id: ready and scheduled tasks
 ALARM: Final = "alarm"  #: queue, instant, id: scheduled tasks by due_at, leased ones by lease_until
 ENDED: Final = "ended"  #: state, finished_at, id
-DEDUPE: Final = "dedupe"  #: queue, dedupe key; holds the id of the live task in that place
+DEDUPE: Final = "dedupe"  #: queue, dedupe key, id: the live task in that place
 EDGE: Final = "edge"  #: parent, child: the child counts this parent in `unmet`
 MEMORY: Final = "memory"  #: at, commit id
 REDELIVER: Final = "redeliver"  #: stream, group, until, seq: deliveries that are not dead
 COUNT: Final = "count"  #: "record", collection or "task", queue, state; holds how many there are
+
+# What the replication port needs, see `capturing`.
+MARK: Final = "mark"  #: sink, then the key of an image; holds the version of the mark
+GONE: Final = "gone"  #: the key of an image that was removed; holds the version of its Gone
+NOTE: Final = "note"  #: name; holds the note
 
 _BIAS: Final = 2**62  # ints may be negative (a priority, an instant before 1970)
 
@@ -86,6 +90,23 @@ def after(key: bytes) -> bytes:
     return key + b"\0"
 
 
+_REFS: Final[dict[str, Callable[..., EntityRef]]] = {
+    RECORD: RecordRef,
+    TASK: TaskRef,
+    QUEUE: QueueRef,
+    COMMIT: CommitRef,
+    STREAM: StreamRef,
+    GROUP: GroupRef,
+    PENDING: lambda stream, group, seq: PendingRef(stream, group, number(seq)),
+}
+
+
+def ref_at(key: bytes) -> EntityRef | None:
+    """The entity whose image lies at this key; None if none does."""
+    table, *parts = split(key)
+    return _REFS[table](*parts) if table in _REFS else None
+
+
 def under(*parts: Part) -> tuple[bytes, bytes]:
     """The bounds (start, stop) of all keys that begin with these parts and go on."""
     prefix = join(*parts)
@@ -97,8 +118,8 @@ def until(*parts: Part, instant: int) -> tuple[bytes, bytes]:
     return under(*parts)[0], join(*parts, instant + 1)
 
 
-def key_of(ref: Ref) -> bytes:
-    """Where the image of an entity lies, or the id of the task in a dedupe place."""
+def key_of(ref: EntityRef) -> bytes:
+    """Where the image of an entity lies."""
     match ref:
         case RecordRef(collection, key):
             return join(RECORD, collection, key)
@@ -106,8 +127,6 @@ def key_of(ref: Ref) -> bytes:
             return join(TASK, id)
         case QueueRef(queue):
             return join(QUEUE, queue)
-        case DedupeRef(queue, key):
-            return join(DEDUPE, queue, key)
         case CommitRef(id):
             return join(COMMIT, id)
         case StreamRef(stream):
@@ -134,6 +153,23 @@ def decode(data: bytes, kind: type[T]) -> T:
 Stored = (
     RecordImage | TaskImage | QueueImage | CommitImage | StreamImage | EventImage | GroupImage | PendingImage
 )
+
+
+_IMAGES: Final[dict[str, type[Stored]]] = {
+    RECORD: RecordImage,
+    TASK: TaskImage,
+    QUEUE: QueueImage,
+    COMMIT: CommitImage,
+    STREAM: StreamImage,
+    EVENT: EventImage,
+    GROUP: GroupImage,
+    PENDING: PendingImage,
+}
+
+
+def image_at(key: bytes, data: bytes) -> Stored:
+    """The image that lies at this key."""
+    return decode(data, _IMAGES[split(key)[0]])
 
 
 def entries(image: Stored | None) -> dict[bytes, bytes]:
@@ -178,7 +214,7 @@ def _found_by_task(task: TaskImage) -> dict[bytes, bytes]:
     elif task.finished_at is not None:
         found[join(ENDED, task.state.value, task.finished_at, name)] = b""
     if task.dedupe_key is not None and task.state in LIVE:
-        found[join(DEDUPE, queue, task.dedupe_key)] = name.encode()
+        found[join(DEDUPE, queue, task.dedupe_key, name)] = b""
     return found
 
 

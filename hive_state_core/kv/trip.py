@@ -8,14 +8,14 @@ from uuid import uuid4
 import msgspec
 from msgspec.structs import replace
 
-from hive_state_core.errors import NotPrimary, SchemaMismatch, Sealed, StoreMoved
+from hive_state_core.control import require_open
+from hive_state_core.errors import SchemaMismatch
+from hive_state_core.kv import capturing
 from hive_state_core.kv.entities import Entities, Space
 from hive_state_core.kv.keys import HEAD, decode, encode
-from hive_state_core.spi import Control, ControlState
+from hive_state_core.spi import TERM_SHIFT, Control, ControlState
 
 SCHEMA: Final = 1
-TERM: Final = 2**43
-"""Versions of one term."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,8 +25,9 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     control: Control
     counter: int  #: of the last version
-    order: int  #: the last one given to a task
-    clock: int  #: the latest instant of a write trip
+    order: int  #: the last one given to a task, loaded ones included
+    clock: int  #: the latest instant of a write trip, loaded ones included
+    version: int = 0  #: the highest there is, loaded ones included
 
 
 def new_head() -> Head:
@@ -48,28 +49,23 @@ def read_head(data: bytes | None) -> Head:
     return decode(data, Head)
 
 
-def require_open(control: Control) -> None:
-    """Raises the error of a store that takes no writes."""
-    if control.state is ControlState.SEALED:
-        raise Sealed("the store takes no writes for a moment: a switch is under way")
-    if control.state is ControlState.MOVED:
-        raise StoreMoved(f"the hive moved to the store {control.peer!r}", peer=control.peer)
-    if control.state is ControlState.STANDBY:
-        raise NotPrimary("this store is a standby; write to the primary")
-
-
 class Trip:
     """`before` is the pre-state, `after` what the accepted batches make of it."""
 
     def __init__(self, space: Space, found: bytes | None, now: int) -> None:
         self.space = space
         self.head: Head = read_head(found)
+        self._read = self.head
         self.at: int = max(now, self.head.clock)  # a clock that was set back is waited for
-        self.version: int = self.head.control.term * TERM + self.head.counter + 1
+        self.version: int = (self.head.control.term << TERM_SHIFT) + self.head.counter + 1
         self.before: Entities = Entities(space)
         self.after: Entities = self.before.fork()
         self._found = found
         self._order = self.head.order
+
+    def require_open(self) -> None:
+        """Raises unless the control row allows writes."""
+        require_open(self.head.control.state, self.head.control.peer)
 
     def next_order(self) -> int:
         """A place behind all tasks that were ever enqueued."""
@@ -78,9 +74,20 @@ class Trip:
 
     async def settle(self) -> bool:
         """Write what was decided, if nobody wrote since the trip began. True: it stands."""
+        if self.after.changes():
+            await capturing.capture(self.after, self.head.control.sinks, self.version)
+            self.head = replace(
+                self.head,
+                counter=self.head.counter + 1,
+                order=self._order,
+                clock=self.at,
+                version=self.version,
+            )
+        return await self.swap()
+
+    async def swap(self) -> bool:
+        """Write what was decided, and the head as it is now; False: somebody else wrote meanwhile."""
         writes = dict(self.after.changes())
-        if writes:
-            counter = self.head.counter + 1
-            head = replace(self.head, counter=counter, order=self._order, clock=self.at)
-            writes[HEAD] = encode(head)
+        if writes or self.head is not self._read:
+            writes[HEAD] = encode(self.head)
         return await self.space.swap(HEAD, self._found, writes)

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast
 
 from msgspec.structs import replace
 
 from hive_state_conformance.harness import Harness, driver_of
 from hive_state_core.features import Features
-from hive_state_core.model import ReadRef, Topic
+from hive_state_core.model import EntityRef, Image, ReadRef, Topic
 from hive_state_core.spi import (
+    NO_NOTES,
     Batch,
     Check,
     Claimed,
     ClaimRequest,
+    Control,
+    Digest,
     Driver,
+    Mark,
+    Notes,
     Op,
     Outcome,
     Page,
+    Replication,
     Reply,
     Retention,
     Scan,
     ScanImage,
     SchemaAction,
     SchemaInfo,
+    Span,
     Stats,
     StreamPage,
     StreamRead,
@@ -89,6 +96,39 @@ class Mutant:
 
     async def stats(self) -> Stats:
         return await self.right.stats()
+
+    # The replication port
+
+    @property
+    def port(self) -> Replication:
+        return cast(Replication, self.right)
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        return await self.port.control(expect, change)
+
+    async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
+        return await self.port.marks(sink, limit)
+
+    async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
+        return await self.port.clear(sink, marks)
+
+    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        return await self.port.images(refs)
+
+    async def export(self, span: Span) -> Sequence[Image]:
+        return await self.port.export(span)
+
+    async def digest(self, span: Span) -> Digest:
+        return await self.port.digest(span)
+
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        return await self.port.load(images, notes)
+
+    async def notes(self) -> Mapping[str, bytes]:
+        return await self.port.notes()
+
+    async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
+        return await self.port.note(changes, expect)
 
     # What most mutants override
 

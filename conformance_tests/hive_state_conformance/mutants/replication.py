@@ -1,0 +1,221 @@
+"""Mutants that get the replication port wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from hive_state_conformance.mutants.base import Mutant, mutant
+from hive_state_core.images import digest_of, key_of
+from hive_state_core.model import EntityRef, Gone, Image, RecordImage, TaskImage, TaskState
+from hive_state_core.spi import (
+    NO_NOTES,
+    PEER,
+    Batch,
+    Control,
+    ControlState,
+    Digest,
+    Mark,
+    Notes,
+    Outcome,
+    Reply,
+    Retention,
+    Span,
+    Swept,
+)
+
+
+@mutant("control.changed_by_its_epoch")
+class ChangesControlBlindly(Mutant):
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        if expect is not None:
+            expect = (await self.port.control()).epoch
+        return await self.port.control(expect, change)
+
+
+class LateMutant(Mutant):
+    """Says that the control row is changed while writers still go by the old one."""
+
+    def is_late(self, change: Control) -> bool:
+        raise NotImplementedError
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        if expect is None or change is None or not self.is_late(change):
+            return await self.port.control(expect, change)
+        self.memory["late"] = asyncio.create_task(self._later(change))
+        return replace(change, epoch=expect + 1, version=(await self.port.control()).version)
+
+    async def _later(self, change: Control) -> None:
+        await asyncio.sleep(0.03)
+        await self.port.control((await self.port.control()).epoch, change)
+
+
+@mutant("control.sealed_for_all")
+class SealsLate(LateMutant):
+    def is_late(self, change: Control) -> bool:
+        return change.state is ControlState.SEALED
+
+
+@mutant("control.capture_has_no_hole")
+class CapturesLate(LateMutant):
+    def is_late(self, change: Control) -> bool:
+        return PEER in change.sinks and change.state is ControlState.OPEN
+
+
+@mutant("capture.tasks")
+class SweepsWithoutMarks(Mutant):
+    async def sweep(self, limit: int, retention: Retention) -> Swept:
+        swept = await super().sweep(limit, retention)
+        await self.port.clear(PEER, await self.port.marks(PEER, 1000))
+        return swept
+
+
+@mutant("capture.records")
+class ForgetsToMarkCommitIds(Mutant):
+    async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        reply = await super().commit(batches, trip_id)
+        if PEER in (await self.port.control()).sinks:
+            marks = await self.port.marks(PEER, 1000)
+            await self.port.clear(PEER, [mark for mark in marks if type(mark.ref).__name__ == "CommitRef"])
+        return reply
+
+
+@mutant("capture.one_mark_each")
+class ClearsAtAnyVersion(Mutant):
+    async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
+        refs = {mark.ref for mark in marks}
+        newest = [mark for mark in await self.port.marks(sink, 1000) if mark.ref in refs]
+        return await self.port.clear(sink, newest)
+
+
+@mutant("capture.one_mark_each")
+class MarksInAnyOrder(Mutant):
+    async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
+        return (await self.port.marks(sink, 1000))[::-1][:limit]
+
+
+@mutant("capture.deleted_is_remembered")
+class SweepsTombstonesTooEarly(Mutant):
+    async def sweep(self, limit: int, retention: Retention) -> Swept:
+        row = await self.port.control()
+        bare = await self.port.control(row.epoch, replace(row, sinks=frozenset()))
+        swept = await super().sweep(limit, retention)
+        await self.port.control(bare.epoch, row)
+        return swept
+
+
+@mutant("images.tell_all")
+class HidesTombstones(Mutant):
+    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        found = await self.port.images(refs)
+        return [None if isinstance(image, RecordImage) and image.value is None else image for image in found]
+
+
+@mutant("images.gone_is_not_undone")
+class ForgetsGones(Mutant):
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        refs = [image.ref for image in images if isinstance(image, Gone)]
+        there = dict(zip(refs, await self.port.images(refs), strict=True))
+        kept = [image for image in images if not isinstance(image, Gone) or there[image.ref] is not None]
+        return await self.port.load(kept, notes)
+
+
+@mutant("images.tell_all")
+class ExportsNoTombstones(Mutant):
+    async def export(self, span: Span) -> Sequence[Image]:
+        found = await self.port.export(span)
+        return [image for image in found if not isinstance(image, RecordImage) or image.value is not None]
+
+
+@mutant("images.spans")
+class IncludesTheStop(Mutant):
+    async def export(self, span: Span) -> Sequence[Image]:
+        found = list(await self.port.export(span))
+        if span.stop is not None and len(found) < span.limit:
+            after = key_of(found[-1]) if found else span.after
+            behind = await self.port.export(replace(span, after=after, stop=None, limit=1))
+            found += [image for image in behind if key_of(image) == span.stop]
+        return found
+
+
+@mutant("images.loaded_if_newer")
+class LoadsWhatIsOlder(Mutant):
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        version = (await self.port.control()).version
+        newer = [
+            replace(image, version=max(image.version, version + 1))
+            if isinstance(image, RecordImage)
+            else image
+            for image in images
+        ]
+        return await self.port.load(newer, notes)
+
+
+class LoadMutant(Mutant):
+    """Loads other images than it is given."""
+
+    def loaded(self, image: Image) -> Image:
+        raise NotImplementedError
+
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        return await self.port.load([self.loaded(image) for image in images], notes)
+
+
+@mutant("moved.ttl_goes_on")
+class LetsTtlsDrift(LoadMutant):
+    def loaded(self, image: Image) -> Image:
+        if isinstance(image, RecordImage) and image.expires_at is not None:
+            return replace(image, expires_at=image.expires_at + 1)
+        return image
+
+
+@mutant("moved.tasks_go_on")
+class ReleasesLeases(LoadMutant):
+    def loaded(self, image: Image) -> Image:
+        if isinstance(image, TaskImage) and image.state is TaskState.LEASED:
+            return replace(image, state=TaskState.READY, token=0, lease_until=None, worker=None)
+        return image
+
+
+@mutant("images.loaded_exactly")
+class LoadsNoDedupeKeys(LoadMutant):
+    def loaded(self, image: Image) -> Image:
+        return replace(image, dedupe_key=None) if isinstance(image, TaskImage) else image
+
+
+@mutant("notes.kept_beside")
+class LoadsWithoutTheCursor(Mutant):
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        return await self.port.load(images)
+
+
+@mutant("images.loaded_only_where_allowed")
+class WritesTheCursorFirst(Mutant):
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        await self.port.note(notes)
+        return await self.port.load(images)
+
+
+class BlindMutant(Mutant):
+    """Its digest does not look at all fields."""
+
+    def seen(self, image: Image) -> Image:
+        raise NotImplementedError
+
+    async def digest(self, span: Span) -> Digest:
+        found = await self.port.export(replace(span, limit=100_000))
+        return digest_of([self.seen(image) for image in found])
+
+
+@mutant("images.digest_sees_all")
+class DigestsNoTtl(BlindMutant):
+    def seen(self, image: Image) -> Image:
+        return replace(image, expires_at=None) if isinstance(image, RecordImage) else image
+
+
+@mutant("images.digest_sees_all")
+class DigestsNoLease(BlindMutant):
+    def seen(self, image: Image) -> Image:
+        return replace(image, token=0, lease_until=None) if isinstance(image, TaskImage) else image
