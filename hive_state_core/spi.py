@@ -677,11 +677,13 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
 class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
     """`states` lacks states that no task is in. `oldest_ready_at`: the lowest due_at among ready and
-    overdue scheduled tasks."""
+    overdue scheduled tasks. `leases_over`: leases whose time is over, and that no claim or sweep has taken
+    away yet."""
 
     paused: bool
     states: dict[TaskState, int]
     oldest_ready_at: int | None
+    leases_over: int
 
 
 class GroupStats(msgspec.Struct, frozen=True, kw_only=True):
@@ -695,10 +697,20 @@ class GroupStats(msgspec.Struct, frozen=True, kw_only=True):
     oldest_at: int | None
 
 
+class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections of this driver to one server: `in_use` and `idle` ones, at most `most` together, and how
+    many calls are `waiting` for one."""
+
+    in_use: int
+    idle: int
+    most: int
+    waiting: int
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts at one instant; those of records may include expired ones that were not swept. `streams`:
     events in each; `groups`: by (stream, group). `backend` holds the backend's own facts for people
-    (versions, settings), `warnings` whole sentences."""
+    (versions, settings), `pools` its connections by server, `warnings` whole sentences."""
 
     at: int
     records: dict[str, int]
@@ -707,6 +719,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     groups: dict[tuple[str, str], GroupStats]
     size_bytes: int | None
     backend: dict[str, str | int | float | bool | None]
+    pools: dict[str, PoolStats] = {}
     warnings: tuple[str, ...] = ()
 
 

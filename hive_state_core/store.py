@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-import msgspec
-
 from hive_state_core import validate
-from hive_state_core.errors import InvalidArgument, Unsupported
+from hive_state_core.errors import Closed, HiveStateError, InvalidArgument, Unsupported
 from hive_state_core.features import Facility
+from hive_state_core.health import Health, Thresholds, judged, unreachable
+from hive_state_core.limits import SCAN_PAGE
+from hive_state_core.model import RecordRef, StreamImage
 from hive_state_core.plugins import backend_for
-from hive_state_core.spi import Driver, Replication, Retention, SchemaInfo, Stats, Swept
+from hive_state_core.spi import Driver, Replication, Retention, Scan, SchemaInfo, Swept
+from hive_state_core.stats import Sample, StoreStats, store_stats
+from hive_state_core.telemetry import Histogram
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
 from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
@@ -29,13 +33,8 @@ if TYPE_CHECKING:
     from hive_state_core.telemetry import Telemetry
 
 
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """`warnings` are whole sentences, each worth an operator's look."""
-
-    backend: str
-    url: str
-    warnings: tuple[str, ...]
-    stats: Stats
+PINGS = 3
+"""Reads that the latency of a store is told from."""
 
 
 class Store:
@@ -75,6 +74,8 @@ class Store:
         self.events = Events(trips)
         self.checkpoints = Checkpoints(trips)
         self._state = "new"
+        self._sampled: Sample | None = None
+        self._commits = Histogram()
 
     @property
     def features(self) -> Features:
@@ -98,19 +99,48 @@ class Store:
         """
         return Unit(self._trips, commit_id=commit_id, timeout=timeout)
 
-    async def stats(self, *, timeout: float | None = None) -> Stats:
-        """Counts of records, tasks by queue and state, and the backend's own facts."""
-        return await self._trips.stats(timeout)
+    async def stats(self, *, timeout: float | None = None) -> StoreStats:
+        """Counts of records, tasks and events, the backend's own facts, what the calls of this Store took,
+        and what changed a second since this was asked last."""
+        stats = await self._trips.stats(timeout)
+        sample = Sample.of(stats, await self._last_events(timeout))
+        rates = None if self._sampled is None else sample.since(self._sampled)
+        self._sampled = sample
+        return store_stats(stats, self.telemetry.measured(), rates)
 
-    async def health(self, *, timeout: float | None = None) -> Health:
-        """Whether anything about the store deserves an operator's look."""
-        stats = await self.stats(timeout=timeout)
-        return Health(
-            backend=self.backend,
-            url=str(self.url),
-            warnings=stats.warnings,
-            stats=stats,
-        )
+    async def health(self, thresholds: Thresholds | None = None, *, timeout: float | None = 5.0) -> Health:
+        """Whether anything about the store deserves an operator's look.
+
+        A store that does not answer is a Health too, of status "fail" with the error in it.
+        """
+        limits = thresholds or Thresholds()
+        try:
+            pings = [await self._ping(timeout) for _ in range(PINGS)]
+            stats = await self._trips.stats(timeout)
+        except (Closed, InvalidArgument):
+            raise
+        except HiveStateError as error:
+            return unreachable(self.backend, str(self.url), self.namespace, error)
+        took, before = self.telemetry.commits.took, self._commits
+        self._commits = took.copy()
+        commits = took.since(before)
+        return judged(self.backend, str(self.url), self.namespace, stats, pings, commits, limits)
+
+    async def _ping(self, timeout: float | None) -> float:
+        """Seconds that a read of nothing takes."""
+        sent = perf_counter()
+        await self._trips.read((RecordRef("hive:ping", "ping"),), timeout)
+        return perf_counter() - sent
+
+    async def _last_events(self, timeout: float | None) -> dict[str, int]:
+        """The seq of the last event of each stream."""
+        if not self.features.has(Facility.STREAMS):
+            return {}
+        from hive_state_core.records import pages
+
+        heads = pages(self._trips, Scan(kind="stream", limit=SCAN_PAGE), timeout)
+        found = [cast(StreamImage, head) async for head in heads]
+        return {head.ref.stream: head.last for head in found}
 
     async def sweep(self, *, limit: int = 1000, retention: Retention | None = None) -> Swept:
         """One round of house-keeping: expired records, old tombstones, leases that are over, and tasks

@@ -62,6 +62,9 @@ class Histogram:
         if seconds > self.longest:
             self.longest = seconds
 
+    def copy(self) -> Histogram:
+        return Histogram(self.slots, self.longest)
+
     def add(self, other: Histogram) -> None:
         for slot, calls in other.slots.items():
             self.slots[slot] = self.slots.get(slot, 0) + calls
@@ -210,7 +213,7 @@ class Telemetry:
         self.commits: Meter = Meter(_kind_of_batch, _agents_written)
         self.claims: Meter = Meter(_kind_of_claim, _agents_claiming)
         self.streams: Meter = Meter(lambda _: "read_events", lambda _: ())
-        self.scans: Meter = Meter(lambda kind: f"scan_{kind}s", lambda _: ())
+        self.scans: Meter = Meter(lambda kind: f"scan_{kind}", lambda _: ())
 
     @property
     def lanes(self) -> dict[str, Meter]:
@@ -245,7 +248,7 @@ class Telemetry:
             opened_at=self.opened_at,
             at=time(),
             operations=operations,
-            agents={agent: Histogram(each.slots, each.longest) for agent, each in agents.items()},
+            agents={agent: each.copy() for agent, each in agents.items()},
             lanes={name: meter.traffic() for name, meter in self.lanes.items() if meter.trips},
             errors=dict(errors),
         )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]
+import msgspec
 
 from hive_state_core.errors import Closed, Indeterminate, Unavailable, Unsupported
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
@@ -113,7 +114,8 @@ class PostgresDriver:
             "schema": options.schema,
             "pgbouncer": options.pgbouncer,
         }
-        return await self._read(lambda db: reading.stats(db, self._statements, self._ns, about))
+        found = await self._read(lambda db: reading.stats(db, self._statements, self._ns, about))
+        return msgspec.structs.replace(found, pools={"postgresql": self._pool.stats()})
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         encoded = Encoded(batches)

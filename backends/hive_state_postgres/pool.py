@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 import asyncpg  # type: ignore[import-untyped]
 
 from hive_state_core.errors import Closed, HiveStateError, Unavailable
+from hive_state_core.spi import PoolStats
 from hive_state_postgres.errors import call_error, connect_error, is_lost
 from hive_state_postgres.options import Options, connect_arguments
 
@@ -52,7 +53,17 @@ class Pool:
         self._options = options
         self._idle: list[Connection] = []
         self._places = asyncio.Semaphore(options.max_connections)
+        self._in_use = 0
+        self._waiting = 0
         self._closed = True
+
+    def stats(self) -> PoolStats:
+        return PoolStats(
+            in_use=self._in_use,
+            idle=len(self._idle),
+            most=self._options.max_connections,
+            waiting=self._waiting,
+        )
 
     async def open(self) -> None:
         """Connect once, so that errors show, and then to the least number."""
@@ -102,6 +113,7 @@ class Pool:
         if self._closed:
             raise Closed("the store is not open")
         await self._place()
+        self._in_use += 1
         try:
             connection = self._take() or await connect(self._options)
             try:
@@ -116,16 +128,20 @@ class Pool:
                     else:
                         self._idle.append(connection)
         finally:
+            self._in_use -= 1
             self._places.release()
 
     async def _place(self) -> None:
         timeout = self._options.command_timeout
+        self._waiting += 1
         try:
             async with asyncio.timeout(timeout):
                 await self._places.acquire()
         except TimeoutError as error:
             most = self._options.max_connections
             raise Unavailable(f"all {most} connections were busy for {timeout:g} s") from error
+        finally:
+            self._waiting -= 1
 
     def _take(self) -> Connection | None:
         while self._idle:

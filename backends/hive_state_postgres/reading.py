@@ -67,27 +67,28 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
         records = dict(map(tuple, await db.fetch(statements.stats_records, ns)))
         tasks = await db.fetch(statements.stats_tasks, ns, store["at"])
         paused = dict(map(tuple, await db.fetch(statements.stats_queues, ns)))
-        version = await db.fetchval("SELECT current_setting('server_version')")
-        durable = await db.fetchval("SELECT current_setting('synchronous_commit')")
-        fsync = await db.fetchval("SELECT current_setting('fsync')")
     states: dict[str, dict[TaskState, int]] = defaultdict(dict)
     oldest: dict[str, int] = {}
-    for queue, state, count, due in tasks:
+    over: dict[str, int] = defaultdict(int)
+    for queue, state, count, due, leases_over in tasks:
         states[queue][STATES[state]] = count
+        over[queue] += leases_over
         if due is not None:
             oldest[queue] = min(due, oldest.get(queue, due))
     queues = {
         queue: QueueStats(
-            paused=paused.get(queue, False), states=states.get(queue, {}), oldest_ready_at=oldest.get(queue)
+            paused=paused.get(queue, False),
+            states=states.get(queue, {}),
+            oldest_ready_at=oldest.get(queue),
+            leases_over=over[queue],
         )
         for queue in sorted({*states, *paused})
     }
+    settings = {name: store[name] for name in ("synchronous_commit", "fsync", "full_page_writes")}
     warnings = []
-    if durable == "off" or fsync == "off":
-        warnings.append(
-            "an acknowledged write may be lost: on the server,"
-            f" synchronous_commit is {durable} and fsync is {fsync}"
-        )
+    if "off" in settings.values():
+        said = ", ".join(f"{name} is {value}" for name, value in settings.items())
+        warnings.append(f"an acknowledged write may be lost: on the server, {said}")
     return Stats(
         at=store["at"],
         records=records,
@@ -95,7 +96,12 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
         streams={},
         groups={},
         size_bytes=store["size"],
-        backend={"postgres": version, "synchronous_commit": durable, "fsync": fsync, **about},
+        backend={
+            "postgres": store["version"],
+            "max_connections": store["max_connections"],
+            **settings,
+            **about,
+        },
         warnings=tuple(warnings),
     )
 

@@ -141,10 +141,9 @@ def stats(db: sqlite3.Connection, ns: int, about: dict[str, str], warnings: tupl
         for queue, state, count in db.execute(statements.STATS_TASKS, (ns,)):
             states[queue][TaskState(state)] = count
         paused = dict(db.execute("SELECT queue, paused FROM queues WHERE ns = ?", (ns,)))
-        oldest = {}
+        ages = {}
         for queue in states:
-            row = db.execute(statements.STATS_OLDEST, {"ns": ns, "queue": queue, "at": at}).fetchone()
-            oldest[queue] = row[0]
+            ages[queue] = db.execute(statements.STATS_OLDEST, {"ns": ns, "queue": queue, "at": at}).fetchone()
         streams = dict(db.execute(statements.STATS_STREAMS, (ns,)))
         groups = {
             (stream, group): GroupStats(
@@ -156,9 +155,13 @@ def stats(db: sqlite3.Connection, ns: int, about: dict[str, str], warnings: tupl
         }
     queues = {
         queue: QueueStats(
-            paused=bool(paused.get(queue)), states=states.get(queue, {}), oldest_ready_at=oldest.get(queue)
+            paused=bool(paused.get(queue)),
+            states=states.get(queue, {}),
+            oldest_ready_at=oldest,
+            leases_over=over,
         )
         for queue in sorted({*states, *paused})
+        for oldest, over in [ages.get(queue, (None, 0))]
     }
     return Stats(
         at=at,

@@ -9,6 +9,7 @@ from hive_state_core.kv.capturing import is_marked
 from hive_state_core.kv.claiming import turn
 from hive_state_core.kv.entities import Row, Torn
 from hive_state_core.kv.keys import (
+    ALARM,
     COUNT,
     DUE,
     EDGE,
@@ -198,7 +199,14 @@ async def stats(trip: Trip) -> Stats:
 async def _queue_stats(trip: Trip, queue: str, states: dict[TaskState, int]) -> QueueStats:
     due = await trip.after.range(*until(DUE, queue, instant=trip.at), 1)
     oldest = number(split(due[0][0])[2]) if due else None
-    return QueueStats(paused=await trip.after.paused(queue), states=states, oldest_ready_at=oldest)
+    rung = await trip.after.range(*until(ALARM, queue, instant=trip.at))
+    over = [key for key, _ in rung if (await trip.after.task_at(key)).state is TaskState.LEASED]
+    return QueueStats(
+        paused=await trip.after.paused(queue),
+        states=states,
+        oldest_ready_at=oldest,
+        leases_over=len(over),
+    )
 
 
 async def _streams(trip: Trip) -> dict[str, int]:

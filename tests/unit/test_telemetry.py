@@ -97,7 +97,7 @@ async def test_operations_lanes_and_errors() -> None:
     assert calls["put"] == 21
     assert calls["read"] == 20
     assert calls.keys() == {
-        *("put", "read", "enqueue", "claim_tasks", "append", "read_events", "scan_records", "atomic")
+        *("put", "read", "enqueue", "claim_tasks", "append", "read_events", "scan_record", "atomic")
     }
     assert found.errors == {"already_exists": 1}
     lane = found.lanes["commit"]

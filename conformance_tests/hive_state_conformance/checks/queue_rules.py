@@ -130,6 +130,20 @@ async def stats_agree(env: Env) -> None:
     assert stats.paused is False
 
 
+@check("queue.stats.leases_over", area="I", number=110, needs=TASKS)
+async def stats_leases_over(env: Env) -> None:
+    """Contract: stats count the leases whose time is over until a claim or a sweep has taken them away."""
+    tasks = env.store.tasks
+    await tasks.enqueue_many("q", [1, 2, 3])
+    leases = await tasks.claim("q", worker="w", lease=0.05, limit=2)
+    await tasks.claim("q", worker="w", lease=3600)
+    for lease in leases:
+        await env.until_lease_over(lease.id)
+    assert (await env.store.stats()).queues["q"].leases_over == 2
+    await tasks.claim("q", worker="w", limit=2)
+    assert (await env.store.stats()).queues["q"].leases_over == 0
+
+
 @check("queue.sweep.spares_the_living", area="I", number=111, needs=TASKS)
 async def sweep_spares_the_living(env: Env) -> None:
     """Contract: sweep removes ended tasks only if retention says so, and never a live or leased one."""

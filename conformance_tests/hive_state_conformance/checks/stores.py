@@ -130,6 +130,7 @@ async def stats_count(env: Env) -> None:
     await env.store.records.put("d", "a", 1)
     await env.store.records.delete("c", "a")
     health = await env.store.health()
+    assert health.stats is not None, health.checks
     assert health.stats.records == {"c": 1, "d": 1}
     assert health.warnings == health.stats.warnings
     now = await env.now()

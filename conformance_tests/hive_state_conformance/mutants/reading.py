@@ -122,6 +122,14 @@ class CountsOneTooMany(Mutant):
         return replace(stats, records={name: count + 1 for name, count in stats.records.items()})
 
 
+@mutant("queue.stats.leases_over")
+class KnowsOfNoLeaseThatIsOver(Mutant):
+    async def stats(self) -> Stats:
+        stats = await super().stats()
+        queues = {name: replace(found, leases_over=0) for name, found in stats.queues.items()}
+        return replace(stats, queues=queues)
+
+
 @mutant("store.wait_ends_in_time")
 class WakesForOthers(Mutant):
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
