@@ -14,18 +14,21 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from hive_state_core.errors import ConfigError
+from hive_state_core.options import Option, settled, suggest
 from hive_state_core.url import DEFAULT_URL, SCHEME, StoreURL
 
 if TYPE_CHECKING:
     import pluggy
 
     from hive_state_core.baselines import Baseline
+    from hive_state_core.choosing import Stores
     from hive_state_core.spi import Driver
 
 STRICT = "HIVE_STATE_STRICT_PLUGINS"
@@ -35,16 +38,27 @@ log: logging.Logger = logging.getLogger(__name__)
 
 
 class Backend(msgspec.Struct, frozen=True, kw_only=True):
-    """A driver and how to reach it. Raises ConfigError if the name or a scheme cannot be used."""
+    """A driver and how to reach it. Raises ConfigError if the name or a scheme cannot be used.
+
+    One of `connect` and `compose` is given. Both take a URL whose options are declared in `options`, and a
+    namespace; they give an unopened driver, do no I/O, and raise ConfigError.
+    """
 
     name: str
     schemes: tuple[str, ...]
     summary: str
     """One sentence, for lists."""
-    connect: Callable[[StoreURL, str], Driver]
-    """URL and namespace in, unopened driver out. No I/O. Raises ConfigError, also for a missing package."""
+    connect: Callable[[StoreURL, str], Driver] | None = None
+    compose: Callable[[StoreURL, str, Stores], Driver] | None = None
+    """For a backend made of others: its options name configured stores, which `Stores` connects."""
     baseline: Callable[[StoreURL], Baseline] | None = None
     """The hand-written competitor that `bench --raw` measures."""
+    options: tuple[Option, ...] = ()
+    """All that a URL or a table of the configuration may say; anything else is refused."""
+    requires: tuple[str, ...] = ()
+    """Modules that its driver imports and that may be missing."""
+    install: str = ""
+    """What to do about it, as a command: pip install 'hive-state[postgres]'."""
 
     def __post_init__(self) -> None:
         # a tuple, because ("abc") is a string, and would be three schemes
@@ -54,6 +68,27 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(
                 f"the backend {self.name!r}: a scheme is written like my-db, not {self.schemes}"
             )
+        if (self.connect is None) == (self.compose is None):
+            raise ConfigError(f"the backend {self.name!r} needs connect or compose, and not both")
+
+    def driver(self, url: StoreURL, namespace: str, stores: Stores) -> Driver:
+        """An unopened driver. Raises ConfigError: an option, or a module that is missing."""
+        self.check_installed()
+        url = settled(url, self.options)
+        if self.connect is not None:
+            return self.connect(url, namespace)
+        if self.compose is not None:
+            return self.compose(url, namespace, stores)
+        raise AssertionError("it was made without both")
+
+    def check_installed(self) -> None:
+        """Raises ConfigError that says what to install."""
+        for module in self.requires:
+            try:
+                import_module(module)
+            except ImportError as error:
+                hint = f": {self.install}" if self.install else f" ({error})"
+                raise ConfigError(f"the backend {self.name} needs {module}{hint}") from error
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +130,16 @@ class Registry:
         if len(claims) > 1:
             raise _clash(url.scheme, claims)
         return claims[0][1]
+
+    def backend_named(self, name: str) -> Backend:
+        """The backend of this name, as the configuration gives it. Raises ConfigError as `backend_for`."""
+        found = [backend for backend in self.backends() if backend.name == name]
+        if not found:
+            known = [backend.name for backend in self.backends()]
+            raise ConfigError(f"there is no backend {name!r}{suggest(name, known)}{self._what_failed(name)}")
+        if len(found) > 1:
+            raise ConfigError(f"{len(found)} plugins have a backend {name!r}; list those to load in {ONLY}")
+        return found[0]
 
     def backends(self) -> list[Backend]:
         """All of them, by name; those of a clash too."""
@@ -170,9 +215,8 @@ class Registry:
                 self.fail(entry, _clash(scheme, rivals))
 
     def _why_unknown(self, scheme: str) -> str:
-        for failure in self._failures:
-            if scheme.startswith(failure.plugin.replace("_", "-")):
-                return f"no backend for {scheme}://: {failure}; set {STRICT}=1 to see where"
+        if why := self._what_failed(scheme):
+            return f"no backend for {scheme}://{why}"
         known = sorted(self._claims)
         near = difflib.get_close_matches(scheme, known, n=1)
         if not near and scheme == "file":
@@ -181,6 +225,13 @@ class Registry:
         failed = "".join(f"; {failure}" for failure in self._failures)
         failed += f"; {ONLY} restricts the plugins" if os.environ.get(ONLY) else ""
         return f"no backend has the scheme {scheme}://{guess} (known: {', '.join(known) or 'none'}{failed})"
+
+    def _what_failed(self, wanted: str) -> str:
+        """The failure of the plugin that most likely has this scheme or backend, as the end of a sentence."""
+        for failure in self._failures:
+            if wanted.startswith(failure.plugin.replace("_", "-")):
+                return f": {failure}; set {STRICT}=1 to see where"
+        return ""
 
 
 def _label(entry: EntryPoint) -> str:
@@ -196,6 +247,7 @@ registry: Registry = Registry()
 """The one of this process."""
 
 backend_for: Callable[[StoreURL], Backend] = registry.backend_for
+backend_named: Callable[[str], Backend] = registry.backend_named
 backends: Callable[[], list[Backend]] = registry.backends
 failures: Callable[[], list[Failure]] = registry.failures
 register_backend: Callable[..., ExitStack[bool | None]] = registry.register

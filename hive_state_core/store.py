@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
+from pathlib import Path
 from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
 from hive_state_core import validate
+from hive_state_core.choosing import Choice, choose
+from hive_state_core.config import Config
 from hive_state_core.errors import Closed, HiveStateError, InvalidArgument, Unsupported
 from hive_state_core.features import Facility
 from hive_state_core.health import Health, Thresholds, judged, unreachable
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordRef, StreamImage
-from hive_state_core.plugins import backend_for
 from hive_state_core.spi import Driver, Replication, Retention, Scan, SchemaInfo, Swept
 from hive_state_core.stats import Sample, StoreStats, store_stats
 from hive_state_core.telemetry import Histogram
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
-from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
+from hive_state_core.url import StoreURL
 
 if TYPE_CHECKING:
     from hive_state_core.agents import Agents
@@ -53,7 +54,9 @@ class Store:
     events: Events
     checkpoints: Checkpoints
 
-    def __init__(self, driver: Driver, *, backend: str, url: StoreURL) -> None:
+    def __init__(
+        self, driver: Driver, *, backend: str, url: StoreURL, retention: Retention | None = None
+    ) -> None:
         from hive_state_core.agents import Agents
         from hive_state_core.checkpoints import Checkpoints
         from hive_state_core.events import Events
@@ -65,6 +68,7 @@ class Store:
         self._driver = driver
         self.backend = backend
         self.url = url
+        self.retention: Retention = retention or Retention()
         self._trips = trips = Trips(driver)
         self.records = Records(trips)
         self.agents = Agents(trips)
@@ -144,9 +148,10 @@ class Store:
 
     async def sweep(self, *, limit: int = 1000, retention: Retention | None = None) -> Swept:
         """One round of house-keeping: expired records, old tombstones, leases that are over, and tasks
-        that ended longer ago than `retention` says (by default they stay)."""
+        that ended longer ago than `retention` says; None = that of the configuration (by default they
+        stay)."""
         validate.integer(limit, "limit", 1, 100_000)
-        return await self._trips.sweep(limit, retention or Retention())
+        return await self._trips.sweep(limit, retention or self.retention)
 
     def replication(self) -> Replication:
         """The port through which the store is moved, see `spi`. Raises Unsupported."""
@@ -196,17 +201,32 @@ class Store:
         return f"Store({str(self.url)!r}, namespace={self.namespace!r})"
 
 
-def open_store(url: str | None = None, *, namespace: str = "default") -> Store:
-    """A Store for the URL, to be opened by `async with`.
+def open_store(
+    store: str | Choice | None = None,
+    *,
+    namespace: str | None = None,
+    config: Config | Path | str | None = None,
+    retention: Retention | None = None,
+) -> Store:
+    """A Store, to be opened by `async with`.
 
-    url        sqlite:///relative.db, sqlite:////absolute.db, memory://; None = the environment's
-               HIVE_STATE_URL, else sqlite:///hive-state.db
-    namespace  stores of different namespaces in one database know nothing of one another
+    store      a URL (sqlite:///relative.db, sqlite:////absolute.db, memory://), or the name of a configured
+               store; None = HIVE_STATE_URL, else HIVE_STATE_USE, else what the configuration file says to
+               use, else sqlite:///hive-state.db
+    namespace  stores of different namespaces in one database know nothing of one another; None = that of
+               the file, else "default"
+    config     the configuration file; None = HIVE_STATE_CONFIG, else the nearest hive-state.toml or
+               pyproject.toml with [tool.hive-state], upward from the working directory
+    retention  what `sweep` removes; None = what the file says
 
-    Raises ConfigError for a URL, scheme or option that cannot be used; no I/O is done before `open`.
+    Raises ConfigError for a URL, name, key or option that cannot be used. Until `open`, nothing but the
+    configuration is read.
     """
-    text = url if url is not None else os.environ.get("HIVE_STATE_URL") or DEFAULT_URL
-    parsed = parse_url(text)
-    backend = backend_for(parsed)
-    driver = backend.connect(parsed, validate.name(namespace, "namespace"))
-    return Store(driver, backend=backend.name, url=parsed)
+    choice = store if isinstance(store, Choice) else choose(store, config)
+    named = choice.config.namespace if namespace is None else namespace
+    return Store(
+        choice.driver(validate.name("default" if named is None else named, "namespace")),
+        backend=choice.backend.name,
+        url=choice.url,
+        retention=choice.config.retention if retention is None else retention,
+    )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Set
+from typing import Any, final
 from urllib.parse import parse_qsl, unquote, urlsplit
-
-import msgspec
 
 from hive_state_core.errors import ConfigError
 
@@ -19,19 +19,41 @@ _SECRET = re.compile(r"pass|pwd|secret|token|api_?key", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-class StoreURL(msgspec.Struct, frozen=True):
+@final
+class StoreURL:
     """A parsed URL. `path` is what follows the authority, percent-decoded, with its leading slash.
 
-    `str()` and `repr()` are redacted: no password ever shows. They are for people; they do not parse back.
+    `str()` and `repr()` are redacted: no password ever shows, nor an option that sounds like one or is
+    named in `secrets`. They are for people; they do not parse back. Not to be changed: see `replaced`.
     """
 
-    scheme: str
-    username: str | None
-    password: str | None
-    host: str | None
-    port: int | None
-    path: str
-    options: dict[str, str]
+    # no dataclass and no Struct: those can be made JSON, password and all
+    __slots__ = ("host", "options", "password", "path", "port", "scheme", "secrets", "username")
+
+    def __init__(
+        self,
+        scheme: str,
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        path: str = "",
+        options: Mapping[str, str] = {},
+        secrets: Set[str] = frozenset(),
+    ) -> None:
+        self.scheme: str = scheme
+        self.username: str | None = username
+        self.password: str | None = password
+        self.host: str | None = host
+        self.port: int | None = port
+        self.path: str = path
+        self.options: Mapping[str, str] = options
+        self.secrets: Set[str] = secrets
+
+    def replaced(self, **changes: Any) -> StoreURL:
+        """The same URL, but for what is given."""
+        return StoreURL(**{name: getattr(self, name) for name in self.__slots__} | changes)
 
     def __str__(self) -> str:
         user = self.username or ""
@@ -42,8 +64,11 @@ class StoreURL(msgspec.Struct, frozen=True):
             host = f"[{host}]"
         port = f":{self.port}" if self.port is not None else ""
         authority = (f"{user}@" if user else "") + host + port
-        options = "&".join(f"{k}={'***' if _SECRET.search(k) else v}" for k, v in self.options.items())
+        options = "&".join(f"{name}={self._shown(name)}" for name in self.options)
         return f"{self.scheme}://{authority}{self.path}" + (f"?{options}" if options else "")
+
+    def _shown(self, option: str) -> str:
+        return "***" if option in self.secrets or _SECRET.search(option) else self.options[option]
 
     def __repr__(self) -> str:
         return f"StoreURL({str(self)!r})"
@@ -71,7 +96,7 @@ def parse_url(text: str) -> StoreURL:
     if parts.fragment:
         raise ConfigError(f"the {scheme}:// URL has a # in it; write %23 instead")
     return StoreURL(
-        scheme=scheme,
+        scheme,
         username=unquote(parts.username) if parts.username is not None else None,
         password=unquote(parts.password) if parts.password is not None else None,
         host=parts.hostname,

@@ -11,11 +11,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hive_state_core.hookspecs import hookimpl
+from hive_state_core.options import Option
 from hive_state_core.plugins import Backend
 
 if TYPE_CHECKING:
     from hive_state_core.spi import Driver
     from hive_state_core.url import StoreURL
+
+
+OPTIONS = (
+    Option(
+        name="name", part="host", doc="all stores of this name in the process share their data; none: private"
+    ),
+)
 
 
 def _connect(url: StoreURL, namespace: str) -> Driver:
@@ -33,5 +41,6 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             schemes=("memory",),
             summary="In the memory of one process, gone when it ends; for tests and as the reference.",
             connect=_connect,
+            options=OPTIONS,
         )
     )

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from hive_state_core.errors import ConfigError
 from hive_state_core.features import Clock, Consistency, Durability, Features, Sharing, Wake
 from hive_state_core.kv import FACILITIES, Bell, KVDriver, Row, SortedMap
+from hive_state_core.options import values_of
 from hive_state_core.url import StoreURL
+from hive_state_memory import OPTIONS
 
 FEATURES = Features(
     durability=Durability.VOLATILE,
@@ -41,8 +43,7 @@ _named: dict[str, Memory] = {}
 
 def memory_of(url: StoreURL) -> Memory:
     """A new one, or the one of that name. Raises ConfigError for what a memory URL cannot say."""
-    for option in url.options:
-        raise ConfigError(f"unknown option {option!r} of a memory URL; there are none")
+    values = values_of(url, OPTIONS)
     if (
         url.path not in ("", "/")
         or url.username is not None
@@ -50,9 +51,8 @@ def memory_of(url: StoreURL) -> Memory:
         or url.port is not None
     ):
         raise ConfigError("a memory URL is memory:// (private) or memory://NAME (shared in this process)")
-    if url.host is None:
-        return Memory()
-    return _named.setdefault(url.host, Memory())
+    name = values["name"]
+    return _named.setdefault(str(name).lower(), Memory()) if name else Memory()
 
 
 class MemoryDriver(KVDriver):

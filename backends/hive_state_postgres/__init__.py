@@ -6,12 +6,11 @@ Registered by the entry point `hive_state`; nothing heavy is imported before a s
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from hive_state_core.errors import ConfigError
 from hive_state_core.hookspecs import hookimpl
 from hive_state_core.plugins import Backend
+from hive_state_postgres.options import OPTIONS
 
 if TYPE_CHECKING:
     from hive_state_core.baselines import Baseline
@@ -20,32 +19,17 @@ if TYPE_CHECKING:
 
 
 def _connect(url: StoreURL, namespace: str) -> Driver:
+    from hive_state_postgres.driver import PostgresDriver
     from hive_state_postgres.options import parse_options
 
-    options = parse_options(url)
-    _require_asyncpg()
-    from hive_state_postgres.driver import PostgresDriver
-
-    return PostgresDriver(options, namespace)
+    return PostgresDriver(parse_options(url), namespace)
 
 
 def _baseline(url: StoreURL) -> Baseline:
+    from hive_state_postgres.baseline import PostgresBaseline
     from hive_state_postgres.options import parse_options
 
-    options = parse_options(url)
-    _require_asyncpg()
-    from hive_state_postgres.baseline import PostgresBaseline
-
-    return PostgresBaseline(options)
-
-
-def _require_asyncpg() -> None:
-    try:
-        import_module("asyncpg")
-    except ImportError as error:
-        raise ConfigError(
-            "the PostgreSQL backend needs asyncpg: pip install 'hive-state[postgres]'"
-        ) from error
+    return PostgresBaseline(parse_options(url))
 
 
 @hookimpl
@@ -58,5 +42,8 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             summary="A PostgreSQL server (14 or newer), shared by many machines.",
             connect=_connect,
             baseline=_baseline,
+            options=OPTIONS,
+            requires=("asyncpg",),
+            install="pip install 'hive-state[postgres]'",
         )
     )

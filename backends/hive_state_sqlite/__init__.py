@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hive_state_core.hookspecs import hookimpl
 from hive_state_core.plugins import Backend
+from hive_state_sqlite.options import OPTIONS
 
 if TYPE_CHECKING:
     from hive_state_core.baselines import Baseline
@@ -41,5 +42,6 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             summary="One file, many processes of one machine; nothing to install.",
             connect=_connect,
             baseline=_baseline,
+            options=OPTIONS,
         )
     )

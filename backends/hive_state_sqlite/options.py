@@ -1,4 +1,4 @@
-"""What a `sqlite://` URL may say."""
+"""What a `sqlite://` URL, or a table of the configuration, may say."""
 
 from __future__ import annotations
 
@@ -7,17 +7,39 @@ import os
 import msgspec
 
 from hive_state_core.errors import ConfigError
+from hive_state_core.options import Option, Type, values_of
 from hive_state_core.url import StoreURL
 
-_KNOWN = ("synchronous", "timeout", "max_page_count")
+OPTIONS = (
+    Option(
+        name="path",
+        type=Type.FILE,
+        part="path",
+        doc="the database file; it is made if it is not there",
+    ),
+    Option(
+        name="synchronous",
+        choices=("FULL", "NORMAL"),
+        default="FULL",
+        doc="FULL: what was acknowledged survives a power cut; NORMAL: only the death of processes",
+    ),
+    Option(
+        name="timeout",
+        type=Type.SECONDS,
+        default=30.0,
+        doc="how long a write waits for other processes before it is given up as Unavailable",
+    ),
+    Option(
+        name="max_page_count",
+        type=Type.WHOLE,
+        least=1,
+        doc="SQLite's limit for the size of the file, in pages of 4096 bytes",
+    ),
+)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """path            of the database file; it is made if it is not there
-    synchronous     FULL (default): an acknowledged write survives a power cut. NORMAL: only kill -9
-    timeout         seconds to wait for other processes before a write is given up as Unavailable
-    max_page_count  SQLite's limit for the size of the file, in pages of 4096 bytes; None = the disk
-    """
+    """The values of `OPTIONS`; `path` is absolute."""
 
     path: str
     synchronous: str = "FULL"
@@ -32,32 +54,8 @@ def parse_options(url: StoreURL) -> Options:
             "a SQLite URL has three slashes before a relative path and four before an absolute one:"
             " sqlite:///hive.db, sqlite:////var/lib/hive.db"
         )
-    path = url.path[1:]
-    if not path or path.endswith("/") or "\0" in path:
-        raise ConfigError("the SQLite URL names no file; write sqlite:///hive.db")
-    for option in url.options:
-        if option not in _KNOWN:
-            raise ConfigError(f"unknown option {option!r} of a SQLite URL; there are {', '.join(_KNOWN)}")
-    synchronous = url.options.get("synchronous", "FULL").upper()
-    if synchronous not in ("FULL", "NORMAL"):
-        raise ConfigError("option synchronous of a SQLite URL is FULL or NORMAL")
-    pages = _number(url, "max_page_count", None)
-    return Options(
-        path=os.path.abspath(path),
-        synchronous=synchronous,
-        timeout=_number(url, "timeout", 30.0) or 30.0,
-        max_page_count=None if pages is None else int(pages),
-    )
-
-
-def _number(url: StoreURL, option: str, default: float | None) -> float | None:
-    text = url.options.get(option)
-    if text is None:
-        return default
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e9:
-        raise ConfigError(f"option {option} of a SQLite URL is a number above 0")
-    return number
+    values = values_of(url, OPTIONS)
+    path = values.pop("path")
+    if not isinstance(path, str) or path.endswith("/") or "\0" in path:
+        raise ConfigError("sqlite:// names no file; write sqlite:///hive.db")
+    return msgspec.convert({"path": os.path.abspath(path), **values}, Options)

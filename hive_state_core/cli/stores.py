@@ -38,8 +38,7 @@ class StoreArgument:
         """The Store, opened. Raises ConfigError (exit code 2) if what was said cannot be used."""
         from hive_state_core.store import open_store
 
-        named = {} if namespace is None else {"namespace": namespace}
-        async with self.chosen() as chosen, open_store(chosen, **named) as hive:
+        async with self.chosen() as chosen, open_store(chosen, namespace=namespace) as hive:
             yield hive
 
     @asynccontextmanager

@@ -1,0 +1,121 @@
+"""Which store is meant. Strongest first: what the caller says, HIVE_STATE_URL, HIVE_STATE_USE, `use` of the
+configuration file, sqlite:///hive-state.db."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hive_state_core.config import NAME, Config
+from hive_state_core.config_file import read_config
+from hive_state_core.errors import ConfigError
+from hive_state_core.options import settled
+from hive_state_core.plugins import Backend, backend_for
+from hive_state_core.store_tables import place_of
+from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
+
+if TYPE_CHECKING:
+    from hive_state_core.spi import Driver
+
+URL = "HIVE_STATE_URL"
+USE = "HIVE_STATE_USE"
+DEFAULT = "default"
+
+
+class Choice(NamedTuple):
+    """A store that was chosen, and what it was chosen by. `open_store` takes it.
+
+    name    under which it is configured, None for a store by URL
+    source  argument, HIVE_STATE_URL, HIVE_STATE_USE, default, or a place in the file: hive-state.toml:1
+    config  what the file says besides; names of other stores are looked up there
+    """
+
+    url: StoreURL
+    backend: Backend
+    name: str | None
+    source: str
+    config: Config
+
+    def driver(self, namespace: str) -> Driver:
+        """An unopened driver. Raises ConfigError."""
+        path = (self.name,) if self.name else ()
+        return _driver(self, Stores(self.config, namespace, path))
+
+
+class Stores:
+    """What a backend that is made of other stores connects them with. They are in its own namespace."""
+
+    def __init__(self, config: Config, namespace: str, path: tuple[str, ...] = ()) -> None:
+        self.namespace: str = namespace
+        self._config = config
+        self._path = path
+
+    def driver(self, name: str) -> Driver:
+        """The unopened driver of a configured store. Raises ConfigError, also if that is made of this one."""
+        if name in self._path:
+            chain = " of ".join([*self._path, name])
+            raise ConfigError(f"{self._config.label('stores', name)} is made of itself: {chain}")
+        choice = _by_name(name, "argument", self._config)
+        return _driver(choice, Stores(self._config, self.namespace, (*self._path, name)))
+
+
+def choose(
+    store: str | None = None,
+    config: Config | Path | str | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Choice:
+    """The store that `store` (a URL or a configured name; None = nothing) and the surroundings mean.
+
+    `config` is a file, or None for the one that is found. Raises ConfigError; quotes no more of a URL than
+    its scheme.
+    """
+    found = read_config(config, environ)
+    if store is not None:
+        return _by_url(store, "argument", found) if "://" in store else _by_name(store, "argument", found)
+    if url := environ.get(URL):
+        return _by_url(url, URL, found)
+    if name := environ.get(USE):
+        return _by_name(name, USE, found)
+    if found.use is not None:
+        return _by_name(found.use, found.where("use"), found)
+    if found.stores:
+        names = ", ".join(sorted(found.stores))
+        raise ConfigError(f"{found.where('stores')} does not say which store to use: use = one of {names}")
+    return _by_url(DEFAULT_URL, DEFAULT, found)
+
+
+def _by_url(text: str, source: str, config: Config) -> Choice:
+    try:
+        url = parse_url(text)
+        backend = backend_for(url)
+        return Choice(settled(url, backend.options), backend, None, source, config)
+    except ConfigError as error:
+        if source != URL:
+            raise
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def _by_name(name: str, source: str, config: Config) -> Choice:
+    if not NAME.fullmatch(name):  # it may be a URL with a slip, so nothing of it is quoted
+        what = "the store" if source == "argument" else source
+        raise ConfigError(
+            f"{what} is neither a URL, such as {DEFAULT_URL}, nor the name of a configured store"
+        )
+    try:
+        backend, url = place_of(config, name)
+    except ConfigError as error:
+        if source != USE or name in config.stores:
+            raise
+        raise ConfigError(f"{source}: {error}") from error
+    return Choice(url, backend, name, source, config)
+
+
+def _driver(choice: Choice, stores: Stores) -> Driver:
+    try:
+        return choice.backend.driver(choice.url, stores.namespace, stores)
+    except ConfigError as error:
+        if choice.name is None:
+            raise
+        raise ConfigError(f"{choice.config.label('stores', choice.name)}: {error}") from error
