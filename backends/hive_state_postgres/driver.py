@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
-from hive_state_core.errors import Closed, Indeterminate, Unavailable, Unsupported
+from hive_state_core.errors import Closed, Indeterminate, Unavailable
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
 from hive_state_core.model import ReadRef, Topic
 from hive_state_core.spi import (
@@ -44,7 +44,15 @@ from hive_state_postgres.waiting import Waiters
 
 Answer = TypeVar("Answer")
 
-_FACILITIES = frozenset({Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS, Facility.OUTCOMES})
+_FACILITIES = frozenset(
+    {
+        Facility.TASKS,
+        Facility.STREAMS,
+        Facility.DEPENDENCIES,
+        Facility.REQUIREMENTS,
+        Facility.OUTCOMES,
+    }
+)
 
 
 class PostgresDriver:
@@ -120,15 +128,17 @@ class PostgresDriver:
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         encoded = Encoded(batches)
         head = (self._ns, trip_id, encoded.shape)
+        seqs: Sequence[int] = ()
         if encoded.simple:
             (row,) = await self._write(self._statements.commit_simple, *head, *encoded.arguments)
+            seqs = row["seqs"] or ()
         else:
             (row,) = await self._write_locking(self._statements.commit, head, encoded.arguments)
         self._waiters.happened(hashes_of(batches))
-        return replies.commit_reply(encoded.shape, encoded.task_ids, row)
+        return replies.commit_reply(encoded.shape, encoded.task_ids, seqs, row)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
-        shape, rest = claim_arguments(requests)  # type: ignore[arg-type]
+        shape, rest = claim_arguments(requests)
         *rows, last = await self._write(self._statements.claim, self._ns, trip_id, shape, *rest)
         slots = [row["slot"] for row in rows]
         found = replies.claimed(shape, rows, slots, last["next_dues"], last["at"])
@@ -140,16 +150,13 @@ class PostgresDriver:
             return None
         (row,) = rows
         if row["kind"] == "commit":
-            return replies.commit_reply(row["shape"], row["ids"] or (), row)
-        tokens = dict(zip(row["ids"], row["tokens"], strict=True))
-        slots = dict(zip(row["ids"], row["slots"], strict=True))
-        held = await self._read(lambda db: reading.held(db, self._statements, self._ns, tokens))
-        own = [slots[task["id"]] for task in held]
-        tasks: Sequence[Claimed] = replies.claimed(row["shape"], held, own, row["others"], row["at"])
-        return Reply(row["epoch"], row["at"], tasks)
+            return replies.commit_reply(row["shape"], row["ids"] or (), row["seqs"] or (), row)
+        held, slots = await self._read(lambda db: reading.held(db, self._statements, self._ns, row))
+        claimed = replies.claimed(row["shape"], held, slots, row["others"], row["at"])
+        return Reply(row["epoch"], row["at"], claimed)
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
-        raise Unsupported("this backend has no streams yet", feature=Facility.STREAMS.value)
+        return await self._read(lambda db: reading.stream(db, self._statements, self._ns, reads))
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
         return await self._waiters.wait(topics, timeout)

@@ -7,26 +7,35 @@ from typing import Any
 
 import msgspec
 
-from hive_state_core.model import RecordRef
+from hive_state_core.model import GroupRef, RecordRef, StreamRef
 from hive_state_core.spi import (
+    Ack,
+    Append,
     Batch,
     Cancel,
     Check,
     Complete,
     CreatedIs,
+    CreateGroup,
     Delete,
+    DropGroup,
+    DropStream,
     Enqueue,
     Extend,
+    ExtendDeliveries,
     Fail,
     LeaseIs,
+    Nack,
     Op,
     Prioritize,
     Put,
     Redrive,
     Release,
+    Seek,
     SetPaused,
     Take,
     Touch,
+    Trim,
     VersionIs,
 )
 from hive_state_postgres.rows import dump_index, lane_of
@@ -49,6 +58,9 @@ class General:
         self.dedupe_keys: list[str] = []
         self.redrives: list[str] = []
         self.queues: list[str] = []
+        self.streams: set[str] = set()
+        self.groups: set[GroupRef] = set()
+        self.wholes: set[str] = set()
         self._items = [self._batch(place, ordinal, batch) for place, ordinal, batch in batches]
 
     def lock_records(self, collections: Sequence[str], keys: Sequence[str]) -> None:
@@ -68,6 +80,10 @@ class General:
             self.dedupe_keys,
             self.redrives,
             self.queues,
+            list(self.streams),
+            [ref.stream for ref in self.groups],
+            [ref.group for ref in self.groups],
+            list(self.wholes),
         )
 
     def _batch(self, place: int, ordinal: int, batch: Batch) -> Item:
@@ -97,7 +113,7 @@ class General:
 
     def _op(self, op: Op, ordinal: int, several: bool) -> Item:
         item = _ENCODERS[type(op)](self, op, ordinal)
-        if several and isinstance(op, Delete | Touch | Cancel | Redrive | Take | Prioritize):
+        if several and isinstance(op, _DECIDED_BY_ABSENCE):
             item["a"] = 1
         return item
 
@@ -187,6 +203,50 @@ class General:
         self.queues.append(op.ref.queue)
         return {"k": "pause", "q": op.ref.queue, "r": op.paused}
 
+    # -- streams and groups
+
+    def _stream(self, kind: str, ref: StreamRef | GroupRef) -> Item:
+        """Of an operation that looks at the head of the stream."""
+        self.streams.add(ref.stream)
+        return {"k": kind, "s": ref.stream}
+
+    def _group(self, kind: str, ref: GroupRef) -> Item:
+        self.groups.add(ref)
+        return {"k": kind, "s": ref.stream, "g": ref.group}
+
+    def _append(self, op: Append, _: int) -> Item:
+        return {**self._stream("append", op.ref), "v": self._value(op.body), "r": op.raw}
+
+    def _create_group(self, op: CreateGroup, _: int) -> Item:
+        self.streams.add(op.ref.stream)
+        return {**self._group("create_group", op.ref), "e": op.position, "m": op.max_deliveries}
+
+    def _seek(self, op: Seek, _: int) -> Item:
+        self.streams.add(op.ref.stream)
+        return {**self._group("seek", op.ref), "e": op.position}
+
+    def _drop_group(self, op: DropGroup, _: int) -> Item:
+        self.streams.add(op.ref.stream)
+        return self._group("drop_group", op.ref)
+
+    def _trim(self, op: Trim, _: int) -> Item:
+        self.wholes.add(op.ref.stream)
+        return {**self._stream("trim", op.ref), "e": op.first, "r": op.force}
+
+    def _drop_stream(self, op: DropStream, _: int) -> Item:
+        self.wholes.add(op.ref.stream)
+        return self._stream("drop_stream", op.ref)
+
+    def _ack(self, op: Ack, _: int) -> Item:
+        return {**self._group("ack", op.ref), "d": op.deliveries}
+
+    def _nack(self, op: Nack, _: int) -> Item:
+        item = {**self._group("nack", op.ref), "d": op.deliveries}
+        return item | {"l": op.retry_in, "x": op.error, "r": op.spent}
+
+    def _extend_deliveries(self, op: ExtendDeliveries, _: int) -> Item:
+        return {**self._group("extend", op.ref), "d": op.deliveries, "l": op.lease}
+
 
 _ENCODERS: dict[type, Callable[[General, Any, int], Item]] = {
     Put: General._put,
@@ -202,11 +262,22 @@ _ENCODERS: dict[type, Callable[[General, Any, int], Item]] = {
     Take: General._take,
     Prioritize: General._prioritize,
     SetPaused: General._pause,
+    Append: General._append,
+    CreateGroup: General._create_group,
+    Ack: General._ack,
+    Nack: General._nack,
+    ExtendDeliveries: General._extend_deliveries,
+    Seek: General._seek,
+    DropGroup: General._drop_group,
+    Trim: General._trim,
+    DropStream: General._drop_stream,
 }
+_DECIDED_BY_ABSENCE = (Delete, Touch, Cancel, Redrive, Take, Prioritize, DropGroup, Trim, DropStream)
+"""That something is not there is a result of these, and they then lock nothing."""
 
 
 def _may_refuse(op: Op) -> bool:
     """Whether the operation may refuse its batch, which after a write of the batch takes a savepoint."""
-    return isinstance(op, Complete | Fail | Release | Extend) or (
+    return isinstance(op, Complete | Fail | Release | Extend | Ack | Nack | ExtendDeliveries | Seek) or (
         isinstance(op, Enqueue) and bool(op.depends_on)
     )

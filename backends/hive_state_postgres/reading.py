@@ -1,4 +1,4 @@
-"""`read`, `scan` and `stats`: each one statement, or one snapshot."""
+"""`read`, `stream` and `stats`: each one statement, or one snapshot."""
 
 from __future__ import annotations
 
@@ -6,11 +6,31 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from hive_state_core.model import QueueRef, ReadRef, RecordRef, TaskRef, TaskState
-from hive_state_core.spi import QueueStats, Reply, ScanImage, Stats
+from hive_state_core.limits import REPLY_BYTES
+from hive_state_core.model import (
+    EventImage,
+    GroupRef,
+    QueueRef,
+    ReadRef,
+    RecordRef,
+    StreamRef,
+    TaskRef,
+    TaskState,
+)
+from hive_state_core.spi import GroupStats, QueueStats, Reply, ScanImage, Stats, StreamPage, StreamRead
+from hive_state_postgres.claiming import load_asked
 from hive_state_postgres.errors import dropped
 from hive_state_postgres.pool import Connection
-from hive_state_postgres.rows import STATES, queue_image, record_image, task_image
+from hive_state_postgres.rows import (
+    STATES,
+    Row,
+    event_image,
+    group_image,
+    queue_image,
+    record_image,
+    stream_image,
+    task_image,
+)
 from hive_state_postgres.statements import Statements
 
 Facts = dict[str, str | int | float | bool | None]
@@ -37,20 +57,76 @@ async def read(
         return Reply(rows[0]["epoch"], rows[0]["at"], found)
     tasks: Any = [refs[place] for place in places[TaskRef]]
     queues: Any = [refs[place] for place in places[QueueRef]]
-    ids, names = [ref.id for ref in tasks], [ref.queue for ref in queues]
-    rows = await db.fetch(statements.read_mixed, ns, collections, keys, ids, names)
+    streams: Any = [refs[place] for place in places[StreamRef]]
+    groups: Any = [refs[place] for place in places[GroupRef]]
+    rows = await db.fetch(
+        statements.read_mixed,
+        ns,
+        collections,
+        keys,
+        [ref.id for ref in tasks],
+        [ref.queue for ref in queues],
+        [ref.stream for ref in streams],
+        [ref.stream for ref in groups],
+        [ref.group for ref in groups],
+    )
     _expect_rows(rows)
     for row in rows:
-        match row["kind"]:
-            case "r":
-                place = places[RecordRef][row["place"] - 1]
-                found[place] = record_image(refs[place], row)
-            case "t":
-                found[places[TaskRef][row["place"] - 1]] = task_image(row, "value")
-            case "q":
-                place = places[QueueRef][row["place"] - 1]
-                found[place] = queue_image(row["id"], row["version"], row["raw"])
+        if row["kind"] is not None:
+            place = places[_KINDS[row["kind"]]][row["place"] - 1]
+            found[place] = _image(refs[place], row)
     return Reply(rows[0]["epoch"], rows[0]["at"], found)
+
+
+_KINDS: dict[str, type] = {"r": RecordRef, "t": TaskRef, "q": QueueRef, "s": StreamRef, "g": GroupRef}
+
+
+def _image(ref: ReadRef, row: Row) -> ScanImage:
+    """Of a row of `read_mixed`."""
+    match ref:
+        case RecordRef():
+            return record_image(ref, row)
+        case TaskRef():
+            return task_image(row, "value")
+        case QueueRef():
+            return queue_image(ref.queue, row["version"], row["raw"])
+        case StreamRef():
+            return stream_image(ref.stream, row["version"], row["ord"], row["due_at"])
+        case GroupRef():
+            columns = {
+                "position": "ord",
+                "pending": "due_at",
+                "dead": "unmet",
+                "max_deliveries": "max_attempts",
+            }
+            named = {name: row[column] for name, column in columns.items()}
+            return group_image(ref, {"version": row["version"], **named})
+
+
+async def stream(
+    db: Connection, statements: Statements, ns: int, reads: Sequence[StreamRead]
+) -> Reply[StreamPage]:
+    """Events by number, and the bounds of each stream."""
+    rows = await db.fetch(
+        statements.stream,
+        ns,
+        [read.ref.stream for read in reads],
+        [read.start for read in reads],
+        [read.limit for read in reads],
+        [read.reverse for read in reads],
+        REPLY_BYTES,
+    )
+    _expect_rows(rows)
+    events: list[list[EventImage]] = [[] for _ in reads]
+    bounds = [(1, 0)] * len(reads)
+    for row in rows:
+        if row["place"] is not None:
+            place = row["place"] - 1
+            bounds[place] = row["first"], row["last"]
+            if row["seq"] is not None:
+                events[place].append(event_image(reads[place].ref.stream, row))
+    pages = [StreamPage(tuple(found), *bound) for found, bound in zip(events, bounds, strict=True)]
+    return Reply(rows[0]["epoch"], rows[0]["now"], pages)
 
 
 def _expect_rows(rows: Sequence[Any]) -> None:
@@ -67,6 +143,8 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
         records = dict(map(tuple, await db.fetch(statements.stats_records, ns)))
         tasks = await db.fetch(statements.stats_tasks, ns, store["at"])
         paused = dict(map(tuple, await db.fetch(statements.stats_queues, ns)))
+        streams = dict(map(tuple, await db.fetch(statements.stats_streams, ns)))
+        groups = await db.fetch(statements.stats_groups, ns)
     states: dict[str, dict[TaskState, int]] = defaultdict(dict)
     oldest: dict[str, int] = {}
     over: dict[str, int] = defaultdict(int)
@@ -93,8 +171,13 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
         at=store["at"],
         records=records,
         queues=queues,
-        streams={},
-        groups={},
+        streams=streams,
+        groups={
+            (stream, group): GroupStats(
+                position=position, lag=lag, pending=pending, dead=dead, oldest_at=oldest
+            )
+            for stream, group, position, lag, pending, dead, oldest in groups
+        },
         size_bytes=store["size"],
         backend={
             "postgres": store["version"],
@@ -106,7 +189,24 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
     )
 
 
-async def held(db: Connection, statements: Statements, ns: int, tokens: dict[str, int]) -> list[Any]:
-    """Rows of those of these tasks that are still leased under the token given."""
-    found = await db.fetch(statements.tasks_held, ns, list(tokens), list(tokens.values()))
-    return list(found)
+async def held(db: Connection, statements: Statements, ns: int, trip: Row) -> tuple[list[Row], list[int]]:
+    """What a claim handed out and is still leased under the same token, and which request got it."""
+    ids, seqs, slots, tokens = trip["ids"], trip["seqs"], trip["slots"], trip["tokens"]
+    own = dict(zip(ids, slots, strict=False))
+    rows = await db.fetch(statements.tasks_held, ns, ids, tokens[: len(ids)])
+    found = [own[row["id"]] for row in rows]
+    if seqs:
+        asked = load_asked(trip["shape"])
+        places = [asked[slot - 1] for slot in slots[len(ids) :]]
+        deliveries = await db.fetch(
+            statements.deliveries_held,
+            ns,
+            [place.stream for place in places],
+            [place.group for place in places],
+            seqs,
+            tokens[len(ids) :],
+            slots[len(ids) :],
+        )
+        rows = [*rows, *deliveries]
+        found += [row["slot"] for row in deliveries]
+    return rows, found

@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
-from hive_state_core.model import CommitRef, RecordRef, Ref, TaskRef
+from hive_state_core.model import CommitRef, GroupRef, RecordRef, Ref, TaskRef
 from hive_state_core.spi import (
+    Claimed,
+    ClaimedEvents,
     ClaimedTasks,
     Committed,
     Enqueued,
@@ -18,20 +20,21 @@ from hive_state_core.spi import (
     Reason,
     Refused,
     Reply,
+    Trimmed,
 )
-from hive_state_postgres.rows import STATES, Row, task_image
+from hive_state_postgres.claiming import load_asked
+from hive_state_postgres.rows import STATES, Row, delivery, task_image
 
 _load_others = msgspec.json.Decoder(list[tuple[int, dict[str, Any]]]).decode
-_load_requests = msgspec.json.Decoder(list[tuple[int, int]]).decode
-_load_dues = msgspec.json.Decoder(list[int | None]).decode
+_load_dues = msgspec.json.Decoder(list[int | bool | None]).decode
 _REASONS = {reason.value: reason for reason in Reason}
 
 
-def commit_reply(shape: str, task_ids: Iterable[str], row: Row) -> Reply[Outcome]:
+def commit_reply(shape: str, task_ids: Iterable[str], seqs: Iterable[int], row: Row) -> Reply[Outcome]:
     """One outcome for each letter of the shape; `others` of the row are those that it does not tell."""
     version, at, others = row["version"], row["at"], row["others"]
     exceptions = dict(_load_others(others)) if others else {}
-    ids = iter(task_ids)
+    ids, numbers = iter(task_ids), iter(seqs)
     plain = Committed(version, at, (None,))
     outcomes: list[Outcome] = []
     for place, letter in enumerate(shape):
@@ -40,6 +43,8 @@ def commit_reply(shape: str, task_ids: Iterable[str], row: Row) -> Reply[Outcome
             outcomes.append(_outcome(exceptions[place]))
         elif id:
             outcomes.append(Committed(version, at, (Enqueued(id, True),)))
+        elif letter == "a":
+            outcomes.append(Committed(version, at, (next(numbers),)))
         else:
             outcomes.append(plain)
     return Reply(row["epoch"], at, outcomes)
@@ -55,6 +60,7 @@ def _outcome(found: dict[str, Any]) -> Outcome:
         in_check=found["k"],
         expected=found["e"],
         actual=found["a"],
+        seq=found.get("q", 0),
     )
 
 
@@ -64,6 +70,8 @@ def _ref(kind: str, name: str, key: str = "") -> Ref:
             return RecordRef(name, key)
         case "t":
             return TaskRef(name)
+        case "g":
+            return GroupRef(name, key)
         case _:
             return CommitRef(name)
 
@@ -75,27 +83,38 @@ def _result(found: Any) -> OpResult:
         return STATES[found["state"]]
     if "created" in found:
         return Enqueued(**found)
+    if "removed" in found:
+        return Trimmed(**found)
     return Extended(**found)
 
 
-def claimed(
-    shape: str, rows: Iterable[Row], slots: Iterable[int], dues: str, at: int
-) -> Sequence[ClaimedTasks]:
-    """One result for each request of the shape; slot n belongs to request n - 1."""
-    requests = _load_requests(shape)
-    due_in = [None if due is None else due - at for due in _load_dues(dues)]
-    tasks: list[list[Row]] = [[] for _ in requests]
+def claimed(shape: str, rows: Iterable[Row], slots: Iterable[int], dues: str, at: int) -> Sequence[Claimed]:
+    """One result for each request of the shape; slot n belongs to request n - 1. `dues`: the instant at
+    which a run is worth another claim, for each; false: there is no such group."""
+    requests = load_asked(shape)
+    due_at = _load_dues(dues)
+    found: list[list[Row]] = [[] for _ in requests]
     for slot, row in zip(slots, rows, strict=True):
-        tasks[slot - 1].append(row)
-    found = []
-    for each, (run, limit) in zip(tasks, requests, strict=True):
-        if len(each) > 1:
+        found[slot - 1].append(row)
+    results: list[Claimed] = []
+    for each, asked in zip(found, requests, strict=True):
+        due = due_at[asked.run - 1]
+        due_in = None if due is None or len(each) == asked.limit else due - at
+        if asked.stream is None:
             each.sort(key=_place)
-        found.append(
-            ClaimedTasks(tuple(map(task_image, each)), due_in[run - 1] if len(each) < limit else None)
-        )
-    return found
+            results.append(ClaimedTasks(tuple(map(task_image, each)), due_in))
+        elif due is False:
+            results.append(ClaimedEvents((), missing=True))
+        else:
+            each.sort(key=_seq)
+            events = tuple([delivery(asked.stream, row) for row in each])
+            results.append(ClaimedEvents(events, next_due_in=due_in))
+    return results
 
 
 def _place(row: Row) -> tuple[int, int, int]:
     return row["priority"], row["due_at"], row["ord"]
+
+
+def _seq(row: Row) -> int:
+    return row["ord"]  # type: ignore[no-any-return]

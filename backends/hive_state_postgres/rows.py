@@ -9,16 +9,24 @@ from typing import Any
 import msgspec
 
 from hive_state_core.model import (
+    EventImage,
+    GroupImage,
+    GroupRef,
     Index,
+    PendingImage,
+    PendingRef,
     QueueImage,
     QueueRef,
     RecordImage,
     RecordRef,
     Scalar,
+    StreamImage,
+    StreamRef,
     TaskImage,
     TaskRef,
     TaskState,
 )
+from hive_state_core.spi import Delivery
 
 Row = Mapping[str, Any]
 
@@ -75,6 +83,58 @@ def task_image(row: Row, payload: str = "payload") -> TaskImage:
 
 def queue_image(queue: str, version: int, paused: bool) -> QueueImage:
     return QueueImage(ref=QueueRef(queue), version=version, paused=paused)
+
+
+def stream_image(stream: str, version: int, first: int, last: int) -> StreamImage:
+    return StreamImage(ref=StreamRef(stream), version=version, first=first, last=last, dropped=False)
+
+
+def group_image(ref: GroupRef, row: Row) -> GroupImage:
+    return GroupImage(
+        ref=ref,
+        version=row["version"],
+        position=row["position"],
+        max_deliveries=row["max_deliveries"],
+        pending=row["pending"],
+        dead=row["dead"],
+    )
+
+
+def pending_image(ref: GroupRef, row: Row) -> PendingImage:
+    return PendingImage(
+        ref=PendingRef(ref.stream, ref.group, row["seq"]),
+        version=row["version"],
+        token=row["token"],
+        deliveries=row["deliveries"],
+        consumer=row["consumer"],
+        until=row["until"],
+        dead=row["dead"],
+        error=row["error"],
+    )
+
+
+def event_image(stream: str, row: Row) -> EventImage:
+    return EventImage(
+        stream=stream,
+        seq=row["seq"],
+        version=row["version"],
+        body=row["body"],
+        raw=row["raw"],
+        at=row["at"],
+    )
+
+
+def delivery(stream: str, row: Row) -> Delivery:
+    """Of a claim, whose rows have the columns of tasks (see `sql/fn_claim.sql`)."""
+    event = EventImage(
+        stream=stream,
+        seq=row["ord"],
+        version=row["version"],
+        body=row["payload"],
+        raw=row["raw"],
+        at=row["created_at"],
+    )
+    return Delivery(event, row["token"], row["attempt"], row["lease_until"])
 
 
 def lane_of(requires: tuple[str, ...]) -> str:

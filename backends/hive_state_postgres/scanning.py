@@ -5,11 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from hive_state_core.limits import REPLY_BYTES
-from hive_state_core.model import RecordRef
+from hive_state_core.model import GroupRef, RecordRef
 from hive_state_core.spi import Page, Scan, ScanImage
 from hive_state_postgres.errors import dropped
 from hive_state_postgres.pool import Connection
-from hive_state_postgres.rows import Row, index_text, queue_image, record_image, task_image
+from hive_state_postgres.rows import (
+    Row,
+    group_image,
+    index_text,
+    pending_image,
+    queue_image,
+    record_image,
+    stream_image,
+    task_image,
+)
 from hive_state_postgres.statements import Statements
 
 _NOW = (
@@ -25,7 +34,18 @@ _TASK = (
     " requires, parents, unmet, attempt, max_attempts, token, lease_until, worker, cancel_requested, error,"
     " {result} AS result, result_raw, created_at, updated_at, finished_at, octet_length(payload) AS size"
 )
-_QUEUE = "queue AS key, version, paused, 0 AS size"
+_QUEUE = "queue AS key, version, paused"
+_STREAM = "stream AS key, version, first, last"
+_GROUP = (
+    "grp AS key, version, position, max_deliveries,"
+    " (SELECT count(*) FROM hive.pending p"
+    " WHERE p.ns = $1 AND p.stream = t.stream AND p.grp = t.grp AND NOT p.dead) AS pending,"
+    " (SELECT count(*) FROM hive.pending p"
+    " WHERE p.ns = $1 AND p.stream = t.stream AND p.grp = t.grp AND p.dead) AS dead"
+)
+_PENDING = "seq AS key, seq, version, token, deliveries, consumer, until, dead, error"
+_SIZED = ("record", "task")
+"""Kinds whose images hold values."""
 
 
 class _Query:
@@ -41,13 +61,18 @@ class _Query:
                 self._tasks(query)
             case "queue":
                 self.table, self.key, self.columns = "queues", "queue", _QUEUE
-            case _:  # streams and groups: none can have been made
-                self.table, self.key, self.columns = "queues", "queue", _QUEUE
-                self.conditions.append("false")
+            case "stream":
+                self.table, self.key, self.columns = "streams", "stream", _STREAM
+                self.conditions.append("NOT t.dropped")
+            case "group":
+                self.table, self.key, self.columns = "groups", "grp", _GROUP
+                self.conditions.append(f"t.stream = {self._bind(query.within)}")
+            case "pending":
+                self._pending(query)
         for bound, operator in (
             (query.start, ">="),
             (query.stop, "<"),
-            (query.after, "<" if query.reverse else ">"),
+            (self._after(query), "<" if query.reverse else ">"),
         ):
             if bound is not None:
                 self.conditions.append(f"t.{self.key} {operator} {self._bind(bound)}")
@@ -83,6 +108,16 @@ class _Query:
             states = sorted(state.value for state in query.states)
             self.conditions.append(f"t.state = ANY ({self._bind(states)}::text[])")
 
+    def _pending(self, query: Scan) -> None:
+        self.table, self.key, self.columns = "pending", "seq", _PENDING
+        within, group = self._bind(query.within), self._bind(query.group)
+        self.conditions += [f"t.stream = {within}", f"t.grp = {group}"]
+        if query.dead is not None:
+            self.conditions.append("t.dead" if query.dead else "NOT t.dead")
+
+    def _after(self, query: Scan) -> str | int | None:
+        return int(query.after) if query.after is not None and query.kind == "pending" else query.after
+
     def counting(self) -> str:
         return f"{_NOW} SELECT now.epoch, now.at, (SELECT count(*) {self.where}) AS total FROM now"
 
@@ -90,7 +125,7 @@ class _Query:
         """Rows up to one beyond the limit, and until their values pass the bound of a reply."""
         order = "DESC" if query.reverse else "ASC"
         rows = f"SELECT {self.columns} {self.where} ORDER BY t.{self.key} {order} LIMIT {query.limit + 1}"
-        if query.values and query.kind != "queue":
+        if query.values and query.kind in _SIZED:
             rows = (
                 f"SELECT * FROM (SELECT *, sum(size) OVER (ORDER BY key {order}) - size AS before"
                 f" FROM ({rows}) r) s WHERE before <= {REPLY_BYTES}"
@@ -110,26 +145,34 @@ async def scan(db: Connection, statements: Statements, ns: int, query: Scan) -> 
     if not rows:
         raise dropped()
     found = [row for row in rows if row["key"] is not None]
-    found.sort(key=_bytes_of_key, reverse=query.reverse)
-    more = len(found) > query.limit or (
-        query.values and bool(found) and sum(row["size"] for row in found) > REPLY_BYTES
-    )
+    found.sort(key=_in_order, reverse=query.reverse)
+    sized = query.values and query.kind in _SIZED
+    more = len(found) > query.limit or (sized and sum(row["size"] for row in found) > REPLY_BYTES)
     items = [_image(query, row) for row in found[: query.limit]]
     return Page(
         epoch=rows[0]["epoch"],
         at=rows[0]["at"],
         items=items,
-        next=found[len(items) - 1]["key"] if more else None,
+        next=str(found[len(items) - 1]["key"]) if more else None,
     )
 
 
-def _bytes_of_key(row: Row) -> bytes:
-    return str(row["key"]).encode()
+def _in_order(row: Row) -> bytes | int:
+    key = row["key"]
+    return key if isinstance(key, int) else str(key).encode()
 
 
 def _image(query: Scan, row: Row) -> ScanImage:
-    if query.kind == "record":
-        return record_image(RecordRef(query.within or "", row["key"]), row)
-    if query.kind == "task":
-        return task_image(row)
-    return queue_image(row["key"], row["version"], row["paused"])
+    match query.kind:
+        case "record":
+            return record_image(RecordRef(query.within or "", row["key"]), row)
+        case "task":
+            return task_image(row)
+        case "queue":
+            return queue_image(row["key"], row["version"], row["paused"])
+        case "stream":
+            return stream_image(row["key"], row["version"], row["first"], row["last"])
+        case "group":
+            return group_image(GroupRef(query.within or "", row["key"]), row)
+        case "pending":
+            return pending_image(GroupRef(query.within or "", query.group or ""), row)

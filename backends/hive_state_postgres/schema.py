@@ -11,7 +11,20 @@ from hive_state_postgres.options import Options
 from hive_state_postgres.pool import Connection
 from hive_state_postgres.statements import Statements
 
-TABLES = ("record_index", "records", "task_children", "tasks", "queues", "commits", "trips", "control")
+TABLES = (
+    "record_index",
+    "records",
+    "task_children",
+    "tasks",
+    "queues",
+    "pending",
+    "groups",
+    "events",
+    "streams",
+    "commits",
+    "trips",
+    "control",
+)
 OLDEST_SERVER = 140_000
 
 

@@ -12,20 +12,30 @@ FUNCTIONS = (
     "fn_enter",
     "fn_instant",
     "fn_lock",
+    "fn_lock_streams",
     "fn_release_children",
     "fn_apply_puts",
     "fn_apply_enqueues",
     "fn_apply_completes",
+    "fn_apply_appends",
     "fn_apply_check",
     "fn_apply_record",
     "fn_apply_enqueue",
     "fn_apply_task",
+    "fn_head",
+    "fn_trim",
+    "fn_apply_stream",
+    "fn_stale_delivery",
+    "fn_apply_deliveries",
     "fn_apply_batch",
     "fn_commit_simple",
     "fn_commit",
     "fn_turn_queue",
     "fn_covered_lanes",
     "fn_pick",
+    "fn_lock_ready",
+    "fn_pick_events",
+    "fn_hand_out",
     "fn_claim",
     "fn_outcome",
     "fn_removable",
@@ -52,11 +62,15 @@ class Statements:
         self.read_records = self.text("read_records")
         self.read_mixed = self.text("read_mixed")
         self.tasks_held = self.text("tasks_held")
+        self.deliveries_held = self.text("deliveries_held")
+        self.stream = self.text("stream")
         self.namespace_read = self.text("namespace_read")
         self.namespace_write = self.text("namespace_write")
         self.stats_records = self.text("stats_records")
         self.stats_tasks = self.text("stats_tasks")
         self.stats_queues = self.text("stats_queues")
+        self.stats_streams = self.text("stats_streams")
+        self.stats_groups = self.text("stats_groups")
         self.stats_store = self.text("stats_store")
 
     def text(self, name: str) -> str:

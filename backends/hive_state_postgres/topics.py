@@ -10,7 +10,20 @@ from functools import lru_cache
 from zlib import crc32
 
 from hive_state_core.model import CollectionRef, QueueRef, RecordRef, TaskRef, Topic
-from hive_state_core.spi import Batch, Cancel, Complete, Enqueue, Fail, Redrive, Release, SetPaused
+from hive_state_core.spi import (
+    Append,
+    Batch,
+    Cancel,
+    Complete,
+    CreateGroup,
+    Enqueue,
+    Fail,
+    Nack,
+    Redrive,
+    Release,
+    Seek,
+    SetPaused,
+)
 
 
 def hash_of(topic: Topic) -> int:
@@ -24,7 +37,7 @@ def hash_of(topic: Topic) -> int:
         case QueueRef():
             return _queue(topic.queue)
         case _:
-            return crc32(topic.stream.encode(), 3)
+            return _stream(topic.stream)
 
 
 @lru_cache(4096)
@@ -35,6 +48,11 @@ def _collection(name: str) -> int:
 @lru_cache(4096)
 def _queue(name: str) -> int:
     return crc32(name.encode(), 2)
+
+
+@lru_cache(4096)
+def _stream(name: str) -> int:
+    return crc32(name.encode(), 3)
 
 
 def _record(ref: RecordRef) -> int:
@@ -53,6 +71,8 @@ def hashes_of(batches: Sequence[Batch]) -> set[int]:
                 found.add(_collection(ref.collection))
             elif isinstance(op, Enqueue):
                 found.add(_queue(op.queue))
+            elif isinstance(op, Append | CreateGroup | Nack | Seek):
+                found.add(_stream(op.ref.stream))
             elif isinstance(op, SetPaused | Complete | Fail | Cancel | Redrive | Release):
                 found.add(hash_of(op.ref))
     return found

@@ -1,3 +1,3 @@
-SELECT epoch, at, version, others
+SELECT epoch, at, version, others, seqs
 FROM hive.commit_simple($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20,
-                        $21, $22, $23, $24, $25, $26)
+                        $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)

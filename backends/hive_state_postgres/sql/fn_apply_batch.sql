@@ -24,6 +24,10 @@ BEGIN
         CASE
         WHEN v_item ? 'y' THEN
             v_part := hive.apply_record(p_ns, p_version, p_at, p_alone, v_item, p_values[(v_item->>'v')::int]);
+        WHEN v_item ? 's' AND v_item ? 'd' THEN
+            v_part := hive.apply_deliveries(p_ns, p_version, p_at, v_item);
+        WHEN v_item ? 's' THEN
+            v_part := hive.apply_stream(p_ns, p_version, p_at, p_alone, v_item, p_values[(v_item->>'v')::int]);
         WHEN v_item->>'k' = 'enqueue' THEN
             v_part := hive.apply_enqueue(p_ns, p_version, p_at, p_order + (v_item->>'z')::int, v_item,
                                          p_values[(v_item->>'v')::int]);

@@ -1,9 +1,20 @@
--- A claim trip. Requests come in runs: neighbours in the same queue with the same capabilities, which are served as one
--- by its order. Request n of run r gets the tasks after the first `p_skips[n]` of that run. Nothing is waited for but
--- the fence and the pause of a queue. One row for each task, then one without a task that closes the reply.
+-- A claim trip. Requests come in runs, which are served as one by its order: neighbours in the same queue with the same
+-- capabilities, or those for the same group of a stream. Request n of run r gets what follows the first `p_skips[n]` of
+-- that run. Nothing is waited for but the fence, the pause of a queue, and groups that have something (`p_run_groups` is
+-- empty if no events are asked for). One row for each task; one for each event, with its seq as `ord`, its instant as
+-- `created_at` and its body as `payload`; then one without either that closes the reply. In `next_dues`, false: no group.
+CREATE OR REPLACE FUNCTION hive.slots(p_run int, p_runs int[], p_skips int[], p_limits int[], p_count int)
+RETURNS int[] LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT array_agg(r.slot ORDER BY r.slot, n)
+        FROM unnest(p_runs, p_skips, p_limits) WITH ORDINALITY r(run, skip, lim, slot),
+             generate_series(r.skip + 1, least(r.skip + r.lim, p_count)) n
+        WHERE r.run = p_run);
+END $$;
 CREATE OR REPLACE FUNCTION hive.claim(
     p_ns int, p_trip text, p_shape text, p_queues text[], p_run_queues text[], p_run_capabilities text[], p_run_limits int[],
-    p_runs int[], p_skips int[], p_limits int[], p_workers text[], p_leases bigint[], p_turn int, p_room bigint
+    p_run_groups text[], p_runs int[], p_skips int[], p_limits int[], p_workers text[], p_leases bigint[], p_turn int, p_room bigint
 ) RETURNS TABLE (
     slot int, id text, version bigint, queue text, state text, priority smallint, ord bigint, due_at bigint,
     payload bytea, raw boolean, dedupe_key text, requires text[], parents text[], unmet int, attempt int,
@@ -31,10 +42,17 @@ DECLARE
     v_due bigint;
     v_dues jsonb[] := '{}';
     v_paused boolean;
+    v_ready boolean[];
+    v_seqs bigint[] := '{}';
+    v_seq_slots int[] := '{}';
+    v_seq_tokens bigint[] := '{}';
 BEGIN
     FOREACH v_queue IN ARRAY p_queues LOOP
         PERFORM pg_advisory_xact_lock_shared(hashtextextended(v_queue, p_ns));
     END LOOP;
+    IF cardinality(p_run_groups) > 0 THEN
+        v_ready := hive.lock_ready(p_ns, hive.instant(p_ns, v_control.floor), p_run_queues, p_run_groups);
+    END IF;
     v_at := hive.instant(p_ns, v_control.floor);
     FOREACH v_queue IN ARRAY p_queues LOOP
         SELECT * INTO v_turned FROM hive.turn_queue(p_ns, v_control.term, v_at, v_queue, p_turn);
@@ -44,6 +62,31 @@ BEGIN
     FOR v_run IN 1 .. cardinality(p_run_queues) LOOP
         v_queue := p_run_queues[v_run];
         v_due := NULL;
+        IF p_run_groups[v_run] IS NOT NULL THEN
+            v_version := (v_control.term << 43) + nextval('hive.counter');
+            SELECT * INTO v_picked FROM hive.pick_events(p_ns, v_version, v_at, v_queue, p_run_groups[v_run],
+                                                         v_ready[v_run], p_run_limits[v_run], v_room, p_turn);
+            v_changed := v_changed OR v_picked.changed;
+            v_room := v_room - v_picked.bytes;
+            IF cardinality(v_picked.seqs) > 0 THEN
+                v_slots := hive.slots(v_run, p_runs, p_skips, p_limits, cardinality(v_picked.seqs));
+                v_seqs := v_seqs || v_picked.seqs;
+                v_seq_slots := v_seq_slots || v_slots;
+                v_seq_tokens := v_seq_tokens || array_fill(v_version, ARRAY[cardinality(v_slots)]);
+                RETURN QUERY
+                SELECT h.slot, NULL::text, h.version, NULL::text, NULL::text, NULL::smallint, h.seq, NULL::bigint,
+                       h.body, h.raw, NULL::text, NULL::text[], NULL::text[], NULL::int, h.deliveries, NULL::int,
+                       v_version, h.until, NULL::text, NULL::boolean, NULL::text, NULL::bytea, NULL::boolean, h.at,
+                       NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::boolean, NULL::text
+                FROM hive.hand_out(p_ns, v_version, v_at, v_queue, p_run_groups[v_run], v_picked.seqs, v_slots,
+                                   p_workers, p_leases) h;
+            END IF;
+            v_dues := v_dues || CASE
+                WHEN v_picked.cut IS NULL THEN 'false'
+                WHEN v_picked.cut THEN to_jsonb(v_at)
+                ELSE coalesce(to_jsonb(hive.next_delivery(p_ns, v_at, v_queue, p_run_groups[v_run])), 'null') END;
+            CONTINUE;
+        END IF;
         SELECT q.paused INTO v_paused FROM hive.queues q WHERE q.ns = p_ns AND q.queue = v_queue;
         IF NOT coalesce(v_paused, false) THEN
             v_lanes := hive.covered_lanes(p_ns, v_queue,
@@ -57,10 +100,7 @@ BEGIN
                 v_room := v_room - v_picked.bytes;
                 v_version := (v_control.term << 43) + nextval('hive.counter');
                 v_changed := true;
-                SELECT array_agg(r.slot ORDER BY r.slot, n) INTO v_slots
-                FROM unnest(p_runs, p_skips, p_limits) WITH ORDINALITY r(run, skip, lim, slot),
-                     generate_series(r.skip + 1, least(r.skip + r.lim, cardinality(v_picked.ids))) n
-                WHERE r.run = v_run;
+                v_slots := hive.slots(v_run, p_runs, p_skips, p_limits, cardinality(v_picked.ids));
                 v_all_ids := v_all_ids || v_picked.ids;
                 v_all_slots := v_all_slots || v_slots;
                 v_tokens := v_tokens || array_fill(v_version, ARRAY[cardinality(v_slots)]);
@@ -101,9 +141,9 @@ BEGIN
         v_dues := v_dues || coalesce(to_jsonb(v_due), 'null');
     END LOOP;
     IF v_changed THEN
-        INSERT INTO hive.trips (ns, trip_id, kind, epoch, at, version, shape, ids, slots, tokens, others)
-        VALUES (p_ns, p_trip, 'claim', v_control.epoch, v_at, v_version, p_shape, v_all_ids, v_all_slots,
-                v_tokens, to_jsonb(v_dues));
+        INSERT INTO hive.trips (ns, trip_id, kind, epoch, at, version, shape, ids, seqs, slots, tokens, others)
+        VALUES (p_ns, p_trip, 'claim', v_control.epoch, v_at, v_version, p_shape, v_all_ids, v_seqs,
+                v_all_slots || v_seq_slots, v_tokens || v_seq_tokens, to_jsonb(v_dues));
     END IF;
     slot := NULL;
     epoch := v_control.epoch;

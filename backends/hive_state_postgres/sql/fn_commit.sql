@@ -9,7 +9,7 @@ CREATE OR REPLACE FUNCTION hive.commit(
     p_priorities smallint[], p_delays bigint[], p_attempts int[], p_lanes text[], p_requires text[],
     p_batches text, p_batch_values bytea[], p_lock_collections text[], p_lock_keys text[], p_lock_ids text[],
     p_lock_completes text[], p_lock_dedupe_queues text[], p_lock_dedupe_keys text[], p_lock_redrives text[],
-    p_lock_queues text[],
+    p_lock_queues text[], p_lock_streams text[], p_lock_group_streams text[], p_lock_groups text[], p_lock_wholes text[],
     OUT epoch bigint, OUT at bigint, OUT version bigint, OUT others text
 ) LANGUAGE plpgsql AS $$
 DECLARE
@@ -30,6 +30,9 @@ BEGIN
     END LOOP;
     v_locked := hive.lock(p_ns, p_lock_collections, p_lock_keys, p_lock_ids, p_lock_completes, p_lock_dedupe_queues,
                       p_lock_dedupe_keys, p_lock_redrives);
+    IF cardinality(p_lock_streams) + cardinality(p_lock_groups) > 0 THEN
+        v_locked := hive.lock_streams(p_ns, p_lock_streams, p_lock_group_streams, p_lock_groups, p_lock_wholes);
+    END IF;
     epoch := v_control.epoch;
     at := hive.instant(p_ns, v_control.floor);
     v_counter := nextval('hive.counter');

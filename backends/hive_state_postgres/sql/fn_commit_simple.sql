@@ -1,5 +1,5 @@
--- A commit trip of batches that each are one Put (perhaps with a check of its record's version), one plain Enqueue or
--- one Complete: set by set. `p_shape` has a letter for each batch: p, e, c; places count them from 0.
+-- A commit trip of batches that each are one Put (perhaps with a check of its record's version), one plain Enqueue, one
+-- Complete or one Append: set by set. `p_shape` has a letter for each batch: p, e, c, a; places count them from 0.
 CREATE OR REPLACE FUNCTION hive.commit_simple(
     p_ns int, p_trip text, p_shape text,
     p_put_places int[], p_collections text[], p_keys text[], p_expects bigint[], p_values bytea[], p_raws boolean[],
@@ -7,7 +7,8 @@ CREATE OR REPLACE FUNCTION hive.commit_simple(
     p_task_places int[], p_ids text[], p_queues text[], p_payloads bytea[], p_payload_raws boolean[],
     p_priorities smallint[], p_delays bigint[], p_attempts int[], p_lanes text[], p_requires text[],
     p_end_places int[], p_end_ids text[], p_tokens bigint[], p_results bytea[], p_result_raws boolean[],
-    OUT epoch bigint, OUT at bigint, OUT version bigint, OUT others text
+    p_streams text[], p_heads int[], p_bodies bytea[], p_body_raws boolean[],
+    OUT epoch bigint, OUT at bigint, OUT version bigint, OUT others text, OUT seqs bigint[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_control hive.control := hive.enter(p_ns, false);
@@ -18,6 +19,9 @@ DECLARE
     v_others jsonb;
 BEGIN
     v_locked := hive.lock(p_ns, p_collections, p_keys, p_end_ids, p_end_ids, '{}', '{}', '{}');
+    IF cardinality(p_streams) > 0 THEN
+        v_locked := hive.lock_streams(p_ns, p_streams, '{}', '{}', '{}');
+    END IF;
     epoch := v_control.epoch;
     at := hive.instant(p_ns, v_control.floor);
     v_counter := nextval('hive.counter');
@@ -41,9 +45,13 @@ BEGIN
         v_done := v_done + v_part.done;
         v_others := coalesce(v_others || v_part.others, v_others, v_part.others);
     END IF;
+    IF cardinality(p_streams) > 0 THEN
+        seqs := hive.apply_appends(p_ns, version, at, p_streams, p_heads, p_bodies, p_body_raws);
+        v_done := v_done + cardinality(p_streams);
+    END IF;
     IF v_done > 0 THEN
-        INSERT INTO hive.trips (ns, trip_id, kind, epoch, at, version, shape, ids, others)
-        VALUES (p_ns, p_trip, 'commit', epoch, at, version, p_shape, p_ids, v_others);
+        INSERT INTO hive.trips (ns, trip_id, kind, epoch, at, version, shape, ids, seqs, others)
+        VALUES (p_ns, p_trip, 'commit', epoch, at, version, p_shape, p_ids, seqs, v_others);
     END IF;
     others := v_others::text;
 END $$;

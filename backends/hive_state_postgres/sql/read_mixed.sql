@@ -1,4 +1,5 @@
--- As read_records, for records ($2, $3), tasks ($4) and queues ($5), all from one snapshot; `kind` is r, t or q.
+-- As read_records, for records ($2, $3), tasks ($4), queues ($5), streams ($6) and groups ($7, $8), all from one snapshot. `kind` is r, t, q,
+-- s (with `first` as ord, `last` as due_at) or g (`position` as ord, pending as due_at, dead as unmet).
 WITH now AS MATERIALIZED (
     SELECT epoch, hive.instant(ns, floor) AS at FROM hive.control WHERE ns = $1
 )
@@ -27,4 +28,18 @@ FROM now LEFT JOIN LATERAL (
            NULL
     FROM unnest($5::text[]) WITH ORDINALITY u(queue, place), LATERAL (
         SELECT * FROM hive.queues WHERE ns = $1 AND queue = u.queue OFFSET 0) q
+    UNION ALL
+    SELECT 's', u.place, s.stream, s.version, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           NULL, NULL, NULL, s.first, s.last, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           NULL, NULL
+    FROM unnest($6::text[]) WITH ORDINALITY u(stream, place), LATERAL (
+        SELECT * FROM hive.streams WHERE ns = $1 AND stream = u.stream AND NOT dropped OFFSET 0) s
+    UNION ALL
+    SELECT 'g', u.place, g.grp, g.version, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           NULL, NULL, NULL, g.position, c.pending, NULL, NULL, NULL, c.dead::int, NULL, g.max_deliveries, NULL, NULL, NULL,
+           NULL, NULL, NULL, NULL, NULL
+    FROM unnest($7::text[], $8::text[]) WITH ORDINALITY u(stream, grp, place), LATERAL (
+        SELECT * FROM hive.groups WHERE ns = $1 AND stream = u.stream AND grp = u.grp OFFSET 0) g, LATERAL (
+        SELECT count(*) FILTER (WHERE NOT dead) AS pending, count(*) FILTER (WHERE dead) AS dead
+        FROM hive.pending WHERE ns = $1 AND stream = g.stream AND grp = g.grp OFFSET 0) c
 ) found ON true

@@ -101,6 +101,53 @@ CREATE TABLE hive.queues (        -- only those that were ever paused
     PRIMARY KEY (ns, queue)
 );
 
+CREATE TABLE hive.streams (       -- events with first <= seq <= last are there; a dropped one keeps `last`
+    ns      int NOT NULL,
+    stream  text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    first   bigint NOT NULL,
+    last    bigint NOT NULL,
+    dropped boolean NOT NULL,     -- also that of a stream which only has groups so far
+    PRIMARY KEY (ns, stream)
+) WITH (fillfactor = 50);
+
+CREATE TABLE hive.events (
+    ns      int NOT NULL,
+    stream  text COLLATE "C" NOT NULL,
+    seq     bigint NOT NULL,
+    version bigint NOT NULL,
+    body    bytea NOT NULL,
+    raw     boolean NOT NULL,
+    at      bigint NOT NULL,
+    PRIMARY KEY (ns, stream, seq)
+);
+
+CREATE TABLE hive.groups (        -- what a group was handed: all up to `position`; its stream has a row
+    ns             int NOT NULL,
+    stream         text COLLATE "C" NOT NULL,
+    grp            text COLLATE "C" NOT NULL,
+    version        bigint NOT NULL,
+    position       bigint NOT NULL,
+    max_deliveries int NOT NULL,
+    PRIMARY KEY (ns, stream, grp)
+) WITH (fillfactor = 50);
+
+CREATE TABLE hive.pending (       -- of that, what it has not finished; token 0: it waits, or is dead
+    ns         int NOT NULL,
+    stream     text COLLATE "C" NOT NULL,
+    grp        text COLLATE "C" NOT NULL,
+    seq        bigint NOT NULL,
+    version    bigint NOT NULL,
+    token      bigint NOT NULL,
+    deliveries int NOT NULL,
+    consumer   text NOT NULL,
+    until      bigint NOT NULL,
+    dead       boolean NOT NULL,
+    error      text,
+    PRIMARY KEY (ns, stream, grp, seq)
+) WITH (fillfactor = 70);
+CREATE INDEX pending_due ON hive.pending (ns, stream, grp, until) WHERE NOT dead;
+
 CREATE TABLE hive.commits (       -- the memory of commits that carried a commit_id
     ns          int NOT NULL,
     id          text COLLATE "C" NOT NULL,
@@ -121,8 +168,9 @@ CREATE TABLE hive.trips (         -- what is needed to give the reply of a trip 
     version bigint NOT NULL,
     shape   text,                 -- of a commit: a letter for each batch; of a claim: JSON [[run, limit], ...]
     ids     text[],               -- of tasks: enqueued, or claimed
-    slots   int[],                -- of a claim: which request got each of the ids
-    tokens  bigint[],     -- of a claim: of each of the ids
+    seqs    bigint[],             -- of events: appended, or claimed
+    slots   int[],                -- of a claim: which request got each of the ids, then each of the seqs
+    tokens  bigint[],             -- of a claim: of each of the ids, then of the seqs
     others  jsonb,        -- outcomes that the shape does not tell; of a claim: the next_due of each run
     PRIMARY KEY (ns, trip_id)
 );
@@ -133,5 +181,9 @@ ALTER TABLE hive.records ALTER COLUMN ns SET (n_distinct = 1);
 ALTER TABLE hive.record_index ALTER COLUMN ns SET (n_distinct = 1);
 ALTER TABLE hive.tasks ALTER COLUMN ns SET (n_distinct = 1);
 ALTER TABLE hive.task_children ALTER COLUMN ns SET (n_distinct = 1);
+ALTER TABLE hive.streams ALTER COLUMN ns SET (n_distinct = 1);
+ALTER TABLE hive.events ALTER COLUMN ns SET (n_distinct = 1);
+ALTER TABLE hive.groups ALTER COLUMN ns SET (n_distinct = 1);
+ALTER TABLE hive.pending ALTER COLUMN ns SET (n_distinct = 1);
 ALTER TABLE hive.commits ALTER COLUMN ns SET (n_distinct = 1);
 ALTER TABLE hive.trips ALTER COLUMN ns SET (n_distinct = 1);

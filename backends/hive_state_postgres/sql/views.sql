@@ -25,3 +25,13 @@ SELECT c.namespace, t.queue, t.id, t.state, t.priority, hive.readable(t.payload,
        to_timestamp(t.lease_until / 1000.0) AS lease_until, to_timestamp(t.created_at / 1000.0) AS created_at,
        to_timestamp(t.finished_at / 1000.0) AS finished_at
 FROM hive.tasks t JOIN hive.control c USING (ns);
+CREATE OR REPLACE VIEW hive.events_view AS
+SELECT c.namespace, e.stream, e.seq, hive.readable(e.body, e.raw) AS body, to_timestamp(e.at / 1000.0) AS at
+FROM hive.events e JOIN hive.control c USING (ns);
+CREATE OR REPLACE VIEW hive.groups_view AS
+SELECT c.namespace, g.stream, g.grp AS "group", g.position, s.last - greatest(g.position, s.first - 1) AS lag,
+       (SELECT count(*) FROM hive.pending p
+        WHERE p.ns = g.ns AND p.stream = g.stream AND p.grp = g.grp AND NOT p.dead) AS pending,
+       (SELECT count(*) FROM hive.pending p
+        WHERE p.ns = g.ns AND p.stream = g.stream AND p.grp = g.grp AND p.dead) AS dead
+FROM hive.groups g JOIN hive.streams s USING (ns, stream) JOIN hive.control c USING (ns);
