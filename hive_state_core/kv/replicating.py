@@ -44,7 +44,7 @@ from hive_state_core.model import (
     StreamRef,
     TaskImage,
 )
-from hive_state_core.spi import PEER, Control, Digest, Mark, Notes, Span
+from hive_state_core.spi import PEER, Control, ControlState, Digest, Mark, Notes, Span
 
 _PAGE = 256
 _TABLES = (RECORD, TASK, QUEUE, EVENT, STREAM, GROUP, PENDING, COMMIT, GONE)
@@ -213,12 +213,14 @@ def _events(stream: str, stop: int) -> tuple[bytes, bytes]:
 
 
 def _above(head: Head, images: Sequence[Image]) -> Head:
-    """The head of a store that goes on above what was loaded."""
+    """The head of a store that goes on above what was loaded. What is imported into an open one was timed by
+    another clock, which may be wrong."""
     orders = [image.order for image in images if isinstance(image, TaskImage)]
+    instants = [] if head.control.state is ControlState.OPEN else [*map(instant_of, images)]
     return replace(
         head,
         order=max([head.order, *orders]),
-        clock=max([head.clock, *map(instant_of, images)]),
+        clock=max([head.clock, *instants]),
         version=max([head.version, *[image.version for image in images]]),
     )
 

@@ -246,6 +246,24 @@ async def loaded_only_where_allowed(env: Env) -> None:
     assert await images_of(port(env), "record") == [before[0], imported[2], there]
 
 
+@check("images.import_leaves_the_clock", area="R", number=28, needs=NEEDS)
+async def import_leaves_the_clock(env: Env) -> None:
+    """Contract: an image of term 0 that says to be of the future does not take the clock of an open store
+    there, or nothing would expire in it until then."""
+    await env.store.records.put("c", "k", 1)
+    (image,) = await images_of(port(env), "record")
+    ahead = await env.now() + 3_600_000
+    future = replace(
+        cast(RecordImage, image), ref=RecordRef("c", "future"), version=7, created_at=ahead, updated_at=ahead
+    )
+    assert await port(env).load([future]) == 1
+    await env.store.records.put("c", "k", 2)
+    assert await env.now() < ahead
+    written = await env.record("c", "k")
+    assert written is not None
+    assert written.updated_at < ahead
+
+
 @check("images.way_back", area="R", number=28, needs=TASKS)
 async def way_back(env: Env) -> None:
     """Contract: a store that was moved takes what the other writes, and can be the hive again."""
