@@ -1,8 +1,9 @@
 """Natural batching: what concurrent callers ask for travels together.
 
 When nothing is under way, a call leaves at once; while a trip is under way, the calls that come in
-gather, and leave together when it is back. There is no timer, so a lone caller waits for nobody. A
-hundred agents that each await one operation thus share one transaction and one disk sync.
+gather, and leave together when it is back. There is no timer, so a lone caller waits for nobody; where
+calls came in company of late, the first waits for one turn of the event loop, so that they travel
+together. A hundred agents that each await one operation thus share one transaction and one disk sync.
 
 One `Lane` has at most one trip under way: two could reorder writes of one key. Calls whose keys meet
 never share a trip and keep their order of arrival.
@@ -16,7 +17,10 @@ from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
 from time import perf_counter
 from typing import Generic, TypeVar
 
+import msgspec
+
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Unavailable
+from hive_state_core.outliving import Outliving
 from hive_state_core.telemetry import Meter
 
 Item = TypeVar("Item")
@@ -26,24 +30,16 @@ Send = Callable[[Sequence[Item]], Awaitable[Sequence[Result | HiveStateError]]]
 """Carries one trip: one result or error for each item, in order. Must not raise but for a defect."""
 
 
-class _Ticket(Generic[Item, Result]):
-    __slots__ = ("asked", "future", "item", "keys", "sent", "shared", "size")
+class _Ticket(msgspec.Struct, Generic[Item, Result], eq=False):
+    """A call that waits for a trip, or for its answer."""
 
-    def __init__(
-        self,
-        item: Item,
-        keys: Collection[Hashable],
-        shared: Collection[Hashable],
-        size: int,
-        future: asyncio.Future[Result],
-    ) -> None:
-        self.asked = perf_counter()
-        self.item = item
-        self.keys = keys
-        self.shared = shared
-        self.size = size
-        self.future = future
-        self.sent = False
+    item: Item
+    keys: Collection[Hashable]
+    shared: Collection[Hashable]
+    size: int
+    future: asyncio.Future[Result]
+    asked: float
+    sent: bool = False
 
 
 class Lane(Generic[Item, Result]):
@@ -75,7 +71,9 @@ class Lane(Generic[Item, Result]):
         self._abandoned = abandoned
         self._waiting: deque[_Ticket[Item, Result]] = deque()
         self._runner: asyncio.Task[None] | None = None
-        self._alone: asyncio.Future[None] | None = None
+        self._company = True  # whether calls came together, when last one found nothing under way
+        self._alone = False
+        self._alone_ended: asyncio.Future[None] | None = None
         self._closed = "the store is not open yet"
 
     async def call(
@@ -95,11 +93,13 @@ class Lane(Generic[Item, Result]):
         """
         if self._closed:
             raise Closed(self._closed)
-        if not self._writes and timeout is None and self._runner is None and self._alone is None:
-            return await self._send_alone(item)
-        ticket = _Ticket(item, keys, shared, size, asyncio.get_running_loop().create_future())
+        idle = self._runner is None and not self._alone
+        if idle and timeout is None and not self._company:
+            return await self._leave_alone(item)
+        future = asyncio.get_running_loop().create_future()
+        ticket = _Ticket(item, keys, shared, size, future, perf_counter())
         self._waiting.append(ticket)
-        if self._runner is None and self._alone is None:
+        if idle:
             self._runner = asyncio.create_task(self._run())
         if timeout is None:
             return await self._answer(ticket)
@@ -113,22 +113,39 @@ class Lane(Generic[Item, Result]):
                 ) from None
             raise Unavailable(f"no answer within {timeout} s; the call was not done") from None
 
+    def _leave_alone(self, item: Item) -> Awaitable[Result]:
+        """A trip in the caller's own task. A read may be cancelled anywhere."""
+        trip = self._send_alone(item)
+        return Outliving(trip, lambda task: self._adopt(item, task)) if self._writes else trip
+
     async def _send_alone(self, item: Item) -> Result:
-        """A read while nothing is under way needs no task of its own: it may be cancelled anywhere."""
-        self._alone = done = asyncio.get_running_loop().create_future()
+        self._alone = True
         sent = perf_counter()
         try:
-            (result,) = await self._send([item])
+            (result,) = await self._send((item,))
             self._meter.arrived_alone(item, sent)
         finally:
-            self._alone = None
-            done.set_result(None)
+            self._alone = False
+            if self._alone_ended is not None:
+                self._alone_ended.set_result(None)
             if self._waiting:
+                self._company = True
                 self._runner = asyncio.create_task(self._run())
         if isinstance(result, HiveStateError):
             self._meter.failed(result)
             raise result
         return result
+
+    def _adopt(self, item: Item, task: asyncio.Task[Result]) -> None:
+        """The caller of a lone trip is gone; the trip goes on in `task`."""
+        self._orphan = task  # the event loop holds it weakly only
+
+        def ended(task: asyncio.Task[Result]) -> None:
+            failed = task.cancelled() or task.exception() is not None
+            if self._abandoned is not None and not failed:
+                self._abandoned(item, task.result())
+
+        task.add_done_callback(ended)
 
     async def _answer(self, ticket: _Ticket[Item, Result]) -> Result:
         future = ticket.future
@@ -148,8 +165,9 @@ class Lane(Generic[Item, Result]):
     async def close(self) -> None:
         """Let what was called come to its end, and take no more."""
         self._closed = "the store is closed"
-        if self._alone is not None:
-            await asyncio.shield(self._alone)
+        if self._alone:
+            self._alone_ended = self._alone_ended or asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._alone_ended)
         if self._runner is not None:
             await asyncio.shield(self._runner)
 
@@ -157,6 +175,7 @@ class Lane(Generic[Item, Result]):
         try:
             while self._waiting:
                 trip = self._take()
+                self._company = len(trip) > 1
                 if trip:
                     await self._travel(trip)
                     # The callers that were just answered get one turn to ask for more, so that

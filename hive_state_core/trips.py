@@ -178,7 +178,7 @@ class Trips:
 
         `size`: bytes of the values in it, for the bound of a trip.
         """
-        if self._lacks:
+        if not self._lacks.isdisjoint(_WANTED_BY_OPS):
             for op in batch.ops:
                 self._require(facilities_of(op))
         size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
@@ -327,8 +327,10 @@ def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
     """What a batch must have for itself in a trip, and what it may share with batches that only look
     at it too (see `spi`, the trip)."""
     ops = batch.ops
-    if len(ops) == 1 and not batch.checks and batch.commit_id is None and type(ops[0]) in _SIMPLE:
-        return (ops[0].ref,), ()
+    if len(ops) == 1 and batch.commit_id is None and _is_simple(ops[0]):
+        ref = ops[0].ref
+        if all(check.ref == ref for check in batch.checks):
+            return (ref,), ()
     keys: list[Hashable] = []
     shared: list[Hashable] = [check.ref for check in batch.checks]
     for op in ops:
@@ -352,6 +354,10 @@ def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
     return keys, shared
 
 
+def _is_simple(op: Op) -> bool:
+    return type(op) in _SIMPLE or (type(op) is Enqueue and op.dedupe_key is None and not op.depends_on)
+
+
 def _giving_back(request: ClaimRequest, claimed: Claimed) -> Iterator[Op]:
     """Operations that undo a claim."""
     if isinstance(claimed, ClaimedTasks):
@@ -360,6 +366,9 @@ def _giving_back(request: ClaimRequest, claimed: Claimed) -> Iterator[Op]:
     elif isinstance(request, ClaimEvents) and claimed.deliveries:
         deliveries = tuple([(each.event.seq, each.token) for each in claimed.deliveries])
         yield Nack(request.ref, deliveries, retry_in=0, spent=False)
+
+
+_WANTED_BY_OPS = frozenset({Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS, Facility.STREAMS})
 
 
 def facilities_of(op: Op) -> Sequence[Facility]:

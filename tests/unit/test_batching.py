@@ -41,7 +41,7 @@ def abandoned() -> list[tuple[int, int]]:
 
 
 @pytest.fixture
-async def lane(carrier: Carrier, abandoned: list[tuple[int, int]]) -> AsyncIterator[Lane[int, int]]:
+async def new_lane(carrier: Carrier, abandoned: list[tuple[int, int]]) -> AsyncIterator[Lane[int, int]]:
     lane = Lane[int, int](
         carrier.send,
         meter(),
@@ -53,6 +53,15 @@ async def lane(carrier: Carrier, abandoned: list[tuple[int, int]]) -> AsyncItera
     yield lane
     carrier.gate.set()
     await lane.close()
+
+
+@pytest.fixture(params=["in company", "alone"])
+async def lane(request: pytest.FixtureRequest, new_lane: Lane[int, int], carrier: Carrier) -> Lane[int, int]:
+    """Alone: the next call that finds nothing under way is carried by its own caller."""
+    if request.param == "alone":
+        await new_lane.call(9)
+        carrier.trips.clear()
+    return new_lane
 
 
 async def under_way(lane: Lane[int, int], carrier: Carrier) -> asyncio.Task[int]:
@@ -78,13 +87,31 @@ async def test_calls_gather_while_a_trip_is_under_way(lane: Lane[int, int], carr
     assert carrier.trips == [[0], [1, 2, 3]]
 
 
-async def test_callers_that_ask_again_travel_together_again(lane: Lane[int, int], carrier: Carrier) -> None:
+async def test_callers_that_ask_again_travel_together_again(
+    new_lane: Lane[int, int], carrier: Carrier
+) -> None:
     async def agent(n: int) -> None:
         for _ in range(3):
-            await lane.call(n)
+            await new_lane.call(n)
 
     await asyncio.gather(*(agent(n) for n in (1, 2, 3)))
     assert [sorted(trip) for trip in carrier.trips] == [[1, 2, 3]] * 3
+
+
+async def test_the_first_of_many_waits_for_the_others_if_calls_came_in_company_of_late(
+    new_lane: Lane[int, int], carrier: Carrier
+) -> None:
+    async def burst() -> list[list[int]]:
+        carrier.trips.clear()
+        carrier.gate.clear()
+        asyncio.get_running_loop().call_later(0.001, carrier.gate.set)
+        await asyncio.gather(*(new_lane.call(n) for n in (1, 2, 3)))
+        return carrier.trips
+
+    await new_lane.call(0)
+    await new_lane.call(0)
+    assert await burst() == [[1], [2, 3]]
+    assert await burst() == [[1, 2, 3]]
 
 
 async def test_a_trip_is_bounded_by_number_and_by_size(lane: Lane[int, int], carrier: Carrier) -> None:
@@ -164,6 +191,18 @@ async def test_a_cancelled_call_under_way_is_done_whole_and_handed_back(
     with pytest.raises(asyncio.CancelledError):
         await first
     carrier.gate.set()
+    assert await lane.call(1) == 10
+    assert abandoned == [(0, 0)]
+
+
+async def test_an_answer_that_came_before_its_cancelled_caller_woke_is_handed_back(
+    lane: Lane[int, int], carrier: Carrier, abandoned: list[tuple[int, int]]
+) -> None:
+    first = await under_way(lane, carrier)
+    carrier.gate.set()  # wakes the trip in the next turn
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
     assert await lane.call(1) == 10
     assert abandoned == [(0, 0)]
 

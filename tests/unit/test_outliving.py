@@ -1,0 +1,104 @@
+"""Work that does not end with its caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from hive_state_core.outliving import Outliving
+
+
+class Orphans(list[asyncio.Task[Any]]):
+    """Tasks that took over."""
+
+    async def call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return await Outliving(work, self.append)
+
+
+@pytest.fixture
+def orphans() -> Orphans:
+    return Orphans()
+
+
+async def test_without_a_cancellation_it_is_a_plain_await(orphans: Orphans) -> None:
+    ready: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return await ready + 1
+
+    caller = asyncio.create_task(orphans.call(work()))
+    await asyncio.sleep(0)
+    ready.set_result(1)
+    assert await caller == 2
+
+    async def at_once() -> int:
+        return 3
+
+    assert await orphans.call(at_once()) == 3
+    assert orphans == []
+
+
+async def test_errors_reach_the_work_and_the_caller(orphans: Orphans) -> None:
+    async def work(error: BaseException) -> str:
+        failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(failing.set_exception, error)
+        try:
+            await failing
+        except KeyError:
+            return "caught"
+        return "not reached"
+
+    assert await orphans.call(work(KeyError())) == "caught"
+    with pytest.raises(ZeroDivisionError):
+        await orphans.call(work(ZeroDivisionError()))
+    assert orphans == []
+
+
+async def test_a_future_of_the_work_may_be_cancelled_by_others(orphans: Orphans) -> None:
+    async def work() -> None:
+        waited: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(waited.cancel)
+        await waited
+
+    with pytest.raises(asyncio.CancelledError):
+        await orphans.call(work())
+    assert orphans == []
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_the_work_goes_on_wherever_its_caller_is_cancelled(orphans: Orphans, turns: int) -> None:
+    """A caller that was cancelled leaves at once; the work sees nothing of it."""
+    loop = asyncio.get_running_loop()
+    steps: list[str] = []
+
+    async def work() -> str:
+        for step in ("first", "second"):
+            waited: asyncio.Future[str] = loop.create_future()
+            loop.call_soon(waited.set_result, step)
+            steps.append(await waited)
+            await asyncio.sleep(0)
+        return "done"
+
+    caller = asyncio.create_task(orphans.call(work()))
+    for _ in range(turns + 1):
+        await asyncio.sleep(0)
+    if caller.cancel():
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert await orphans[0] == "done"
+    else:
+        assert (await caller, orphans) == ("done", [])
+    assert steps == ["first", "second"]
+
+
+async def test_a_caller_does_not_wait_for_work_that_hangs(orphans: Orphans) -> None:
+    ready = asyncio.Event()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await orphans.call(ready.wait())
+    ready.set()
+    assert await orphans[0] is True
