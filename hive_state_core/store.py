@@ -62,6 +62,7 @@ class Store:
         from hive_state_core.events import Events
         from hive_state_core.locks import Locks
         from hive_state_core.records import Records
+        from hive_state_core.roster import Roster
         from hive_state_core.sessions import Sessions
         from hive_state_core.tasks import Tasks
 
@@ -71,8 +72,9 @@ class Store:
         self.retention: Retention = retention or Retention()
         self._trips = trips = Trips(driver)
         self.records = Records(trips)
-        self.agents = Agents(trips)
-        self.tasks = Tasks(trips)
+        roster = Roster(trips)
+        self.agents = Agents(trips, roster)
+        self.tasks = Tasks(trips, roster)
         self.sessions = Sessions(trips)
         self.locks = Locks(trips)
         self.events = Events(trips)

@@ -28,6 +28,7 @@ from hive_state_core.limits import (
 )
 from hive_state_core.model import QueueRef, TaskImage, TaskRef, TaskState
 from hive_state_core.records import chunked, pages
+from hive_state_core.roster import Roster
 from hive_state_core.spi import (
     Batch,
     Cancel,
@@ -46,7 +47,7 @@ from hive_state_core.spi import (
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
-from hive_state_core.worker import DEFAULT_BACKOFF, Backoff, Handler, claim_request
+from hive_state_core.worker import DEFAULT_BACKOFF, Backoff, Claims, Handler, claim_request
 
 __all__ = ["Backoff", "Enqueued", "Lease", "Task", "TaskOps", "TaskState", "Tasks"]
 
@@ -59,8 +60,9 @@ CHUNK = 200
 class Tasks:
     """`hive.tasks`. Every verb takes `timeout=` in seconds."""
 
-    def __init__(self, trips: Trips) -> None:
+    def __init__(self, trips: Trips, roster: Roster) -> None:
         self._trips = trips
+        self._roster = roster
 
     async def enqueue(
         self,
@@ -127,14 +129,19 @@ class Tasks:
         worker: str,
         lease: Duration = 30,
         limit: int = 1,
-        capabilities: Iterable[str] = (),
+        capabilities: Iterable[str] | None = None,
         timeout: float | None = None,
     ) -> list[Lease]:
         """Up to `limit` tasks that are ready, in claim order; at once, even if there are none.
 
+        capabilities  a task that requires others is passed over; None = those of the registered agent
+                      `worker`, if there is one (as they were up to 5 seconds ago)
+
         Nothing extends a lease before its `async with`: do not claim more than you begin soon. `work` and
         `consume` are the easier ways.
         """
+        if capabilities is None:
+            capabilities = await self._roster.capabilities(validate.name(worker, "worker"), timeout)
         request = claim_request(queue, worker, lease, limit, capabilities)
         return (await working.claim(self._trips, request, DEFAULT_BACKOFF, timeout)).leases
 
@@ -223,7 +230,7 @@ class Tasks:
         lease: Duration = 30,
         backoff: Backoff = DEFAULT_BACKOFF,
         poll: Duration = 0.5,
-        capabilities: Iterable[str] = (),
+        capabilities: Iterable[str] | None = None,
         stop: asyncio.Event | None = None,
     ) -> None:
         """Consume the queue with up to `concurrency` calls of `await handler(lease)` at once.
@@ -234,10 +241,12 @@ class Tasks:
         Runs until it is cancelled (running handlers are cancelled and their tasks released), `stop` is
         set (running handlers may finish) or the store is closed. A store that is not available is
         waited for. `poll` is the longest time between two looks into a queue that had nothing.
+        `capabilities` as in `claim`. While it runs, the registered agent `worker`, if there is one, gives
+        heartbeats.
         """
         validate.integer(concurrency, "concurrency", 1, CLAIM)
-        request = claim_request(queue, worker, lease, concurrency, capabilities)
-        await working.work(self._trips, request, handler, backoff=backoff, poll=poll, stop=stop)
+        claims = self._claims(queue, worker, lease, concurrency, capabilities, backoff)
+        await working.work(claims, handler, poll=poll, stop=stop)
 
     def consume(
         self,
@@ -247,7 +256,7 @@ class Tasks:
         lease: Duration = 30,
         backoff: Backoff = DEFAULT_BACKOFF,
         poll: Duration = 0.5,
-        capabilities: Iterable[str] = (),
+        capabilities: Iterable[str] | None = None,
     ) -> AsyncGenerator[Lease, None]:
         """Leases, one at a time, without end: `async for lease in ...: async with lease: ...`.
 
@@ -255,8 +264,7 @@ class Tasks:
         around the block. If the generator is closed before the block began, the lease is released. It
         waits as `work` does.
         """
-        request = claim_request(queue, worker, lease, 1, capabilities)
-        return working.consume(self._trips, request, backoff=backoff, poll=poll)
+        return working.consume(self._claims(queue, worker, lease, 1, capabilities, backoff), poll=poll)
 
     async def get(self, id: str, *, timeout: float | None = None) -> Task | None:
         """The task, or None if there is none of that id."""
@@ -282,6 +290,18 @@ class Tasks:
         yourself. None = of all queues, in all states."""
         async for image in pages(self._trips, _scan(queue, states, reverse), timeout):
             yield Task(cast(TaskImage, image))
+
+    def _claims(
+        self,
+        queue: str,
+        worker: str,
+        lease: Duration,
+        limit: int,
+        capabilities: Iterable[str] | None,
+        backoff: Backoff,
+    ) -> Claims:
+        request = claim_request(queue, worker, lease, limit, capabilities or ())
+        return Claims(self._trips, self._roster, request, backoff, follow=capabilities is None)
 
     async def _do(self, op: Op, timeout: float | None) -> OpResult:
         return (await self._trips.commit(Batch((op,)), timeout=timeout)).results[0]

@@ -117,6 +117,7 @@ class Trips:
         self._background: set[asyncio.Task[None]] = set()
         self._direct_calls: set[asyncio.Task[Any]] = set()
         self._waits: set[asyncio.Task[frozenset[Topic]]] = set()
+        self.at: int = 0  # the store's instant in the latest reply to a read
         self._closed = "the store is not open yet"
 
     def open(self) -> None:
@@ -221,7 +222,8 @@ class Trips:
     ) -> Sequence[Sequence[ScanImage | None] | HiveStateError]:
         refs = [ref for refs in asked for ref in refs]
         try:
-            images = (await self.driver.read(refs)).results
+            reply = await self.driver.read(refs)
+            self.at, images = reply.at, reply.results
         except Exception as error:
             return _for_each(error, len(asked))
         answers: list[Sequence[ScanImage | None] | HiveStateError] = []

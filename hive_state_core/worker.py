@@ -25,6 +25,7 @@ from hive_state_core.ids import names
 from hive_state_core.leases import Lease, keep
 from hive_state_core.limits import CLAIM, REPLY_BYTES
 from hive_state_core.model import QueueRef, TaskImage
+from hive_state_core.roster import Roster
 from hive_state_core.spi import Batch, ClaimedTasks, ClaimTasks, Take
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration
@@ -141,20 +142,30 @@ async def _give_back(taking: asyncio.Task[Lease | None]) -> None:
         await lease.abandon()
 
 
+class Claims(msgspec.Struct, frozen=True):
+    """Whose claims, for what; its worker's heartbeats. `follow`: with the capabilities of the registered
+    agent, as they are each time."""
+
+    trips: Trips
+    roster: Roster
+    request: ClaimTasks
+    backoff: Backoff
+    follow: bool
+
+    async def claim(self, limit: int) -> Claim:
+        request = msgspec.structs.replace(self.request, limit=limit)
+        if self.follow:
+            covered = await self.roster.capabilities(request.worker)
+            request = msgspec.structs.replace(request, capabilities=covered)
+        return await claim(self.trips, request, self.backoff, None)
+
+
 class Source:
     """Claims of one worker on one queue, with the waiting in between. `stopped` ends all waiting."""
 
-    def __init__(
-        self,
-        trips: Trips,
-        request: ClaimTasks,
-        backoff: Backoff,
-        poll: Duration,
-        stopped: asyncio.Future[bool],
-    ) -> None:
-        self._trips = trips
-        self._request = request
-        self._backoff = backoff
+    def __init__(self, claims: Claims, poll: Duration, stopped: asyncio.Future[bool]) -> None:
+        self._claims = claims
+        self._queue = claims.request.queue
         self._poll_ms = validate.duration(poll, "poll")
         self._poll = self._poll_ms / 1000
         self._stopped = stopped
@@ -171,9 +182,8 @@ class Source:
             await self._idle()
             if self._stopped.done():
                 return []
-        request = msgspec.structs.replace(self._request, limit=limit)
         try:
-            got = await claim(self._trips, request, self._backoff, None)
+            got = await self._claims.claim(limit)
         except HiveStateError as error:
             if not error.retryable and not isinstance(error, Indeterminate):
                 raise
@@ -222,7 +232,7 @@ class Source:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._poll
         try:
-            heard = await self._trips.wait(frozenset({QueueRef(self._request.queue)}), self._poll_ms)
+            heard = await self._claims.trips.wait(frozenset({QueueRef(self._queue)}), self._poll_ms)
         except HiveStateError:  # if it matters, the next claim says so
             heard = frozenset()
         if not heard:
@@ -231,7 +241,7 @@ class Source:
     async def _sit_out(self, error: HiveStateError) -> None:
         self._troubles += 1
         if self._troubles == 1:
-            log.warning("no claim on queue %s for now: %s", self._request.queue, error)
+            log.warning("no claim on queue %s for now: %s", self._queue, error)
         await asyncio.wait({self._stopped}, timeout=_TROUBLE.delay(self._troubles))
 
 
@@ -308,44 +318,36 @@ def _report(lease: Lease, error: BaseException) -> None:
     )
 
 
-async def work(
-    trips: Trips,
-    request: ClaimTasks,
-    handler: Handler,
-    *,
-    backoff: Backoff,
-    poll: Duration,
-    stop: asyncio.Event | None,
-) -> None:
+async def work(claims: Claims, handler: Handler, *, poll: Duration, stop: asyncio.Event | None) -> None:
     """See `Tasks.work`; the limit of the request is the concurrency."""
     if stop is not None and stop.is_set():
         return
     loop = asyncio.get_running_loop()
     stopped = loop.create_future() if stop is None else asyncio.ensure_future(stop.wait())
-    source = Source(trips, request, backoff, poll, stopped)
+    source = Source(claims, poll, stopped)
     try:
-        await _Crew(source, handler, request.limit, stopped).run()
+        async with claims.roster.alive(claims.request.worker):
+            await _Crew(source, handler, claims.request.limit, stopped).run()
     except Closed:
-        log.info("the store was closed; no more work on queue %s", request.queue)
+        log.info("the store was closed; no more work on queue %s", claims.request.queue)
     finally:
         stopped.cancel()
         await source.close()
 
 
-async def consume(
-    trips: Trips, request: ClaimTasks, *, backoff: Backoff, poll: Duration
-) -> AsyncGenerator[Lease, None]:
+async def consume(claims: Claims, *, poll: Duration) -> AsyncGenerator[Lease, None]:
     """See `Tasks.consume`."""
-    source = Source(trips, request, backoff, poll, asyncio.get_running_loop().create_future())
+    source = Source(claims, poll, asyncio.get_running_loop().create_future())
     try:
-        while True:
-            for lease in await source.take(1):
-                try:
-                    yield lease
-                except BaseException:
-                    await lease.abandon()
-                    raise
+        async with claims.roster.alive(claims.request.worker):
+            while True:
+                for lease in await source.take(1):
+                    try:
+                        yield lease
+                    except BaseException:
+                        await lease.abandon()
+                        raise
     except Closed:
-        log.info("the store was closed; no more tasks of queue %s", request.queue)
+        log.info("the store was closed; no more tasks of queue %s", claims.request.queue)
     finally:
         await source.close()

@@ -567,10 +567,9 @@ async def test_heartbeats_go_on_through_trouble(hive: Store) -> None:
 async def test_trouble_until_the_end_of_the_lease_is_a_loss(hive: Store) -> None:
     lease = await leased(hive, lease=0.05)
     Fault(hive, Extend, busy, 1000)
-    began = asyncio.get_running_loop().time()
     with pytest.raises(LeaseLost) as caught:
         await hold(lease)
-    assert 0.045 < asyncio.get_running_loop().time() - began < 1
+    assert asyncio.get_running_loop().time() >= lease._ends
     assert lease.lost
     assert "ended before" in str(caught.value)
 
