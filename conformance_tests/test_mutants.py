@@ -13,7 +13,7 @@ from hive_state_conformance.mutants.base import Mutant
 from hive_state_conformance.report import Status
 from hive_state_conformance.runner import run_check
 
-RIGHT = UrlHarness("memory://")
+RIGHT = UrlHarness("memory://mutants")
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -15,7 +15,7 @@ from hive_state_core.features import Facility
 if TYPE_CHECKING:
     from hive_state_conformance.env import Env
 
-SUITE_VERSION = "1"
+SUITE_VERSION = "2"
 """Grows when a check comes, goes or changes its contract, so that "passes suite 3" says something."""
 
 CONTRACT = "Contract: "
@@ -30,6 +30,7 @@ AREAS = {
     "G": "Scans",
     "H": "Queues: order and enqueue",
     "I": "Queues: leases, retries, ends",
+    "J": "Streams and groups",
     "M": "Cancellation and closing",
     "N": "Errors and limits",
     "O": "The store as a whole",
@@ -54,6 +55,11 @@ CHECK_MODULES = (
     "lease_ends",
     "task_links",
     "task_picks",
+    "streams",
+    "stream_ends",
+    "groups",
+    "deliveries",
+    "events",
     "cancellation",
     "errors",
     "stores",

@@ -16,6 +16,7 @@ from hive_state_core.spi import (
     Batch,
     Claimed,
     ClaimedTasks,
+    ClaimRequest,
     ClaimTasks,
     Committed,
     Driver,
@@ -121,7 +122,7 @@ class Env:
         assert isinstance(outcome, Refused), f"not refused: {outcome}"
         return outcome
 
-    async def claim(self, *requests: ClaimTasks) -> Reply[Claimed]:
+    async def claim(self, *requests: ClaimRequest) -> Reply[Claimed]:
         """One trip of claims."""
         return await self.driver.claim(requests, uuid4().hex)
 

@@ -26,6 +26,15 @@ VERBS: dict[Facility, tuple[Verb, ...]] = {
     Facility.DEPENDENCIES: (lambda store: store.tasks.enqueue("q", 1, depends_on=["parent"]),),
     Facility.REPLICATION: (_replication,),
     Facility.REQUIREMENTS: (lambda store: store.tasks.enqueue("q", 1, requires=["skill"]),),
+    Facility.STREAMS: (
+        lambda store: store.events.publish("s", 1),
+        lambda store: store.events.read("s"),
+        lambda store: store.events.create_group("s", "g"),
+        lambda store: store.events.claim("s", "g"),
+        lambda store: store.events.lag("s", "g"),
+        lambda store: store.checkpoints.save("c", 1),
+        lambda store: store.checkpoints.latest("c"),
+    ),
 }
 """How a user would reach each facility."""
 

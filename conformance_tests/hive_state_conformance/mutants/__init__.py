@@ -6,18 +6,31 @@ finds out what, in full, and which checks find out nothing: `python -m hive_stat
 
 from __future__ import annotations
 
-from hive_state_conformance.mutants import reading, records, replication, scans, tasks, trips
+from hive_state_conformance.mutants import (
+    deliveries,
+    groups,
+    reading,
+    records,
+    replication,
+    scans,
+    streams,
+    tasks,
+    trips,
+)
 from hive_state_conformance.mutants.base import MUTANTS, Mutant, MutantHarness, mutant
 
 __all__ = [
     "MUTANTS",
     "Mutant",
     "MutantHarness",
+    "deliveries",
+    "groups",
     "mutant",
     "reading",
     "records",
     "replication",
     "scans",
+    "streams",
     "tasks",
     "trips",
 ]
