@@ -27,8 +27,8 @@ from hive_state_conformance.workloads import WORKLOADS
 from hive_state_conformance.workloads_base import Workload
 from hive_state_core._version import __version__
 from hive_state_core.baselines import Baseline
-from hive_state_core.plugins import Backend, backend_for
-from hive_state_core.url import parse_url
+from hive_state_core.choosing import Choice
+from hive_state_core.plugins import Backend
 
 SLICES = 6
 """Turns of each side in one row."""
@@ -68,7 +68,7 @@ class Row(msgspec.Struct, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a row measures. `seconds`: of each side, in all."""
 
-    url: str
+    store: Choice
     workload: str
     agents: int
     seconds: float
@@ -121,11 +121,11 @@ class Side:
 
 async def measure(job: Job, about: dict[str, Any]) -> Row:
     """Run one job; `about` is given the settings of what was measured."""
-    backend = backend_for(url := parse_url(job.url))
+    backend, url = job.store.backend, job.store.url
     make_raw = backend.baseline if job.raw else None
     async with AsyncExitStack() as exits:
         raw = None if make_raw is None else await _side(make_raw(url), job, exits)
-        ours = await _side(StoreSide(job.url), job, exits)
+        ours = await _side(StoreSide(job.store), job, exits)
         sides = [ours] if raw is None else [raw, ours]
         about[str(url)] = {"store": await ours.subject.about()}
         if raw is not None:
@@ -158,7 +158,7 @@ async def _take_turns(sides: Sequence[Side], seconds: float) -> None:
 def _row(job: Job, backend: Backend, ours: Side, raw: Side | None, verdicts: list[str]) -> Row:
     latency = latency_of(ours.latencies)
     row = Row(
-        url=str(parse_url(job.url)),
+        url=str(job.store.url),
         backend=backend.name,
         workload=job.workload,
         agents=job.agents,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.stores import StoreArgument, embedded_option
 from hive_state_core.errors import Unsupported
 
 if TYPE_CHECKING:
     from hive_state_conformance.bench import Job, Row
+    from hive_state_core.choosing import Choice
     from hive_state_core.features import Features
 
 MOST_AGENTS = 10_000
@@ -38,7 +41,9 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int
 
 
 @click.command()
-@click.argument("stores", metavar="STORE...", nargs=-1, required=True)
+@click.argument("stores", metavar="[STORE]...", nargs=-1)
+@click.option("--store", "named", multiple=True, metavar="STORE", help="One more STORE.")
+@embedded_option
 @click.option(
     "--workload",
     "workloads",
@@ -66,13 +71,15 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int
 @async_command
 async def bench(
     stores: tuple[str, ...],
+    named: tuple[str, ...],
+    embedded: bool,
     workloads: list[str] | None,
     agents: list[int],
     seconds: float,
     raw: bool,
     as_json: bool,
 ) -> int:
-    """Measure the stores with these URLs: rate, CPU and latency of each workload.
+    """Measure each STORE (a URL, a configured name or a preset): rate, CPU and latency of each workload.
 
     Works on a store that is in use: in a namespace of its own, which is dropped afterwards. Each workload
     ends in an invariant that is read from the store; exits with 3 if one does not hold.
@@ -82,20 +89,28 @@ async def bench(
     about: dict[str, object] = {}
     rows: list[Row] = []
     table = None if as_json else _Table(raw)
-    for job in _jobs(Job, stores, workloads, agents, seconds, raw):
-        if table is not None:
-            table.announce(job)
-        rows.append(await measure(job, about))
-        if table is not None:
-            table.show(rows[-1])
+    async with _chosen([*stores, *named] or [None], embedded) as choices:
+        for job in _jobs(Job, choices, workloads, agents, seconds, raw):
+            if table is not None:
+                table.announce(job)
+            rows.append(await measure(job, about))
+            if table is not None:
+                table.show(rows[-1])
     if as_json:
         emit_json({"rows": rows, "environment": environment(about)})
     return EXIT.OK if all(row.invariant == "ok" for row in rows) else EXIT.DIFFERENCES
 
 
+@asynccontextmanager
+async def _chosen(stores: Sequence[str | None], embedded: bool) -> AsyncIterator[list[Choice]]:
+    async with AsyncExitStack() as exits:
+        arguments = [StoreArgument(store, embedded).or_missing() for store in stores]
+        yield [await exits.enter_async_context(argument.chosen()) for argument in arguments]
+
+
 def _jobs(
     make: type[Job],
-    stores: Sequence[str],
+    stores: Sequence[Choice],
     workloads: list[str] | None,
     agents: list[int],
     seconds: float,
@@ -105,12 +120,12 @@ def _jobs(
     Unsupported for a workload that was asked for by name and that a store does not offer."""
     from hive_state_core.store import open_store
 
-    offered = {store: _offered(open_store(store).features, workloads) for store in stores}
+    offered = [(store, _offered(open_store(store).features, workloads)) for store in stores]
     return [
-        make(url=store, workload=workload, agents=number, seconds=seconds, raw=raw)
-        for store in stores
+        make(store=store, workload=workload, agents=number, seconds=seconds, raw=raw)
+        for store, names in offered
         for number in agents
-        for workload in offered[store]
+        for workload in names
     ]
 
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 from hive_state_conformance.workloads_scratch import scratch, witness
 from hive_state_core.baselines import HeldEvent, HeldTask
+from hive_state_core.choosing import Choice
 from hive_state_core.codec import Json
 from hive_state_core.errors import Closed, Conflict, LeaseLost
 from hive_state_core.features import Facility
@@ -26,8 +27,8 @@ LOAD = 1000
 class StoreSide:
     """See `hive_state_core.baselines.Baseline`. Works in a namespace of its own."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, where: str | Choice) -> None:
+        self._where = where
         self._exits = AsyncExitStack()
         self._store: Store | None = None
 
@@ -38,7 +39,7 @@ class StoreSide:
         return self._store
 
     async def open(self) -> None:
-        self._store = store = await self._exits.enter_async_context(scratch(self._url, "bench"))
+        self._store = store = await self._exits.enter_async_context(scratch(self._where, "bench"))
         self._records, self._tasks, self._events = store.records, store.tasks, store.events
         if store.features.has(Facility.STREAMS):
             await self._events.create_group(STREAM, GROUP, start="beginning")
@@ -103,15 +104,15 @@ class StoreSide:
         return [task.id for task in await self._tasks.enqueue_many(QUEUE, payloads)]
 
     async def records(self) -> Sequence[tuple[str, Json, int]]:
-        async with witness(self._url, self.store) as seen:
+        async with witness(self._where, self.store) as seen:
             return [(each.key, each.value, each.version) async for each in seen.records.list(COLLECTION)]
 
     async def tasks(self) -> Sequence[tuple[str, str]]:
-        async with witness(self._url, self.store) as seen:
+        async with witness(self._where, self.store) as seen:
             return [(each.id, each.state.value) async for each in seen.tasks.list(queue=QUEUE)]
 
     async def events(self) -> Sequence[tuple[int, Json]]:
-        async with witness(self._url, self.store) as seen:
+        async with witness(self._where, self.store) as seen:
             found: list[Event] = []
             while page := await seen.events.read(STREAM, start=found[-1].seq + 1 if found else 1, limit=LOAD):
                 found += page

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.stores import StoreArgument, store_argument
 from hive_state_core.spi import TERM_MAX
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("store", required=False)
+@store_argument
 @click.option(
     "--select", multiple=True, metavar="PATTERN", help="Only these: an id, its beginning, an area, or a*."
 )
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 @json_option
 @async_command
 async def conform(
-    store: str | None, select: tuple[str, ...], list_only: bool, term: int | None, as_json: bool
+    store: StoreArgument, select: tuple[str, ...], list_only: bool, term: int | None, as_json: bool
 ) -> int:
-    """Judge the backend of STORE (a URL) by the conformance suite.
+    """Judge the backend of STORE by the conformance suite: a URL, a configured name or a preset.
 
     Works on a store that is in use: each check writes to a namespace of its own, which is removed
     afterwards. Exits with 3 if a check failed.
@@ -40,14 +41,12 @@ async def conform(
     if list_only:
         _list(select, as_json)
         return EXIT.OK
-    if store is None:
-        raise click.UsageError(
-            "Missing argument 'STORE'; a URL such as those that `hive-state backends` lists"
-        )
+    store = store.or_missing()
     chosen = runner.select_checks(select or None)
     progress = None if as_json else _Progress(len(chosen)).show
-    harness = UrlHarness(store) if term is None else LateHarness(UrlHarness(store), term)
-    report = await runner.conform(harness, select=select or None, on_result=progress)
+    async with store.chosen() as choice:
+        harness = UrlHarness(choice) if term is None else LateHarness(UrlHarness(choice), term)
+        report = await runner.conform(harness, select=select or None, on_result=progress)
     if as_json:
         emit_json(report.to_dict())
     else:

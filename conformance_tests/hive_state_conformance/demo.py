@@ -26,6 +26,7 @@ from hive_state_conformance.demo_audit import AGENTS, EFFECTS, QUEUE, Findings, 
 from hive_state_conformance.latency import Latency, latency_of
 from hive_state_conformance.workloads_scratch import scratch, witness
 from hive_state_conformance.workloads_values import state
+from hive_state_core.choosing import Choice
 from hive_state_core.errors import HiveStateError
 from hive_state_core.leases import Lease
 from hive_state_core.store import Store
@@ -183,15 +184,15 @@ Watch = Callable[[Hive, float], None]
 
 
 async def run(
-    url: str, agents: int, seconds: float, watch: Watch | None = None, every: float = 1.0
+    where: str | Choice, agents: int, seconds: float, watch: Watch | None = None, every: float = 1.0
 ) -> Report:
     """The whole demo, in a namespace of its own that is dropped afterwards."""
-    async with scratch(url, "demo") as store:
+    async with scratch(where, "demo") as store:
         hive = Hive(store, agents)
         await hive.prepare()
         async with _watched(hive, watch, every):
             took = await hive.work(seconds)
-        async with witness(url, store) as seen:
+        async with witness(where, store) as seen:
             findings = await audit(seen, hive)
         return _report(hive, took, findings)
 

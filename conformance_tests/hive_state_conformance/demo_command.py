@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import click
 
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.stores import StoreArgument, store_option
 
 if TYPE_CHECKING:
     from hive_state_conformance.demo import Hive, Report
 
 
 @click.command()
-@click.option("--url", metavar="STORE", help="The store.  [default: HIVE_STATE_URL, else a temporary file]")
+@store_option
 @click.option("--agents", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.05, 3600))
 @json_option
 @async_command
-async def demo(url: str | None, agents: int, seconds: float, as_json: bool) -> int:
+async def demo(store: StoreArgument, agents: int, seconds: float, as_json: bool) -> int:
     """Let agents work on a store for some seconds, then audit it.
+
+    The store is the configured one if none is given, and a new SQLite file if none is configured.
 
     The agents read, update their records by compare-and-set, enqueue tasks, and finish them in atomic units.
     Nothing is retried. Works on a store that is in use: in a namespace of its own, which is dropped
@@ -34,33 +32,20 @@ async def demo(url: str | None, agents: int, seconds: float, as_json: bool) -> i
     """
     from hive_state_conformance.demo import run
 
-    with _store(url or os.environ.get("HIVE_STATE_URL")) as (chosen, what):
+    store = store.or_temporary()
+    async with store.chosen() as choice:
         live = None if as_json else _Live()
         if live is not None:
-            click.echo(f"{agents} agents for {seconds:g} s on {what}", err=True)
+            click.echo(f"{agents} agents for {seconds:g} s on {store.words(choice)}", err=True)
             with live:
-                report = await run(chosen, agents, seconds, live.show, live.every)
+                report = await run(choice, agents, seconds, live.show, live.every)
         else:
-            report = await run(chosen, agents, seconds)
+            report = await run(choice, agents, seconds)
     if as_json:
         emit_json(report)
     else:
         _tell(report)
     return EXIT.OK if report.ok else EXIT.FAILED
-
-
-@contextmanager
-def _store(url: str | None) -> Iterator[tuple[str, str]]:
-    """(URL, what to call it) of the given store, or of a new file that is removed afterwards."""
-    from hive_state_core.url import DEFAULT_URL, parse_url
-
-    if url is not None:
-        yield url, str(parse_url(url))
-        return
-    scheme = DEFAULT_URL.partition(":")[0]
-    with TemporaryDirectory(prefix="hive-state-demo-", ignore_cleanup_errors=True) as folder:
-        path = f"{folder}/hive.db"
-        yield f"{scheme}:///{quote(path)}", f"{path}, a new file that is removed afterwards"
 
 
 class _Live:

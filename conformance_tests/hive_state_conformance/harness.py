@@ -13,9 +13,10 @@ import asyncio
 
 from msgspec.structs import replace
 
+from hive_state_core.choosing import Choice
 from hive_state_core.errors import Conflict
 from hive_state_core.features import Durability, Facility, Sharing
-from hive_state_core.spi import ControlState, Driver, Replication
+from hive_state_core.spi import ControlState, Driver, Replication, Retention
 from hive_state_core.store import Store, open_store
 
 
@@ -57,17 +58,18 @@ class Harness:
 
 
 class UrlHarness(Harness):
-    """Any registered backend, by its URL."""
+    """Any registered backend, by its URL or as it was chosen."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, store: str | Choice) -> None:
+        self.store = store
 
     @property
     def name(self) -> str:  # type: ignore[override]
         return str(self.connect("conformance").url)
 
     def connect(self, namespace: str) -> Store:
-        return open_store(self.url, namespace=namespace)
+        # without what a configuration says of the retention: the checks know the defaults
+        return open_store(self.store, namespace=namespace, retention=Retention())
 
 
 class LateHarness(Harness):

@@ -7,38 +7,39 @@ from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
 from hive_state_conformance.harness import driver_of, is_private
+from hive_state_core.choosing import Choice
 from hive_state_core.errors import HiveStateError
 from hive_state_core.store import Store, open_store
 
 
 @asynccontextmanager
-async def scratch(url: str, prefix: str) -> AsyncIterator[Store]:
+async def scratch(where: str | Choice, prefix: str) -> AsyncIterator[Store]:
     """An open Store of a new namespace. It is closed and its namespace dropped, also on Ctrl-C."""
-    store = open_store(url, namespace=f"{prefix}-{uuid4().hex[:12]}")
+    store = open_store(where, namespace=f"{prefix}-{uuid4().hex[:12]}")
     try:
         async with store:
             yield store
     except BaseException:
         with suppress(HiveStateError):  # why the block ended is what has to be told
-            await _drop(url, store.namespace)
+            await _drop(where, store.namespace)
         raise
-    await _drop(url, store.namespace)
+    await _drop(where, store.namespace)
 
 
 @asynccontextmanager
-async def witness(url: str, store: Store) -> AsyncIterator[Store]:
+async def witness(where: str | Choice, store: Store) -> AsyncIterator[Store]:
     """A second connection that sees the data of `store`: what it reads was not just remembered by the
     first. Where there can be none, `store` itself."""
     if is_private(store):
         yield store
         return
-    async with open_store(url, namespace=store.namespace) as other:
+    async with open_store(where, namespace=store.namespace) as other:
         yield other
 
 
-async def _drop(url: str, namespace: str) -> None:
+async def _drop(where: str | Choice, namespace: str) -> None:
     """By a driver of its own: nothing of the closed one is under way any more."""
-    driver = driver_of(open_store(url, namespace=namespace))
+    driver = driver_of(open_store(where, namespace=namespace))
     try:
         await driver.schema("drop")
     finally:

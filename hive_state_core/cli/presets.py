@@ -1,7 +1,6 @@
 """Presets: stores that a command knows by a short name, with the servers that they need.
 
-Each is an async context manager that gives the URL of a store that is ready to be opened, and takes back
-what it made when it ends. This is one of the few places in the core that name a backend.
+This is one of the few places in the core that name a backend.
 """
 
 from __future__ import annotations
@@ -9,31 +8,42 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 from urllib.parse import quote
 
-Preset = Callable[[], AbstractAsyncContextManager[str]]
+from hive_state_core.choosing import Choice, choose
+from hive_state_core.config import Config
+
+
+class Preset(NamedTuple):
+    """start  a context: gives a store that is ready to be opened, and takes back what it made when it ends
+    words  what that is, for people
+    url    of the store without a server of ours, None if there is none
+    """
+
+    start: Callable[[Config], AbstractAsyncContextManager[Choice]]
+    words: str
+    url: str | None = None
 
 
 @asynccontextmanager
-async def temporary_sqlite() -> AsyncIterator[str]:
-    """A new SQLite file that is removed afterwards."""
+async def _sqlite(config: Config) -> AsyncIterator[Choice]:
     with TemporaryDirectory(prefix="hive-state-", ignore_cleanup_errors=True) as folder:
-        yield f"sqlite:///{quote(folder)}/hive.db"
+        yield choose(f"sqlite:///{quote(folder)}/hive.db", config)
 
 
 @asynccontextmanager
-async def temporary_postgres() -> AsyncIterator[str]:
-    """A PostgreSQL of our own (`hive_state_core.embedded` says where from), with the schema in it."""
+async def _postgres(config: Config) -> AsyncIterator[Choice]:
     from hive_state_core.embedded import postgres_server
     from hive_state_core.store import open_store
 
     async with postgres_server() as server:
-        await open_store(server.url).upgrade_schema()
-        yield server.url
+        choice = choose(server.url, config)
+        await open_store(choice).upgrade_schema()
+        yield choice
 
 
-EMBEDDED: dict[str, Preset] = {"sqlite": temporary_sqlite, "postgres": temporary_postgres}
-"""What `--embedded` starts."""
-
-STANDING: dict[str, str] = {"sqlite": "sqlite:///hive-state.db"}
-"""Those that are there without a server of ours."""
+PRESETS: dict[str, Preset] = {
+    "sqlite": Preset(_sqlite, "a new file that is removed afterwards", "sqlite:///hive-state.db"),
+    "postgres": Preset(_postgres, "a server that ends with this command"),
+}

@@ -284,6 +284,8 @@ class postgres_server:  # noqa: N801
         except asyncio.CancelledError:
             self._abandon()
             await asyncio.wait([opening])
+            if not opening.cancelled():
+                opening.exception()  # that it was given up; else asyncio complains that nobody looked
             await asyncio.shield(asyncio.to_thread(self._close))
             raise
 

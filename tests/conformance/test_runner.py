@@ -135,7 +135,7 @@ async def test_nothing_is_left_of_any_namespace(url: str, tmp_path: Path) -> Non
     harness = Remembering(url.format(tmp_path))
     assert not (await conform(harness, select=["A", "I", "M", "O"])).failures
     for namespace in list(harness.namespaces):
-        async with UrlHarness(harness.url).connect(namespace) as store:
+        async with UrlHarness(harness.store).connect(namespace) as store:
             stats = await store.stats()
             assert (stats.records, stats.queues) == ({}, {}), namespace
 
