@@ -25,6 +25,12 @@ class TestSharedMemory(ConformanceSuite):
         return UrlHarness(f"memory://conformance-{uuid4().hex}")
 
 
+class TestSqliteAtALateTerm(ConformanceSuite):
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> LateHarness:
+        return LateHarness(UrlHarness(f"sqlite:///{tmp_path}/hive.db?synchronous=NORMAL"))
+
+
 class TestSqlite(ConformanceSuite):
     @pytest.fixture(params=["", "?synchronous=NORMAL"], ids=["full", "normal"])
     def harness(self, tmp_path: Path, request: pytest.FixtureRequest) -> UrlHarness:

@@ -68,6 +68,11 @@ def hash_of(image: Image) -> int:
     return int.from_bytes(blake2b(_encode(image), digest_size=8).digest(), "big") % MODULUS
 
 
+def add(one: Digest, other: Digest) -> Digest:
+    """That of two ranges together."""
+    return Digest(one.count + other.count, (one.sum + other.sum) % MODULUS)
+
+
 def digest_of(images: Iterable[Image]) -> Digest:
     count = total = 0
     for image in images:

@@ -23,7 +23,7 @@ from hive_state_core.errors import (
     Unavailable,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x68697665
 """`PRAGMA application_id` of our files ("hive"), so that another program's database is told apart."""
 
@@ -74,6 +74,25 @@ def rollback(db: sqlite3.Connection) -> None:
     """End the transaction, unless SQLite has done so by itself, as it does when the disk is full."""
     if db.in_transaction:
         db.execute("ROLLBACK")
+
+
+def dropped() -> SchemaMismatch:
+    """What is raised by a store whose namespace is gone."""
+    return SchemaMismatch(
+        "the namespace was dropped while this store was open", found=None, expected=SCHEMA_VERSION
+    )
+
+
+@contextmanager
+def immediate(db: sqlite3.Connection) -> Iterator[None]:
+    """A write transaction, rolled back if anything is raised."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        rollback(db)
+        raise
 
 
 @contextmanager

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 import aiosqlite
+from msgspec.structs import replace
 
 from hive_state_core.errors import AccessDenied, Closed, ConfigError, Unsupported
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
-from hive_state_core.model import ReadRef, Topic
+from hive_state_core.images import add, key_of
+from hive_state_core.model import EntityRef, Image, ReadRef, Topic
 from hive_state_core.spi import (
+    NO_NOTES,
     Batch,
     Claimed,
     ClaimRequest,
+    Control,
+    Digest,
+    Mark,
+    Notes,
     Outcome,
     Page,
     Reply,
@@ -24,12 +32,24 @@ from hive_state_core.spi import (
     ScanImage,
     SchemaAction,
     SchemaInfo,
+    Span,
     Stats,
     StreamPage,
     StreamRead,
     Swept,
 )
-from hive_state_sqlite import claiming, committing, reading, scanning, schema, statements, sweeping
+from hive_state_sqlite import (
+    claiming,
+    committing,
+    controlling,
+    exporting,
+    loading,
+    reading,
+    scanning,
+    schema,
+    statements,
+    sweeping,
+)
 from hive_state_sqlite.connection import (
     OLDEST_SQLITE,
     SCHEMA_VERSION,
@@ -39,6 +59,7 @@ from hive_state_sqlite.connection import (
     translate,
     translate_os,
 )
+from hive_state_sqlite.notes import note, read_notes
 from hive_state_sqlite.options import Options
 from hive_state_sqlite.topics import topics_of
 from hive_state_sqlite.trip import Trip, Writer
@@ -49,6 +70,9 @@ Answer = TypeVar("Answer")
 
 CACHE_KIB = 64 * 1024
 """Page cache of a connection, at most; SQLite's own default is 2 MiB."""
+
+DIGEST_PAGE = 2000
+"""Images that are digested in one turn of the reading thread."""
 
 log = logging.getLogger("hive_state.sqlite")
 
@@ -72,7 +96,7 @@ class SqliteDriver:
             consistency=Consistency.LINEARIZABLE,
             wake=Wake.POLL,
             clock=Clock.HOST,
-            facilities=frozenset(Facility) - {Facility.OUTCOMES, Facility.REPLICATION},
+            facilities=frozenset(Facility) - {Facility.OUTCOMES},
         )
 
     @property
@@ -151,6 +175,44 @@ class SqliteDriver:
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
         return await self._read(lambda db: reading.stream(db, self._ns, reads))
 
+    # -- the replication port
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        if expect is None or change is None:
+            return await self._read(lambda db: controlling.read_control(db, self._ns))
+        return await self._alone(lambda db: controlling.change_control(db, self._ns, expect, change))
+
+    async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
+        return await self._read(lambda db: controlling.marks(db, self._ns, sink, limit))
+
+    async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
+        return await self._alone(lambda db: controlling.clear(db, self._ns, sink, marks))
+
+    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        return await self._read(lambda db: exporting.images(db, self._ns, refs))
+
+    async def export(self, span: Span) -> Sequence[Image]:
+        return await self._read(lambda db: exporting.export(db, self._ns, span))
+
+    async def digest(self, span: Span) -> Digest:
+        """Page by page, so that other reads get their turns."""
+        total, page = Digest(0, 0), replace(span, limit=DIGEST_PAGE)
+        while True:
+            found, last = await self._read(partial(exporting.digest, ns=self._ns, span=page))
+            if last is None:
+                return total
+            total = add(total, found)
+            page = replace(page, after=key_of(last))
+
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        return await self._alone(lambda db: loading.load(db, self._ns, images, notes))
+
+    async def notes(self) -> Mapping[str, bytes]:
+        return await self._read(lambda db: read_notes(db, self._ns))
+
+    async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
+        return await self._alone(lambda db: note(db, self._ns, changes, expect))
+
     # -- connections
 
     async def _connect(self) -> None:
@@ -191,9 +253,7 @@ class SqliteDriver:
         """Before `open`: look at the file as it is, or open for a moment."""
         if action == "inspect":
             found = await self._found_version() if schema.exists(self._path) else None
-            return SchemaInfo(
-                found=found, wanted=SCHEMA_VERSION, steps=() if found else ("create the schema",)
-            )
+            return SchemaInfo(found=found, wanted=SCHEMA_VERSION, steps=schema.steps(found))
         try:
             await self._connect()
             return await self.schema(action)
@@ -217,6 +277,15 @@ class SqliteDriver:
         writer, ns = _opened(self._writer), self._ns
         try:
             return await hop(_opened(self._writing), lambda db: writer.run(db, ns, work))
+        except sqlite3.Error as error:
+            raise translate(error, self._path, "write to") from error
+        except OSError as error:  # of the turnstile's side files
+            raise translate_os(error, self._path, "write to") from error
+
+    async def _alone(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        writer = _opened(self._writer)
+        try:
+            return await hop(_opened(self._writing), lambda db: writer.alone(db, lambda: work(db)))
         except sqlite3.Error as error:
             raise translate(error, self._path, "write to") from error
         except OSError as error:  # of the turnstile's side files

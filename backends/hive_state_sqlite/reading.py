@@ -11,7 +11,6 @@ from contextlib import contextmanager
 
 import msgspec
 
-from hive_state_core.errors import SchemaMismatch
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import (
     EventImage,
@@ -34,7 +33,7 @@ from hive_state_core.spi import (
     StreamRead,
 )
 from hive_state_sqlite import rows, statements
-from hive_state_sqlite.connection import SCHEMA_VERSION
+from hive_state_sqlite.connection import dropped
 
 _dump_keys = msgspec.json.Encoder().encode
 
@@ -46,7 +45,7 @@ def snapshot(db: sqlite3.Connection, ns: int) -> Iterator[tuple[int, int]]:
     try:
         row = db.execute(statements.CONTROL_CLOCK, (ns,)).fetchone()
         if row is None:
-            raise _dropped()
+            raise dropped()
         yield row[0], max(time.time_ns() // 1_000_000, row[1])
     finally:
         db.execute("COMMIT")
@@ -78,17 +77,11 @@ def read(db: sqlite3.Connection, ns: int, refs: Sequence[ReadRef]) -> Reply[Scan
 def _read_record(db: sqlite3.Connection, ns: int, ref: RecordRef) -> Reply[ScanImage | None]:
     row = db.execute(statements.RECORD_READ, (ns, ref.collection, ref.key)).fetchone()
     if row is None:
-        raise _dropped()
+        raise dropped()
     epoch, clock = row[:2]
     at = max(time.time_ns() // 1_000_000, clock)
     there = row[2] is not None and (row[10] is None or row[10] > at)
     return Reply(epoch, at, [rows.record_image(ref.collection, row[1:]) if there else None])
-
-
-def _dropped() -> SchemaMismatch:
-    return SchemaMismatch(
-        "the namespace was dropped while this store was open", found=None, expected=SCHEMA_VERSION
-    )
 
 
 def _read_other(db: sqlite3.Connection, ns: int, ref: ReadRef) -> ScanImage | None:

@@ -8,12 +8,16 @@ from typing import Any
 import msgspec
 
 from hive_state_core.model import (
+    CommitImage,
+    CommitRef,
     EventImage,
     GroupImage,
     GroupRef,
     Index,
     PendingImage,
     PendingRef,
+    QueueImage,
+    QueueRef,
     RecordImage,
     RecordRef,
     Scalar,
@@ -29,7 +33,7 @@ Row = Sequence[Any]
 
 _dump_index = msgspec.json.Encoder().encode
 _load_index = msgspec.json.Decoder(list[tuple[str, str]]).decode
-_load_names = msgspec.json.Decoder(tuple[str, ...]).decode
+load_names = msgspec.json.Decoder(tuple[str, ...]).decode
 _STATES = {state.value: state for state in TaskState}
 
 
@@ -62,8 +66,8 @@ def task_image(row: Row) -> TaskImage:
         payload=row[8],
         raw=row[9] == 1,
         dedupe_key=row[10],
-        requires=_load_names(row[11]) if row[11] else (),
-        parents=_load_names(row[12]) if row[12] else (),
+        requires=load_names(row[11]) if row[11] else (),
+        parents=load_names(row[12]) if row[12] else (),
         unmet=row[13],
         attempt=row[14],
         max_attempts=row[15],
@@ -114,6 +118,16 @@ def pending_image(group: GroupRef, row: Row) -> PendingImage:
         dead=row[6] == 1,
         error=row[7],
     )
+
+
+def queue_image(row: Row) -> QueueImage:
+    """From queue, version, paused."""
+    return QueueImage(ref=QueueRef(row[0]), version=row[1], paused=row[2] == 1)
+
+
+def commit_image(row: Row) -> CommitImage:
+    """From id, version, fingerprint, outcome, at."""
+    return CommitImage(ref=CommitRef(row[0]), version=row[1], fingerprint=row[2], results=row[3], at=row[4])
 
 
 def task_insert_row(ns: int, task: TaskImage) -> Row:
@@ -197,7 +211,7 @@ def dump_names(names: tuple[str, ...]) -> str:
 
 def load_lane(lane: str) -> frozenset[str]:
     """What the tasks of a lane require."""
-    return frozenset(_load_names(lane)) if lane else frozenset()
+    return frozenset(load_names(lane)) if lane else frozenset()
 
 
 def dump_index(index: Index) -> str | None:

@@ -8,8 +8,11 @@ import time
 from uuid import uuid4
 
 from hive_state_core.errors import SchemaMismatch
-from hive_state_sqlite import statements
-from hive_state_sqlite.connection import APPLICATION_ID, SCHEMA_VERSION, rollback
+from hive_state_sqlite import capturing, statements
+from hive_state_sqlite.connection import APPLICATION_ID, SCHEMA_VERSION, immediate
+
+SCRIPTS = (statements.SCHEMA, statements.SCHEMA_2)
+"""Each makes one version of the schema from the one before."""
 
 
 def create_file(path: str) -> None:
@@ -46,21 +49,24 @@ def found_version(db: sqlite3.Connection, path: str) -> int | None:
     return None
 
 
+def steps(found: int | None) -> tuple[str, ...]:
+    """What an upgrade would do, in words."""
+    if found is None:
+        return ("create the schema",)
+    return () if found == SCHEMA_VERSION else (f"upgrade the schema from version {found}",)
+
+
 def ensure(db: sqlite3.Connection, path: str) -> None:
-    """Create the schema in an empty database. Safe beside others that do the same at once."""
-    if found_version(db, path) is not None:
+    """Create the schema in an empty database, or upgrade it. Safe beside others that do the same at once."""
+    if found_version(db, path) == SCHEMA_VERSION:
         return
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        if found_version(db, path) is None:
-            for statement in _statements(statements.SCHEMA):
+    with immediate(db):
+        found = found_version(db, path) or 0
+        for script in SCRIPTS[found:]:
+            for statement in _statements(script):
                 db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        db.execute("COMMIT")
-    except BaseException:
-        rollback(db)
-        raise
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def namespace_id(db: sqlite3.Connection, namespace: str) -> int:
@@ -76,29 +82,29 @@ def namespace_id(db: sqlite3.Connection, namespace: str) -> int:
     return int(row[0])
 
 
-TABLES = ("records", "tasks", "queues", "commits", "streams", "events", "groups", "pending", "control")
+TABLES = (
+    "sinks",  # first: what goes now is not captured
+    "records",
+    "tasks",
+    "queues",
+    "commits",
+    "streams",
+    "events",
+    "groups",
+    "pending",
+    "marks",
+    "gone",
+    "notes",
+    "control",
+)
 
 
 def drop_namespace(db: sqlite3.Connection, ns: int) -> None:
     """Remove every row of one namespace."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        for table in (
-            "records",
-            "tasks",
-            "queues",
-            "commits",
-            "streams",
-            "events",
-            "groups",
-            "pending",
-            "control",
-        ):
+    with immediate(db):
+        for table in TABLES:
             db.execute(f"DELETE FROM {table} WHERE ns = ?", (ns,))
-        db.execute("COMMIT")
-    except BaseException:
-        rollback(db)
-        raise
+        capturing.adjust(db)
 
 
 def _statements(script: str) -> list[str]:

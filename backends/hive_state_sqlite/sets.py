@@ -81,7 +81,6 @@ def enqueue_all(trip: Trip, batches: Sequence[Batch]) -> list[Outcome] | None:
     db, orders = trip.db, trip.orders
     ops = [cast(Enqueue, batch.ops[0]) for batch in batches]
     inserts = [rows.enqueue_row(trip.ns, op, trip.at, trip.version, trip.next_order()) for op in ops]
-    before = db.total_changes
     if len(inserts) == 1:  # either written or not: there is nothing to take back
         if db.execute(statements.TASK_INSERT, inserts[0]).rowcount != 1:
             trip.orders = orders
@@ -89,8 +88,7 @@ def enqueue_all(trip: Trip, batches: Sequence[Batch]) -> list[Outcome] | None:
         trip.changed = True
         return [Committed(trip.version, trip.at, (Enqueued(ops[0].ref.id, True),))]
     db.execute("SAVEPOINT enqueues")
-    db.executemany(statements.TASK_INSERT, inserts)
-    if db.total_changes - before != len(inserts):
+    if db.executemany(statements.TASK_INSERT, inserts).rowcount != len(inserts):
         db.execute("ROLLBACK TO enqueues")
         db.execute("RELEASE enqueues")
         trip.orders = orders

@@ -157,6 +157,7 @@ class StreamDecision:
         if op.force:
             place |= {"low": head.first, "first": first}
             (dropped,) = trip.db.execute(statements.STREAM_UNFINISHED, place).fetchone()
+            self._write(statements.GROUPS_TRIM, (trip.ns, stream, first, trip.version))
             self._write(statements.PENDING_TRIM, (trip.ns, stream, first))
         self._cut(stream, first)
         self._batch_heads[stream] = Head(first, head.last, head.dropped)

@@ -14,6 +14,7 @@ def sweep(trip: Trip, limit: int, retention: Retention) -> Swept:
     """What was turned or removed; each kind is bounded by `limit`."""
     expired = _run(trip, statements.SWEEP_RECORDS, (trip.ns, trip.version, trip.at, limit))
     tombstones = _older(trip, statements.SWEEP_TOMBSTONES, (trip.ns,), retention.tombstones, limit)
+    tombstones += _run(trip, statements.SWEEP_GONE, (trip.ns, limit))
     commits = _older(trip, statements.SWEEP_COMMITS, (trip.ns,), retention.commits, limit)
     removed = [
         _older(trip, statements.SWEEP_TASKS, (trip.ns, state), age, limit)

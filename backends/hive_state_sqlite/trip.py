@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from hive_state_core.errors import NotPrimary, SchemaMismatch, Sealed, StoreMoved, Unavailable
+from hive_state_core.control import require_open
+from hive_state_core.errors import Unavailable
 from hive_state_core.model import TaskImage
+from hive_state_core.spi import TERM_SHIFT, ControlState
 from hive_state_sqlite import rows, statements
-from hive_state_sqlite.connection import SCHEMA_VERSION, rollback
+from hive_state_sqlite.connection import dropped, immediate, rollback
 from hive_state_sqlite.turnstile import Turnstile
 
 Answer = TypeVar("Answer")
 
-TERM_SHIFT = 43
 CHECKPOINT_CHANGES = 4000
 """Row changes of one process, each about a page of write-ahead log, after which it copies the log into the
 database."""
@@ -38,11 +39,10 @@ class Trip:
         now = time.time_ns() // 1_000_000
         row = db.execute(statements.CONTROL_ADVANCE, (ns, now)).fetchone()
         if row is None:
-            raise SchemaMismatch(
-                "the namespace was dropped while this store was open", found=None, expected=SCHEMA_VERSION
-            )
+            raise dropped()
         state, peer, term, epoch, counter, orders, at = row
-        _refuse_unless_open(state, peer)
+        if state != "open":
+            require_open(ControlState(state), peer)
         self.at: int = at
         self.epoch: int = epoch
         self.orders: int = orders
@@ -101,6 +101,17 @@ class Writer:
         finally:
             self._turnstile.release()
 
+    def alone(self, db: sqlite3.Connection, work: Callable[[], Answer]) -> Answer:
+        """Run work in a transaction that is no trip: it gives no version, and asks for no state."""
+        self._enter()
+        try:
+            with immediate(db):
+                answer = work()
+            self._checkpoint_if_due(db)
+            return answer
+        finally:
+            self._turnstile.release()
+
     def fenced(self, work: Callable[[], Answer]) -> Answer:
         """Run work that has transactions of its own, alone among all hive-state writers."""
         self._enter()
@@ -138,15 +149,3 @@ class Writer:
         self._copied_changes = changes
         # A reader in the way: wait a while before the next try.
         self._blocked_until = time.monotonic() + 1 if blocked else 0.0
-
-
-def _refuse_unless_open(state: str, peer: str | None) -> None:
-    match state:
-        case "open":
-            return
-        case "sealed":
-            raise Sealed("the store is sealed: a switch is under way; try again in a moment")
-        case "moved":
-            raise StoreMoved(f"the hive has moved to {peer or 'another store'}", peer=peer)
-        case _:
-            raise NotPrimary("the store is a standby and takes no writes of its own")

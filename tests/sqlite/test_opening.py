@@ -20,6 +20,7 @@ from hive_state_core.errors import (
     StoreFull,
     Unavailable,
 )
+from hive_state_sqlite.connection import SCHEMA_VERSION
 
 
 async def opening(url: str) -> HiveStateError:
@@ -74,7 +75,7 @@ async def test_a_newer_schema(tmp_path: Path) -> None:
     db.close()
     error = await opening(f"sqlite:///{path}")
     assert isinstance(error, SchemaMismatch)
-    assert (error.found, error.expected) == (99, 1)
+    assert (error.found, error.expected) == (99, SCHEMA_VERSION)
     assert "upgrade hive-state" in str(error)
 
 

@@ -1,0 +1,126 @@
+"""Images on their way out: single ones, pages in key order, and their digest."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from hive_state_core.images import digest_of
+from hive_state_core.limits import REPLY_BYTES
+from hive_state_core.model import EntityRef, Gone, GroupRef, Image
+from hive_state_core.spi import Digest, Kind, Span
+from hive_state_sqlite import rows
+from hive_state_sqlite.naming import name_of
+from hive_state_sqlite.reading import snapshot
+
+
+class _Table(NamedTuple):
+    """Where the images of a kind lie: `key` columns in order, `columns` as `image` takes a row of them."""
+
+    name: str
+    key: tuple[str, ...]
+    columns: str
+    image: Callable[[rows.Row], Image]
+    size: Callable[[rows.Row], int] = lambda _: 0
+
+
+_RECORD = """
+    collection, key, version, created_version, value, raw, index_fields, created_at, updated_at, expires_at"""
+_TASK = """
+    ns, id, version, queue, state, priority, ord, due_at, payload, raw, dedupe_key, lane, parents, unmet,
+    attempt, max_attempts, token, lease_until, worker, cancel_requested, error, result, result_raw,
+    created_at, updated_at, finished_at"""
+_GROUP = """
+    stream, grp, version, position, max_deliveries,
+    (SELECT count(*) FROM pending AS p WHERE p.ns = groups.ns AND p.stream = groups.stream
+     AND p.grp = groups.grp AND p.dead = 0),
+    (SELECT count(*) FROM pending AS p WHERE p.ns = groups.ns AND p.stream = groups.stream
+     AND p.grp = groups.grp AND p.dead = 1)"""
+
+TABLES: dict[Kind, _Table] = {
+    "record": _Table(
+        "records",
+        ("collection", "key"),
+        _RECORD,
+        lambda row: rows.record_image(row[0], row),
+        lambda row: len(row[4] or b""),
+    ),
+    "task": _Table("tasks", ("id",), _TASK, rows.task_image, lambda row: len(row[8]) + len(row[21] or b"")),
+    "queue": _Table("queues", ("queue",), "queue, version, paused", rows.queue_image),
+    "event": _Table(
+        "events",
+        ("stream", "seq"),
+        "seq, version, body, raw, at, stream",
+        lambda row: rows.event_image(row[5], row),
+        lambda row: len(row[2]),
+    ),
+    "stream": _Table(
+        "streams",
+        ("stream",),
+        "version, first, last, dropped, stream",
+        lambda row: rows.stream_image(row[4], row),
+    ),
+    "pending": _Table(
+        "pending",
+        ("stream", "grp", "seq"),
+        "seq, version, token, deliveries, consumer, until, dead, error, stream, grp",
+        lambda row: rows.pending_image(GroupRef(row[8], row[9]), row),
+    ),
+    "group": _Table("groups", ("stream", "grp"), _GROUP, lambda row: rows.group_image(row[0], row[1:])),
+    "commit": _Table("commits", ("id",), "id, version, fingerprint, outcome, at", rows.commit_image),
+}
+
+
+def export(db: sqlite3.Connection, ns: int, span: Span) -> list[Image]:
+    """One page of the span."""
+    with snapshot(db, ns):
+        return list(_page(db, ns, span))
+
+
+def digest(db: sqlite3.Connection, ns: int, span: Span) -> tuple[Digest, Image | None]:
+    """Of one page, and its last image; None: there is no more."""
+    images = export(db, ns, span)
+    return digest_of(images), images[-1] if images else None
+
+
+def images(db: sqlite3.Connection, ns: int, refs: Sequence[EntityRef]) -> list[Image | None]:
+    """In the order of `refs`."""
+    with snapshot(db, ns):
+        return [_image(db, ns, ref) for ref in refs]
+
+
+def _page(db: sqlite3.Connection, ns: int, span: Span) -> Iterator[Image]:
+    """Until `limit`, or until the values pass REPLY_BYTES."""
+    table = TABLES[span.kind]
+    places = ", ".join("?" * len(table.key))
+    key = ", ".join(table.key)
+    where, arguments = ["ns = ?"], [ns]
+    for bound, comparison in ((span.after, ">"), (span.stop, "<")):
+        if bound is not None:
+            where.append(f"({key}) {comparison} ({places})")
+            arguments += bound  # type: ignore[arg-type]
+    if span.below is not None:
+        where.append("version < ?")
+        arguments.append(span.below)
+    statement = f"SELECT {table.columns} FROM {table.name} WHERE {' AND '.join(where)} ORDER BY {key} LIMIT ?"
+    room = REPLY_BYTES
+    for row in db.execute(statement, (*arguments, span.limit)):
+        yield table.image(row)
+        room -= table.size(row)
+        if room < 0:
+            return
+
+
+def _image(db: sqlite3.Connection, ns: int, ref: EntityRef) -> Image | None:
+    name = name_of(ref)
+    table = TABLES[name.kind]
+    where = " AND ".join(f"{column} = ?" for column in ("ns", *table.key))
+    row = db.execute(f"SELECT {table.columns} FROM {table.name} WHERE {where}", (ns, *name.key)).fetchone()
+    if row is not None:
+        return table.image(row)
+    gone = db.execute(
+        "SELECT version FROM gone WHERE ns = ? AND kind = ? AND name = ? AND part = ? AND seq = ?",
+        (ns, *name.place),
+    ).fetchone()
+    return None if gone is None else Gone(ref, gone[0])

@@ -1,0 +1,1 @@
+DELETE FROM gone WHERE (ns, kind, name, part, seq) = (?, ?, ?, ?, ?)

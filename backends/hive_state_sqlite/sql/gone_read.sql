@@ -1,0 +1,1 @@
+SELECT version FROM gone WHERE (ns, kind, name, part, seq) = (?, ?, ?, ?, ?)
