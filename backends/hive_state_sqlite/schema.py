@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from hive_state_core.errors import SchemaMismatch
 from hive_state_sqlite import capturing, statements
-from hive_state_sqlite.connection import APPLICATION_ID, SCHEMA_VERSION, immediate
+from hive_state_sqlite.connection import APPLICATION_ID, SCHEMA_VERSION, immediate, rollback
 
 SCRIPTS = (statements.SCHEMA, statements.SCHEMA_2)
 """Each makes one version of the schema from the one before."""
@@ -29,6 +29,16 @@ def found_version(db: sqlite3.Connection, path: str) -> int | None:
 
     Raises SchemaMismatch for another program's database and for a version newer than ours.
     """
+    if db.in_transaction:
+        return _found_version(db, path)
+    db.execute("BEGIN")  # one snapshot: somebody else may be creating the schema
+    try:
+        return _found_version(db, path)
+    finally:
+        rollback(db)
+
+
+def _found_version(db: sqlite3.Connection, path: str) -> int | None:
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application_id == APPLICATION_ID and version:
