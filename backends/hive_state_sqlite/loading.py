@@ -34,9 +34,9 @@ _LOAD: dict[Kind, str] = {
 
 def load(db: sqlite3.Connection, ns: int, images: Sequence[Image], notes: Notes) -> int:
     """How many were newer. Inside a write transaction."""
-    (state,) = db.execute("SELECT state FROM control WHERE ns = ?", (ns,)).fetchone()
+    state = ControlState(*db.execute("SELECT state FROM control WHERE ns = ?", (ns,)).fetchone())
     highest = max([image.version for image in images], default=0)
-    require_loadable(ControlState(state), highest)
+    require_loadable(state, highest)
     gones = [image for image in images if isinstance(image, Gone)]
     written = sum([_bury(db, ns, gone) for gone in gones])
     groups: dict[Kind, list[Image]] = defaultdict(list)
@@ -47,20 +47,12 @@ def load(db: sqlite3.Connection, ns: int, images: Sequence[Image], notes: Notes)
             _forget_edges(db, ns, group)
         written += db.executemany(_LOAD[kind], [load_row(ns, image) for image in group]).rowcount
     _settle(db, ns, groups)
-    _go_on_above(db, ns, images, highest)
+    # What is imported into an open store was timed by another clock, which may be wrong.
+    clock = 0 if state is ControlState.OPEN else max(map(instant_of, images), default=0)
+    orders = max([image.order for image in images if isinstance(image, TaskImage)], default=0)
+    db.execute(statements.CONTROL_ABOVE, (ns, clock, orders, highest))
     write_notes(db, ns, notes)
     return written
-
-
-def _go_on_above(db: sqlite3.Connection, ns: int, images: Sequence[Image], highest: int) -> None:
-    """Instants, orders and versions of the store."""
-    clock = max(map(instant_of, images), default=0)
-    orders = max([image.order for image in images if isinstance(image, TaskImage)], default=0)
-    db.execute(
-        "UPDATE control SET clock = max(clock, ?2), orders = max(orders, ?3), version = max(version, ?4)"
-        " WHERE ns = ?1",
-        (ns, clock, orders, highest),
-    )
 
 
 # -- what was deleted

@@ -15,7 +15,7 @@ def test_it_creates_a_store_and_does_nothing_the_second_time(tmp_path: Path) -> 
     for _ in range(2):
         done = CliRunner().invoke(main, ["init", url, "--json"])
         assert done.exit_code == 0, done.output
-        assert json.loads(done.stdout)["schema"] == 1
+        assert json.loads(done.stdout)["schema"] >= 1
     assert (tmp_path / "hive.db").exists()
 
 
