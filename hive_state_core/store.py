@@ -163,6 +163,10 @@ class Store:
             )
         return cast(Replication, self._driver)
 
+    async def inspect_schema(self) -> SchemaInfo:
+        """What schema there is, if any. Works before `open` too, and changes nothing."""
+        return await self._driver.schema("inspect")
+
     async def upgrade_schema(self) -> SchemaInfo:
         """Create or upgrade the schema, under a lock against others who do the same; once it is current this
         changes nothing. To be called before `open`; a server's store needs it once, an embedded one never."""

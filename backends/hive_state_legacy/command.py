@@ -1,0 +1,180 @@
+"""`hive-state import-legacy`: bring the original hive's file into a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.stores import StoreArgument
+from hive_state_legacy.options import QUARANTINE, RULES
+
+if TYPE_CHECKING:
+    from hive_state_legacy.report import Report
+    from hive_state_legacy.running import Outcome
+    from hive_state_legacy.verify import Verified
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SHOWN = 20
+"""Rows that are named without --json; all are counted."""
+
+
+def rule_options(command: Command) -> Command:
+    """Adds an option for each rule; the command gets them by their names."""
+    for rule in reversed(RULES):
+        option = click.option(
+            f"--{rule.name.replace('_', '-')}",
+            default=QUARANTINE,
+            show_default=True,
+            type=click.Choice(rule.choices),
+            help=f"{rule.doc[0].upper()}{rule.doc[1:]}.",
+        )
+        command = option(command)
+    return command
+
+
+@click.command("import-legacy")
+@click.argument("file")
+@click.option("--to", required=True, metavar="STORE", help="The store: a URL, a configured name or a preset.")
+@click.option(
+    "--timezone", metavar="ZONE", help="Of the file's times, like Europe/Berlin.  [default: the machine's]"
+)
+@rule_options
+@click.option("--waive", multiple=True, metavar="TABLE:ROWID", help="Leave this row behind. May be repeated.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--validate-only", is_flag=True, help="Compare the store with the file, and write nothing.")
+@click.option(
+    "--batch-size",
+    default=500,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Rows in a transaction.",
+)
+@json_option
+@async_command
+async def import_legacy(
+    file: str,
+    to: str,
+    timezone: str | None,
+    waive: tuple[str, ...],
+    dry_run: bool,
+    validate_only: bool,
+    batch_size: int,
+    as_json: bool,
+    **rules: str,
+) -> int:
+    """Import FILE, the SQLite file of an original hive, and verify what came over.
+
+    The file is copied in a moment and never changed; its hive may run on. Rows that cannot be taken go into a
+    quarantine in the store, with all their bytes, until a rule settles them or they are waived; while there
+    are some, the command exits with 3. Run again it changes nothing, and goes on where it was killed. What
+    the store itself has written since is never replaced.
+    """
+    from hive_state_legacy.options import make_options
+    from hive_state_legacy.running import Plan, run
+
+    if dry_run and validate_only:
+        raise click.UsageError("--dry-run and --validate-only exclude one another")
+    given = rules if timezone is None else {**rules, "timezone": timezone}
+    plan = Plan(
+        options=make_options(file, given, waive),
+        write=not (dry_run or validate_only),
+        verify=not dry_run,
+        chunk=batch_size,
+    )
+    progress = _Progress(silent=as_json)
+    async with StoreArgument(to).chosen() as store:
+        outcome = await run(plan, store, progress.imported, progress.verified)
+    if as_json:
+        emit_json({"file": plan.options.path, "dry_run": dry_run, **_as_json(outcome)})
+    else:
+        _tell(outcome, dry_run, validate_only)
+    return EXIT.OK if outcome.clean else EXIT.DIFFERENCES
+
+
+class _Progress:
+    """A line on stderr for each second, and for each table."""
+
+    def __init__(self, silent: bool) -> None:
+        self._silent = silent
+        self._next = perf_counter() + 1
+        self._rows = 0
+
+    def imported(self, report: Report) -> None:
+        if self._due():
+            read, poison = sum(report.read.values()), sum(report.poison.values())
+            click.echo(f"{read:,} rows read, {poison:,} of them poison", err=True)
+
+    def verified(self, found: Verified) -> None:
+        if self._due():
+            click.echo(f"{sum(found.same.values()):,} rows verified", err=True)
+
+    def _due(self) -> bool:
+        now = perf_counter()
+        if self._silent or now < self._next:
+            return False
+        self._next = now + 1
+        return True
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    report, found = outcome.report, outcome.verified
+    rows = sum(report.read.values())
+    counts = {name: getattr(report, name) for name in COUNTS}
+    return {
+        "store": outcome.store,
+        "timezone": outcome.timezone,
+        "read": report.read,
+        **counts,
+        "poison_rows": report.poison_rows,
+        "verified": found,
+        "warnings": outcome.warnings,
+        "seconds": round(outcome.seconds, 3),
+        "rows_per_s": round(rows / outcome.seconds),
+    }
+
+
+COUNTS = ("imported", "unchanged", "newer", "waived", "poison", "settled")
+
+
+def _tell(outcome: Outcome, dry_run: bool, validate_only: bool) -> None:
+    report, found = outcome.report, outcome.verified
+    would = (
+        "  (a dry run: nothing was written)"
+        if dry_run
+        else "  (nothing was written)"
+        if validate_only
+        else ""
+    )
+    click.echo(f"{'':<18}{'read':>10}" + "".join(f"{name:>11}" for name in COUNTS) + would)
+    for table, read in report.read.items():
+        numbers = "".join(f"{getattr(report, name)[table]:>11,}" for name in COUNTS)
+        click.echo(f"{table:<18}{read:>10,}{numbers}")
+    for warning in outcome.warnings:
+        click.echo(f"note: {warning}")
+    _list(
+        [f"{p.table}:{p.rowid} {p.column}: {p.reason}" + _hint(p.rule) for p in report.poison_rows], "poison"
+    )
+    if found is not None:
+        lines = [f"{d.table}:{d.rowid} {', '.join(d.fields) or 'not in the store'}" for d in found.rows]
+        _list(lines, "different", sum(found.different.values()))
+        live = sum(found.live.values()) + sum(report.newer.values())
+        passed = f", {live:,} are the store's own by now" if live else ""
+        click.echo(f"verified: {sum(found.same.values()):,} rows are the same in {outcome.store}{passed}")
+    click.echo(f"times are taken to be in {outcome.timezone}; {outcome.seconds:.1f} s")
+
+
+def _hint(rule: str | None) -> str:
+    return "" if rule is None else f" (settled by --{rule.replace('_', '-')})"
+
+
+def _list(lines: list[str], what: str, count: int | None = None) -> None:
+    count = len(lines) if count is None else count
+    for line in lines[:SHOWN]:
+        click.echo(f"{what}: {line}".replace("  ", " "))
+    if count > SHOWN:
+        click.echo(f"{what}: and {count - SHOWN:,} more (--json names them)")

@@ -1,0 +1,105 @@
+"""A whole import: the file, the store, the rows from one to the other, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+import msgspec
+
+from hive_state_core.choosing import Choice
+from hive_state_core.errors import SchemaMismatch
+from hive_state_core.store import Store, open_store
+from hive_state_legacy.expected import Expecting
+from hive_state_legacy.importing import Import, decisions_of
+from hive_state_legacy.options import Options
+from hive_state_legacy.reader import Reader
+from hive_state_legacy.report import Report
+from hive_state_legacy.verify import Verified, Verifier
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """`verified` None: a dry run. `warnings` are whole sentences."""
+
+    store: str
+    timezone: str
+    report: Report
+    verified: Verified | None
+    warnings: list[str]
+    seconds: float
+
+    @property
+    def clean(self) -> bool:
+        """No poison, no difference."""
+        return not self.report.poison_rows and (self.verified is None or self.verified.clean)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to do: rows are written if `write`, and compared if `verify`; `chunk` rows in a transaction."""
+
+    options: Options
+    write: bool = True
+    verify: bool = True
+    chunk: int = 500
+
+
+async def run(
+    plan: Plan,
+    store: str | Choice,
+    imported: Callable[[Report], None],
+    verified: Callable[[Verified], None],
+) -> Outcome:
+    """Carry out the plan on the store (as for `open_store`), calling back on the way.
+
+    Raises what the file, the store and their options may raise; what was imported until then stays.
+    """
+    started = perf_counter()
+    async with Reader(plan.options) as reader, _target(store, plan) as hive:
+        if hive is None:
+            report = await Import(reader, None, chunk=plan.chunk, write=False).run(imported)
+            found = None
+        else:
+            reader.source.decisions = await decisions_of(hive)
+            work = Import(reader, hive.replication(), chunk=plan.chunk, write=plan.write)
+            report = await work.run(imported)
+            found = await _verifier(reader, hive, report).run(verified) if plan.verify else None
+        return Outcome(
+            store=str(open_store(store).url),
+            timezone=reader.source.clock.name,
+            report=report,
+            verified=found,
+            warnings=[*reader.source.warnings(), *_strangers(plan.options, report)],
+            seconds=perf_counter() - started,
+        )
+
+
+@asynccontextmanager
+async def _target(store: str | Choice, plan: Plan) -> AsyncIterator[Store | None]:
+    """The open store, its schema created; None if there is none and none is to be made."""
+    hive = open_store(store)
+    if plan.write:
+        await hive.upgrade_schema()
+    elif (info := await hive.inspect_schema()).found is None:
+        if plan.verify:
+            raise SchemaMismatch(
+                f"{hive.url} is no hive-state store yet, so there is nothing to compare",
+                found=None,
+                expected=info.wanted,
+            )
+        yield None
+        return
+    async with hive:
+        yield hive
+
+
+def _verifier(reader: Reader, hive: Store, report: Report) -> Verifier:
+    options = reader.source.options
+    expecting = Expecting(options.rules, options.timezone)
+    return Verifier(reader.source.snapshot.copy, hive, expecting, report.left_out)
+
+
+def _strangers(options: Options, report: Report) -> list[str]:
+    """Waived rows that were not met."""
+    missing = sorted(options.waived - report.left_out)
+    return [f"the waived row {table}:{rowid} is not in the file" for table, rowid in missing]
