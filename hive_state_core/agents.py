@@ -32,7 +32,7 @@ from hive_state_core.codec import Json
 from hive_state_core.errors import Conflict, InvalidArgument, NotFound
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordImage, RecordRef
-from hive_state_core.records import chunked, pages
+from hive_state_core.paging import chunked, pages
 from hive_state_core.roster import Roster
 from hive_state_core.spi import Batch, Check, Committed, Delete, Scan, VersionIs
 from hive_state_core.trips import Trips

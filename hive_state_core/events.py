@@ -8,6 +8,7 @@ from typing import Literal, cast
 from msgspec import UNSET, UnsetType
 
 from hive_state_core import codec, subscription, validate
+from hive_state_core.backoff import DEFAULT_BACKOFF, Backoff
 from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument, NotFound, Unsupported
 from hive_state_core.features import Facility
@@ -39,7 +40,6 @@ from hive_state_core.subscription import Delivery, Event, Gap, Source
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
-from hive_state_core.worker import DEFAULT_BACKOFF, Backoff
 
 __all__ = ["Delivery", "Event", "EventOps", "Events", "Gap", "PendingEvent", "Start", "Trimmed"]
 

@@ -15,13 +15,13 @@ from hive_state_core import codec, validate
 from hive_state_core.codec import Json
 from hive_state_core.errors import HiveStateError, InvalidArgument, LeaseLost
 from hive_state_core.ids import error_text
-from hive_state_core.model import TaskImage, TaskState
+from hive_state_core.model import LIVE, TaskImage, TaskState
 from hive_state_core.spi import Batch, Committed, Complete, Extend, Extended, Fail, Release
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration
 
 if TYPE_CHECKING:
-    from hive_state_core.worker import Backoff
+    from hive_state_core.backoff import Backoff
 
 T = TypeVar("T")
 Ending = Complete | Fail | Release
@@ -58,6 +58,7 @@ class Task:
     attempt      how often it was claimed, less the claims that were released
     worker       who holds the lease until `lease_until`; both None if nobody does
     error        text of the last failure
+    done         whether it is completed, cancelled or dead; a dead or cancelled one may be redriven
     unmet        how many of `depends_on` are not completed yet
     finished_at  when it was completed, cancelled or given up; None while it is live
     """
@@ -81,6 +82,7 @@ class Task:
     due_at: Shown[datetime] = Shown(lambda image: validate.instant(image.due_at))
     created_at: Shown[datetime] = Shown(lambda image: validate.instant(image.created_at))
     finished_at: Shown[datetime | None] = Shown(lambda image: validate.optional_instant(image.finished_at))
+    done: Shown[bool] = Shown(lambda image: image.state not in LIVE)
     lease_until: Shown[datetime | None] = Shown(lambda image: validate.optional_instant(image.lease_until))
 
     def __init__(self, image: TaskImage) -> None:

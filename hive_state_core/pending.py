@@ -12,7 +12,7 @@ from hive_state_core import validate
 from hive_state_core.errors import InvalidArgument, LeaseLost, NotFound
 from hive_state_core.limits import CLAIM, VERSION_MAX
 from hive_state_core.model import GroupRef, PendingImage
-from hive_state_core.records import pages
+from hive_state_core.paging import pages
 from hive_state_core.refusals import describe
 from hive_state_core.spi import Ack, Batch, Nack, Scan
 from hive_state_core.trips import Trips

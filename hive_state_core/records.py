@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import cast
 
 import msgspec
 
 from hive_state_core import codec, cursors, validate
+from hive_state_core import watch as watching
 from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import Index, RecordImage, RecordRef, Scalar
-from hive_state_core.spi import KEEP_TTL, Batch, Check, Committed, Delete, Page, Put, Scan, Touch, VersionIs
+from hive_state_core.paging import pages
+from hive_state_core.spi import KEEP_TTL, Batch, Check, Committed, Delete, Put, Scan, Touch, VersionIs
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration, IndexValues
@@ -22,7 +25,6 @@ RESERVED = "hive:"
 """Collections of this prefix belong to the other facets."""
 
 Ttl = Duration | None
-Item = TypeVar("Item")
 
 
 class Record:
@@ -78,6 +80,13 @@ class Record:
 
     def __repr__(self) -> str:
         return f"Record({self.collection!r}, {self.key!r}, version={self.version})"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """The latest of a record that is watched; None: it is absent (deleted or expired, or was never there)."""
+
+    key: str
+    record: Record | None
 
 
 class RecordPage(msgspec.Struct, frozen=True):
@@ -231,6 +240,28 @@ class Records:
         page = await self._trips.scan(msgspec.structs.replace(query, count=True), timeout)
         return page.total or 0
 
+    async def watch(
+        self, collection: str, key: str | None = None, *, prefix: str = "", poll: Duration = 0.5
+    ) -> AsyncGenerator[Change, None]:
+        """What there is, then every change, without end: of one record, or of all of a collection (whose keys
+        begin with `prefix`).
+
+        Each change tells the latest value: of several that follow quickly some may be skipped, the last
+        one never. `poll` is the longest time between two looks; a collection is listed at each of them,
+        without its values, and the versions of its records are kept in memory. A store that is not
+        available is waited for; when it is closed, this ends.
+        """
+        if key is None:
+            query = scan_of(collection, prefix, None, None, None, False, SCAN_PAGE)
+            seen = watching.watch_collection(self._trips, query, poll)
+        elif prefix:
+            raise InvalidArgument("key and prefix exclude one another")
+        else:
+            seen = watching.watch_record(self._trips, ref_of(collection, key), poll)
+        async with aclosing(seen):
+            async for each in seen:
+                yield Change(each.key, None if each.image is None else Record(each.image))
+
 
 class RecordOps:
     """`unit.records`: the writing verbs, gathered instead of awaited."""
@@ -336,29 +367,6 @@ def scan_of(
         reverse=reverse,
         limit=limit,
     )
-
-
-async def pages(trips: Trips, query: Scan, timeout: float | None) -> AsyncIterator[RecordImage]:
-    """All images of a scan."""
-    while True:
-        page: Page = await trips.scan(query, timeout)
-        for image in page.items:
-            yield cast(RecordImage, image)
-        if page.next is None:
-            return
-        query = msgspec.structs.replace(query, after=page.next)
-
-
-async def chunked(items: AsyncIterator[Item], most: int) -> AsyncIterator[list[Item]]:
-    """Lists of up to `most` items."""
-    chunk: list[Item] = []
-    async for item in items:
-        chunk.append(item)
-        if len(chunk) == most:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _checks(ref: RecordRef, if_version: int | None) -> tuple[Check, ...]:

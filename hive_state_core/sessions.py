@@ -13,7 +13,7 @@ from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordImage, RecordRef
-from hive_state_core.records import pages
+from hive_state_core.paging import pages
 from hive_state_core.spi import Batch, Check, Committed, Delete, Put, Scan, Touch, VersionIs
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit

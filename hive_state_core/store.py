@@ -142,7 +142,7 @@ class Store:
         """The seq of the last event of each stream."""
         if not self.features.has(Facility.STREAMS):
             return {}
-        from hive_state_core.records import pages
+        from hive_state_core.paging import pages
 
         heads = pages(self._trips, Scan(kind="stream", limit=SCAN_PAGE), timeout)
         found = [cast(StreamImage, head) async for head in heads]

@@ -8,20 +8,20 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from functools import partial
-from math import inf
-from typing import TypeVar, cast
+from typing import cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from hive_state_core import codec, spi, validate
+from hive_state_core.backoff import Backoff
 from hive_state_core.codec import Json
-from hive_state_core.errors import Closed, HiveStateError, Indeterminate, LeaseLost, NotFound
+from hive_state_core.errors import Closed, LeaseLost, NotFound
 from hive_state_core.ids import error_text
 from hive_state_core.limits import REPLY_BYTES, SCAN_PAGE, VERSION_MAX
 from hive_state_core.locks import Held
-from hive_state_core.model import EventImage, GroupRef, StreamRef, Topic
+from hive_state_core.model import EventImage, GroupRef, StreamRef
 from hive_state_core.refusals import describe
 from hive_state_core.spi import (
     Ack,
@@ -35,11 +35,7 @@ from hive_state_core.spi import (
 )
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration
-from hive_state_core.worker import SHORTEST_NAP, Backoff
-
-Answer = TypeVar("Answer")
-
-_TROUBLE = Backoff(base=0.05, cap=5.0)
+from hive_state_core.waiting import Watch
 
 log: logging.Logger = logging.getLogger("hive_state")
 
@@ -179,76 +175,6 @@ async def claim(trips: Trips, request: ClaimEvents, backoff: Backoff, timeout: f
     drained = len(given) < request.limit and sum([len(each.event.body) for each in given]) < REPLY_BYTES
     deliveries = [Delivery(trips, request.ref, each, seconds, ends, backoff) for each in given]
     return Claim(deliveries, drained, claimed.next_due_in)
-
-
-class Watch:
-    """The waiting between two looks at something, at most for `poll`, cut short by hints.
-
-    The first wait only begins to listen: what came between the last look and the listening was not
-    heard, so look once more. Wrong hints make no busy loop.
-    """
-
-    def __init__(self, trips: Trips, topic: Topic, poll: Duration) -> None:
-        self._trips = trips
-        self._topics = frozenset({topic})
-        self._poll_ms = validate.duration(poll, "poll")
-        self._poll = self._poll_ms / 1000
-        self._hint: asyncio.Task[None] | None = None
-        self._vain = 0
-        self._troubles = 0
-
-    async def wait(self, next_due_in: int | None = None) -> None:
-        """After a look that found nothing. `next_due_in`: there may be something after so long."""
-        if self._hint is None:
-            self._hint = asyncio.create_task(self._hear())
-            return
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        due = inf if next_due_in is None else next_due_in / 1000 + 0.002
-        nap = min(SHORTEST_NAP * 2**self._vain, self._poll / 10)
-        await asyncio.wait({self._hint}, timeout=max(min(due, self._poll), nap))
-        spent = loop.time() - began
-        if spent < nap:
-            await asyncio.sleep(nap - spent)
-        self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
-        if self._hint.done():
-            self._hint = asyncio.create_task(self._hear())
-
-    async def look(self, what: str, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """The answer; None if the store was not available: that was waited out. Raises what waiting does
-        not mend."""
-        try:
-            answer = await call()
-        except HiveStateError as error:
-            if not error.retryable and not isinstance(error, Indeterminate):
-                raise
-            self._troubles += 1
-            if self._troubles == 1:
-                log.warning("%s is not available for now: %s", what, error)
-            await asyncio.sleep(_TROUBLE.delay(self._troubles))
-            return None
-        self._troubles = 0
-        return answer
-
-    def found(self) -> None:
-        """The last look found something."""
-        self._vain = 0
-
-    async def close(self) -> None:
-        if self._hint is not None:
-            self._hint.cancel()
-            await asyncio.wait({self._hint})
-
-    async def _hear(self) -> None:
-        """Ends when something may have come, or after `poll`."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._poll
-        try:
-            heard = await self._trips.wait(self._topics, self._poll_ms)
-        except HiveStateError:  # if it matters, the next look says so
-            heard = frozenset()
-        if not heard:
-            await asyncio.sleep(until - loop.time())
 
 
 async def follow(

@@ -9,8 +9,9 @@ from typing import Any, cast
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from hive_state_core import codec, validate
+from hive_state_core import codec, validate, watch
 from hive_state_core import worker as working
+from hive_state_core.backoff import DEFAULT_BACKOFF, Backoff
 from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument, LimitExceeded
 from hive_state_core.ids import derived_id, names, new_id
@@ -27,7 +28,7 @@ from hive_state_core.limits import (
     SCAN_PAGE,
 )
 from hive_state_core.model import QueueRef, TaskImage, TaskRef, TaskState
-from hive_state_core.records import chunked, pages
+from hive_state_core.paging import chunked, pages
 from hive_state_core.roster import Roster
 from hive_state_core.spi import (
     Batch,
@@ -47,7 +48,7 @@ from hive_state_core.spi import (
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
-from hive_state_core.worker import DEFAULT_BACKOFF, Backoff, Claims, Handler, claim_request
+from hive_state_core.worker import Claims, Handler, claim_request
 
 __all__ = ["Backoff", "Enqueued", "Lease", "Task", "TaskOps", "TaskState", "Tasks"]
 
@@ -270,6 +271,21 @@ class Tasks:
         """The task, or None if there is none of that id."""
         (image,) = await self._trips.read((task_ref(id),), timeout)
         return None if image is None else Task(cast(TaskImage, image))
+
+    async def wait(self, id: str, *, timeout: float | None = None, poll: Duration = 0.5) -> Task:
+        """Wait until the task is done, whoever does it: `task.state` says how it ended, `task.result` what it
+        was completed with. After `timeout` seconds the task as it is then (`task.done` is False).
+
+        Raises NotFound if there is none of that id. A store that is not available is waited for. `poll` is
+        the longest time between two looks.
+        """
+        return await watch.wait_for_end(self._trips, task_ref(id), timeout, poll)
+
+    async def cancellation(self, lease: Lease, *, poll: Duration = 1) -> None:
+        """Return once somebody asked for the task's cancellation: let it race the work. Raises LeaseLost if
+        the lease is not current any more. (`lease.cancel_requested` is refreshed by each extension of the
+        lease too.)"""
+        await watch.wait_for_cancel(self._trips, lease, poll)
 
     async def count(
         self, *, queue: str | None = None, states: States | None = None, timeout: float | None = None

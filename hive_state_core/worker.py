@@ -1,23 +1,22 @@
-"""Consuming a queue: the back-off of failed tasks, a loop of concurrent handlers, and leases one by one."""
+"""Consuming a queue: a loop of concurrent handlers, and leases one by one."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from math import inf
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import msgspec
 
 from hive_state_core import validate
+from hive_state_core.backoff import SHORTEST_NAP, TROUBLE, Backoff
 from hive_state_core.codec import Json
 from hive_state_core.errors import (
     Closed,
     HiveStateError,
     Indeterminate,
-    InvalidArgument,
     LeaseLost,
     Unavailable,
 )
@@ -32,46 +31,7 @@ from hive_state_core.validate import Duration
 
 Handler = Callable[[Lease], Awaitable[Json | None]]
 
-SHORTEST_NAP = 0.001
-"""Seconds between two claims that found nothing, at least; doubled as long as hints prove wrong."""
-
 log: logging.Logger = logging.getLogger("hive_state")
-
-
-class Backoff(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a failed task waits: base * factor**(attempt - 1) seconds, at most `cap`, then jittered.
-
-    jitter  "full": anything from 0 up to that; "equal": from half of it up; "none"
-    """
-
-    base: float = 1.0
-    factor: float = 2.0
-    cap: float = 300.0
-    jitter: Literal["full", "equal", "none"] = "equal"
-
-    def __post_init__(self) -> None:
-        if not (0 <= self.base <= self.cap and self.factor >= 1):
-            raise InvalidArgument("a Backoff needs 0 <= base <= cap and factor >= 1")
-        if self.jitter not in ("full", "equal", "none"):
-            raise InvalidArgument("the jitter of a Backoff is 'full', 'equal' or 'none'")
-
-    def longest(self, attempt: int) -> float:
-        """Seconds after that attempt (the first is 1), without jitter."""
-        try:
-            return min(self.cap, self.base * self.factor ** max(attempt - 1, 0))
-        except OverflowError:
-            return self.cap if self.base else 0.0
-
-    def delay(self, attempt: int) -> float:
-        """Seconds to wait after that attempt."""
-        longest = self.longest(attempt)
-        if self.jitter == "none":
-            return longest
-        return random.uniform(longest / 2 if self.jitter == "equal" else 0, longest)
-
-
-DEFAULT_BACKOFF = Backoff()
-_TROUBLE = Backoff(base=0.05, cap=5.0)
 
 
 def claim_request(
@@ -242,7 +202,7 @@ class Source:
         self._troubles += 1
         if self._troubles == 1:
             log.warning("no claim on queue %s for now: %s", self._queue, error)
-        await asyncio.wait({self._stopped}, timeout=_TROUBLE.delay(self._troubles))
+        await asyncio.wait({self._stopped}, timeout=TROUBLE.delay(self._troubles))
 
 
 class _Crew:

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from hive_state_core import Store, open_store
+from hive_state_core.backoff import Backoff
 from hive_state_core.errors import (
     AlreadyExists,
     CorruptData,
@@ -27,7 +28,6 @@ from hive_state_core.events import Delivery, Event, Gap
 from hive_state_core.features import Facility
 from hive_state_core.model import StreamRef
 from hive_state_core.spi import Ack, Append, Batch
-from hive_state_core.worker import Backoff
 
 AT_ONCE = Backoff(base=0.0, jitter="none")
 

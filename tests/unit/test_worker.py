@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from hive_state_core import Store, open_store
+from hive_state_core.backoff import Backoff
 from hive_state_core.errors import (
     AccessDenied,
     HiveStateError,
@@ -21,7 +22,6 @@ from hive_state_core.errors import (
 from hive_state_core.leases import Lease
 from hive_state_core.model import TaskState
 from hive_state_core.spi import ClaimTasks
-from hive_state_core.worker import Backoff
 
 SOON = Backoff(base=0.0, jitter="none")
 

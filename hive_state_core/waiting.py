@@ -1,0 +1,90 @@
+"""The waiting between two looks at the store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from math import inf
+from typing import TypeVar
+
+from hive_state_core import validate
+from hive_state_core.backoff import SHORTEST_NAP, TROUBLE
+from hive_state_core.errors import HiveStateError, Indeterminate
+from hive_state_core.model import Topic
+from hive_state_core.trips import Trips
+from hive_state_core.validate import Duration
+
+Answer = TypeVar("Answer")
+
+log: logging.Logger = logging.getLogger("hive_state")
+
+
+class Watch:
+    """The waiting between two looks at something, at most for `poll`, cut short by hints.
+
+    The first wait only begins to listen: what came between the last look and the listening was not
+    heard, so look once more. Wrong hints make no busy loop.
+    """
+
+    def __init__(self, trips: Trips, topic: Topic, poll: Duration) -> None:
+        self._trips = trips
+        self._topics = frozenset({topic})
+        self._poll_ms = validate.duration(poll, "poll")
+        self._poll = self._poll_ms / 1000
+        self._hint: asyncio.Task[None] | None = None
+        self._vain = 0
+        self._troubles = 0
+
+    async def wait(self, next_due_in: int | None = None) -> None:
+        """After a look that found nothing. `next_due_in`: there may be something after so long."""
+        if self._hint is None:
+            self._hint = asyncio.create_task(self._hear())
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        due = inf if next_due_in is None else next_due_in / 1000 + 0.002
+        nap = min(SHORTEST_NAP * 2**self._vain, self._poll / 10)
+        await asyncio.wait({self._hint}, timeout=max(min(due, self._poll), nap))
+        spent = loop.time() - began
+        if spent < nap:
+            await asyncio.sleep(nap - spent)
+        self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
+        if self._hint.done():
+            self._hint = asyncio.create_task(self._hear())
+
+    async def look(self, what: str, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """The answer; None if the store was not available: that was waited out. Raises what waiting does
+        not mend."""
+        try:
+            answer = await call()
+        except HiveStateError as error:
+            if not error.retryable and not isinstance(error, Indeterminate):
+                raise
+            self._troubles += 1
+            if self._troubles == 1:
+                log.warning("%s is not available for now: %s", what, error)
+            await asyncio.sleep(TROUBLE.delay(self._troubles))
+            return None
+        self._troubles = 0
+        return answer
+
+    def found(self) -> None:
+        """The last look found something."""
+        self._vain = 0
+
+    async def close(self) -> None:
+        if self._hint is not None:
+            self._hint.cancel()
+            await asyncio.wait({self._hint})
+
+    async def _hear(self) -> None:
+        """Ends when something may have come, or after `poll`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._poll
+        try:
+            heard = await self._trips.wait(self._topics, self._poll_ms)
+        except HiveStateError:  # if it matters, the next look says so
+            heard = frozenset()
+        if not heard:
+            await asyncio.sleep(until - loop.time())
