@@ -29,7 +29,7 @@ from typing import Any
 from hive_state_core import validate
 from hive_state_core.errors import ConfigError, InvalidArgument
 from hive_state_core.options import seconds, suggest
-from hive_state_core.spi import Retention
+from hive_state_core.retention import COUNTS, Retention
 from hive_state_core.toml_lines import line_of
 
 FILE = "hive-state.toml"
@@ -73,7 +73,7 @@ class Config:
         self.kept: Mapping[str, object] = data.get("retention", {})
         self._check_names()
         self.retention: Retention = Retention(
-            **{kind: self._duration(kind, value) for kind, value in self.kept.items()}
+            **{kind: self._kept(kind, value) for kind, value in self.kept.items()}
         )
 
     def __repr__(self) -> str:
@@ -128,13 +128,17 @@ class Config:
         except InvalidArgument as error:
             raise ConfigError(f"{self.label('namespace')} cannot be used: {error}") from error
 
-    def _duration(self, kind: str, value: object) -> int | None:
-        """Milliseconds; None = for ever."""
+    def _kept(self, kind: str, value: object) -> int | None:
+        """Milliseconds, or how many; None = for ever."""
         label = self.label("retention", kind)
         if kind not in Retention.__struct_fields__:
             raise ConfigError(f"{label} is not known{suggest(kind, Retention.__struct_fields__)}")
         if value == FOREVER:
             return None
+        if kind in COUNTS:
+            if type(value) is int and value > 0:
+                return value
+            raise ConfigError(f'{label} is a whole number from 1 on, or "{FOREVER}"')
         try:
             return max(1, round(seconds(str(value)) * 1000))
         except ValueError:

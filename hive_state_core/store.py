@@ -7,7 +7,7 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
-from hive_state_core import validate
+from hive_state_core import spi, validate
 from hive_state_core.choosing import Choice, choose
 from hive_state_core.config import Config
 from hive_state_core.errors import Closed, HiveStateError, InvalidArgument, Unsupported
@@ -15,7 +15,8 @@ from hive_state_core.features import Facility
 from hive_state_core.health import Health, Thresholds, judged, unreachable
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordRef, StreamImage
-from hive_state_core.spi import Driver, Replication, Retention, Scan, SchemaInfo, Swept
+from hive_state_core.retention import Retention, retention_of
+from hive_state_core.spi import Driver, Replication, Scan, SchemaInfo, Swept
 from hive_state_core.stats import Sample, StoreStats, store_stats
 from hive_state_core.telemetry import Histogram
 from hive_state_core.trips import Trips
@@ -55,11 +56,18 @@ class Store:
     checkpoints: Checkpoints
 
     def __init__(
-        self, driver: Driver, *, backend: str, url: StoreURL, retention: Retention | None = None
+        self,
+        driver: Driver,
+        *,
+        backend: str,
+        url: StoreURL,
+        retention: spi.Retention | None = None,
+        janitor: bool = True,
     ) -> None:
         from hive_state_core.agents import Agents
         from hive_state_core.checkpoints import Checkpoints
         from hive_state_core.events import Events
+        from hive_state_core.janitor import Janitor
         from hive_state_core.locks import Locks
         from hive_state_core.records import Records
         from hive_state_core.roster import Roster
@@ -69,7 +77,7 @@ class Store:
         self._driver = driver
         self.backend = backend
         self.url = url
-        self.retention: Retention = retention or Retention()
+        self.retention: Retention = retention_of(retention or Retention())
         self._trips = trips = Trips(driver)
         self.records = Records(trips)
         roster = Roster(trips)
@@ -79,6 +87,7 @@ class Store:
         self.locks = Locks(trips)
         self.events = Events(trips)
         self.checkpoints = Checkpoints(trips)
+        self._janitor = Janitor(trips, self.retention) if janitor else None
         self._state = "new"
         self._sampled: Sample | None = None
         self._commits = Histogram()
@@ -148,10 +157,10 @@ class Store:
         found = [cast(StreamImage, head) async for head in heads]
         return {head.ref.stream: head.last for head in found}
 
-    async def sweep(self, *, limit: int = 1000, retention: Retention | None = None) -> Swept:
+    async def sweep(self, *, limit: int = 1000, retention: spi.Retention | None = None) -> Swept:
         """One round of house-keeping: expired records, old tombstones, leases that are over, and tasks
-        that ended longer ago than `retention` says; None = that of the configuration (by default they
-        stay)."""
+        that ended longer ago than `retention` says; None = that of the Store (by default they stay).
+        The Store does this by itself about once a minute (see `open_store`), and trims streams too."""
         validate.integer(limit, "limit", 1, 100_000)
         return await self._trips.sweep(limit, retention or self.retention)
 
@@ -184,12 +193,16 @@ class Store:
             await self._driver.close()
             raise
         self._trips.open()
+        if self._janitor is not None:
+            self._janitor.start()
 
     async def close(self) -> None:
         """Let what is under way come to its end, then give everything back. May be called twice."""
         if self._state == "open":
             self._state = "closed"
             try:
+                if self._janitor is not None:
+                    await self._janitor.stop()
                 await self._trips.close()
             finally:
                 await self._driver.close()
@@ -212,7 +225,8 @@ def open_store(
     *,
     namespace: str | None = None,
     config: Config | Path | str | None = None,
-    retention: Retention | None = None,
+    retention: spi.Retention | None = None,
+    janitor: bool = True,
 ) -> Store:
     """A Store, to be opened by `async with`.
 
@@ -223,7 +237,9 @@ def open_store(
                the file, else "default"
     config     the configuration file; None = HIVE_STATE_CONFIG, else the nearest hive-state.toml or
                pyproject.toml with [tool.hive-state], upward from the working directory
-    retention  what `sweep` removes; None = what the file says
+    retention  what house-keeping removes, see `hive_state_core.retention`; None = what the file says
+    janitor    whether the Store does the house-keeping by itself, in the background, in turns with the other
+               open Stores of the namespace: about once a minute, and never before half a minute
 
     Raises ConfigError for a URL, name, key or option that cannot be used. Until `open`, nothing but the
     configuration is read.
@@ -235,4 +251,5 @@ def open_store(
         backend=choice.backend.name,
         url=choice.url,
         retention=choice.config.retention if retention is None else retention,
+        janitor=janitor,
     )

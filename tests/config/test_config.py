@@ -9,7 +9,7 @@ import pytest
 from hive_state_core.config import Config
 from hive_state_core.config_file import read_config
 from hive_state_core.errors import ConfigError
-from hive_state_core.spi import Retention
+from hive_state_core.retention import Retention
 from hive_state_core.store_tables import place_of
 from hive_state_core.toml_lines import line_of
 
@@ -119,6 +119,8 @@ def test_a_file_in_another_encoding(tmp_path: Path) -> None:
         ),
         ("[retention]\ndead = 0", "hive-state.toml:2: retention.dead is a duration such as 3600,"),
         ("[retention]\ndead = true", "hive-state.toml:2: retention.dead is a duration"),
+        ("[retention]\ncheckpoints = '7d'", "hive-state.toml:2: retention.checkpoints is a whole number"),
+        ("[retention]\nevents_count = 0", "hive-state.toml:2: retention.events_count is a whole number"),
         ("[retention]\ndead = 'soon'", "hive-state.toml:2: retention.dead is a duration"),
     ],
 )
@@ -127,6 +129,13 @@ def test_a_wrong_file(text: str, said: str, write: Write) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config()
     assert str(caught.value).startswith(said)
+
+
+def test_retention_of_streams(write: Write) -> None:
+    write("[retention]\nevents = '30d'\nevents_count = 10000\ncheckpoints = 10\nsnapshots = 'forever'")
+    assert read_config().retention == Retention(
+        events=30 * 24 * 3600 * 1000, events_count=10_000, checkpoints=10, snapshots=None
+    )
 
 
 def test_retention(write: Write) -> None:

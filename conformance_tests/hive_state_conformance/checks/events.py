@@ -9,10 +9,10 @@ from hive_state_conformance.checking import Tier, check
 from hive_state_conformance.checks.cas import with_peer
 from hive_state_conformance.env import PATIENCE, Env, raises, together
 from hive_state_conformance.stream_tools import S, counts
+from hive_state_core.backoff import Backoff
 from hive_state_core.errors import InvalidArgument, LeaseLost, NotFound
 from hive_state_core.features import Facility
 from hive_state_core.store import Store
-from hive_state_core.worker import Backoff
 
 STREAMS = {Facility.STREAMS}
 AT_ONCE = Backoff(base=0.0, jitter="none")
