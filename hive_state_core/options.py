@@ -67,9 +67,9 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         """What it takes, in words."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        least = "" if self.least is None else f", {self.least} or more"
-        most = "" if self.most is None else f", at most {self.most}"
-        return f"{self.type.value}{least}{most}"
+        if self.least is not None and self.most is not None:
+            return f"{self.type.value} from {self.least} to {self.most}"
+        return self.type.value + ("" if self.least is None else f", {self.least} or more")
 
     def parse(self, text: str, label: str) -> Value:
         """The value of a text. Raises ConfigError that names `label`, and quotes no secret."""
@@ -117,9 +117,14 @@ def values_of(url: StoreURL, options: Sequence[Option]) -> dict[str, Value]:
     url = settled(url, options)
     found: dict[str, Value] = {}
     for option in options:
-        text = url.options.get(option.name) if option.part is None else _part(url, option.part)
+        text = given(url, option)
         found[option.name] = option.default if text is None else option.parse(text, _label(option, url))
     return found
+
+
+def given(url: StoreURL, option: Option) -> str | None:
+    """What the settled URL says of the option, None if it is silent."""
+    return url.options.get(option.name) if option.part is None else _part(url, option.part)
 
 
 def rooted(url: StoreURL, options: Sequence[Option], folder: Path) -> StoreURL:

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from hive_state_core.config import Config
 from hive_state_core.errors import ConfigError
-from hive_state_core.options import Option, rooted, settled, suggest, text_of, values_of
+from hive_state_core.options import Option, given, rooted, settled, suggest, text_of, values_of
 from hive_state_core.plugins import Backend, backend_for, backend_named
-from hive_state_core.references import dereferenced
+from hive_state_core.references import dereferenced, is_reference
 from hive_state_core.url import StoreURL, parse_url
 
 
@@ -71,3 +71,20 @@ def _text(config: Config, option: Option, value: object, label: str) -> str:
     text = dereferenced(text_of(value, option, label), label, config.folder)
     option.parse(text, label)
     return text
+
+
+def plain_secrets(config: Config, name: str) -> list[str]:
+    """The keys of a table in which a secret stands, and not a reference to it."""
+    table = config.table(name)
+    try:
+        backend, url = place_of(config, name)
+    except ConfigError:
+        return []
+    secrets = [option for option in backend.options if option.secret]
+    found = [each.name for each in secrets if each.name in table and not _refers(table[each.name])]
+    in_url = any(given(url, each) for each in secrets if each.name not in table)
+    return found + (["url"] if in_url and not _refers(table["url"]) else [])
+
+
+def _refers(value: object) -> bool:
+    return isinstance(value, str) and is_reference(value)

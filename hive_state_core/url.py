@@ -59,7 +59,7 @@ class StoreURL:
         user = self.username or ""
         if self.password is not None:
             user += ":***"
-        host = self.host or ""
+        host = (self.host or "").replace("/", "%2F")  # the folder of a socket
         if ":" in host:
             host = f"[{host}]"
         port = f":{self.port}" if self.port is not None else ""

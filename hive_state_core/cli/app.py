@@ -11,6 +11,7 @@ import click
 
 from hive_state_core._version import __version__
 from hive_state_core.cli.backends import backends
+from hive_state_core.cli.config import config
 from hive_state_core.cli.frame import Settings, report
 from hive_state_core.cli.init import init
 
@@ -140,4 +141,5 @@ def main() -> None:
 
 
 main.add_command(backends)
+main.add_command(config)
 main.add_command(init)

@@ -1,41 +1,104 @@
-"""`hive-state backends`: what can be opened, and which plugins could not be used."""
+"""`hive-state backends`: what can be opened, with which options, and what could not be used and why."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hive_state_core.cli.frame import Settings, emit_json, json_option
+from hive_state_core.cli.tables import cell, echo_table
+from hive_state_core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hive_state_core.options import Option
+    from hive_state_core.plugins import Backend, Failure
 
 
 @click.command()
+@click.option("-v", "--verbose", is_flag=True, help="Show the options of each, and tracebacks.")
 @json_option
 @click.pass_context
-def backends(ctx: click.Context, as_json: bool) -> None:
-    """List the backends, and the plugins that failed."""
+def backends(ctx: click.Context, verbose: bool, as_json: bool) -> None:
+    """List the backends, what they lack, and the plugins that failed."""
     from hive_state_core.plugins import registry
 
     found, failed = registry.backends(), registry.failures()
-    if as_json:
-        emit_json(
-            {
-                "backends": [{"name": b.name, "schemes": b.schemes, "summary": b.summary} for b in found],
-                "failures": [
-                    {"plugin": f.plugin, "target": f.target, "error": str(f), "traceback": f.traceback}
-                    for f in failed
-                ],
-            }
-        )
-        return
-    _table([(b.name, " ".join(f"{scheme}://" for scheme in b.schemes), b.summary) for b in found])
     settings = ctx.find_object(Settings)
-    for failure in failed:
-        click.echo(f"{failure}" + (f"\n{failure.traceback}" if settings and settings.verbose else ""))
-
-
-def _table(rows: list[tuple[str, str, str]]) -> None:
-    """Aligned columns; the last one is left as long as it is."""
-    first, second = (max((len(row[column]) for row in rows), default=0) for column in (0, 1))
-    for name, schemes, summary in rows:
-        click.echo(f"{name:<{first}}  {schemes:<{second}}  {summary}".rstrip())
-    if not rows:
+    verbose = verbose or bool(settings and settings.verbose)
+    if as_json:
+        failures = [
+            {"plugin": f.plugin, "target": f.target, "error": str(f), "traceback": f.traceback}
+            for f in failed
+        ]
+        emit_json({"backends": [_told(backend) for backend in found], "failures": failures})
+        return
+    if verbose:
+        for backend in found:
+            _show(backend)
+    else:
+        echo_table((each.name, _schemes(each), each.summary) for each in found)
+        _say_what_is_missing(found)
+    if not found:
         click.echo("There is no backend.")
+    for failure in failed:
+        click.echo(f"{failure}" + (f"\n{failure.traceback}" if verbose else ""))
+
+
+def _told(backend: Backend) -> dict[str, Any]:
+    return {
+        "name": backend.name,
+        "schemes": backend.schemes,
+        "summary": backend.summary,
+        "missing": _missing(backend),
+        "options": [
+            {
+                "name": option.name,
+                "takes": option.wants,
+                "default": option.default,
+                "doc": option.doc,
+                "secret": option.secret,
+                "part": option.part,
+            }
+            for option in backend.options
+        ],
+    }
+
+
+def _failure(failure: Failure) -> dict[str, str]:
+    return {
+        "plugin": failure.plugin,
+        "target": failure.target,
+        "error": str(failure),
+        "traceback": failure.traceback,
+    }
+
+
+def _missing(backend: Backend) -> str | None:
+    """What has to be installed first, as a sentence."""
+    try:
+        backend.check_installed()
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _say_what_is_missing(found: list[Backend]) -> None:
+    for missing in filter(None, map(_missing, found)):
+        click.echo(missing)
+
+
+def _show(backend: Backend) -> None:
+    click.echo(f"{backend.name}  {_schemes(backend)}\n  {backend.summary}")
+    _say_what_is_missing([backend])
+    echo_table(map(_cells, backend.options), indent="    ")
+    click.echo()
+
+
+def _cells(option: Option) -> tuple[str, str, str]:
+    secret = ", secret" if option.secret else ""
+    return option.name, cell(option.default), f"{option.doc} ({option.wants}{secret})"
+
+
+def _schemes(backend: Backend) -> str:
+    return " ".join(f"{scheme}://" for scheme in backend.schemes)

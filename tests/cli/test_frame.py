@@ -23,6 +23,7 @@ from hive_state_core.cli import main
 from hive_state_core.cli.app import HiveGroup
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
 from hive_state_core.hookspecs import hookimpl
+from hive_state_core.options import Option, Type
 from hive_state_core.plugins import Backend, Registry
 from hive_state_core.spi import Driver
 from hive_state_core.url import StoreURL
@@ -244,7 +245,15 @@ def connect(url: StoreURL, namespace: str) -> Driver:
 def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry with a backend, and a plugin that cannot be imported."""
     registry = Registry([EntryPoint("gone", "no_such_module", "hive_state")])
-    made = Backend(name="abc", schemes=("abc", "abcs"), summary="Is abc.", connect=connect)
+    made = Backend(
+        name="abc",
+        schemes=("abc", "abcs"),
+        summary="Is abc.",
+        connect=connect,
+        options=(Option(name="pin", type=Type.WHOLE, secret=True, least=1, doc="a number"),),
+        requires=("no_such_driver",),
+        install="pip install no-such-driver",
+    )
     registry.register(made)
     monkeypatch.setattr(plugins, "registry", registry)
     monkeypatch.setattr(main, "asked", True)  # or the group would miss the real plugins for good
@@ -255,16 +264,24 @@ def test_backends(broken: None) -> None:
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "abc  abc:// abcs://  Is abc.",
+        "the backend abc needs no_such_driver: pip install no-such-driver",
         "plugin 'gone' (no_such_module) failed with ModuleNotFoundError: No module named 'no_such_module'",
     ]
-    assert "Traceback" in run("-v", "backends").stdout
+    for args in (("-v", "backends"), ("backends", "-v")):
+        verbose = run(*args).stdout
+        assert "    pin  -  a number (a whole number, 1 or more, secret)\n" in verbose
+        assert "Traceback" in verbose
 
 
 def test_backends_json(broken: None) -> None:
     result = run("backends", "--json")
     assert result.exit_code == 0
     told = json.loads(result.stdout)
-    assert told["backends"] == [{"name": "abc", "schemes": ["abc", "abcs"], "summary": "Is abc."}]
+    (abc,) = told["backends"]
+    assert (abc["name"], abc["schemes"], abc["summary"]) == ("abc", ["abc", "abcs"], "Is abc.")
+    assert abc["missing"] == "the backend abc needs no_such_driver: pip install no-such-driver"
+    (pin,) = abc["options"]
+    assert (pin["name"], pin["default"], pin["doc"], pin["secret"]) == ("pin", None, "a number", True)
     (failure,) = told["failures"]
     assert (failure["plugin"], failure["target"]) == ("gone", "no_such_module")
     assert "Traceback" in failure["traceback"]

@@ -49,7 +49,7 @@ def test_what_has_a_place_in_the_url_may_be_said_by_name() -> None:
         ("size=0", "option size of toy:// is a whole number, 1 or more, not '0'"),
         ("size=1.5", "option size of toy:// is a whole number, 1 or more, not '1.5'"),
         ("size=٣", "option size of toy:// is a whole number"),
-        ("port=65536", "option port of toy:// is a whole number, 1 or more, at most 65535, not '65536'"),
+        ("port=65536", "option port of toy:// is a whole number from 1 to 65535, not '65536'"),
         ("wait=soon", "option wait of toy:// is a number of seconds, not 'soon'"),
         ("wait=0", "option wait of toy://"),
         ("wait=-1", "option wait of toy://"),

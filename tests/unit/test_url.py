@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+import msgspec
 import pytest
 
 from hive_state_core.errors import ConfigError
@@ -81,3 +82,14 @@ def test_redacted(text: str, shown: str) -> None:
     assert str(url) == shown
     assert repr(url) == f"StoreURL({shown!r})"
     assert "hunter2" not in f"{url} {url!r} {[url]} {url!s:>5}"
+
+
+def test_what_is_declared_secret_and_what_is_a_folder() -> None:
+    url = parse_url("pg://h/d?pin=hunter2&x=1").replaced(secrets={"pin"}, host="/run/pg")
+    assert str(url) == "pg://%2Frun%2Fpg/d?pin=***&x=1"
+    assert (url.options["pin"], url.host) == ("hunter2", "/run/pg")
+
+
+def test_it_cannot_be_made_json() -> None:
+    with pytest.raises(TypeError):
+        msgspec.json.encode(parse_url("pg://u:hunter2@h/d"))
