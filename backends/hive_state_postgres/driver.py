@@ -128,14 +128,12 @@ class PostgresDriver:
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         encoded = Encoded(batches)
         head = (self._ns, trip_id, encoded.shape)
-        seqs: Sequence[int] = ()
-        if encoded.simple:
-            (row,) = await self._write(self._statements.commit_simple, *head, *encoded.arguments)
-            seqs = row["seqs"] or ()
+        if encoded.flat:
+            (row,) = await self._write(self._statements.commit_flat, *head, *encoded.arguments)
         else:
             (row,) = await self._write_locking(self._statements.commit, head, encoded.arguments)
         self._waiters.happened(hashes_of(batches))
-        return replies.commit_reply(encoded.shape, encoded.task_ids, seqs, row)
+        return replies.commit_reply(encoded.shape, encoded.task_ids, row)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         shape, rest = claim_arguments(requests)
@@ -150,7 +148,7 @@ class PostgresDriver:
             return None
         (row,) = rows
         if row["kind"] == "commit":
-            return replies.commit_reply(row["shape"], row["ids"] or (), row["seqs"] or (), row)
+            return replies.commit_reply(row["shape"], row["ids"] or (), row)
         held, slots = await self._read(lambda db: reading.held(db, self._statements, self._ns, row))
         claimed = replies.claimed(row["shape"], held, slots, row["others"], row["at"])
         return Reply(row["epoch"], row["at"], claimed)

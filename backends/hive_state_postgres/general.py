@@ -46,9 +46,9 @@ _dump = msgspec.json.Encoder().encode
 
 
 class General:
-    """(place, ordinal of its first operation, batch) of each, encoded. Places in `values` count from 1."""
+    """The batches that were added, encoded. Places in `values` count from 1."""
 
-    def __init__(self, batches: Sequence[tuple[int, int, Batch]]) -> None:
+    def __init__(self) -> None:
         self.values: list[bytes] = []
         self.collections: list[str] = []
         self.keys: list[str] = []
@@ -61,7 +61,11 @@ class General:
         self.streams: set[str] = set()
         self.groups: set[GroupRef] = set()
         self.wholes: set[str] = set()
-        self._items = [self._batch(place, ordinal, batch) for place, ordinal, batch in batches]
+        self._items: list[Item] = []
+
+    def add(self, place: int, ordinal: int, batch: Batch) -> None:
+        """`place` in the trip; `ordinal` of its first operation among all of the trip."""
+        self._items.append(self._batch(place, ordinal, batch))
 
     def lock_records(self, collections: Sequence[str], keys: Sequence[str]) -> None:
         """Records of the other batches: all that a trip locks is locked in one order."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -30,24 +31,49 @@ _load_dues = msgspec.json.Decoder(list[int | bool | None]).decode
 _REASONS = {reason.value: reason for reason in Reason}
 
 
-def commit_reply(shape: str, task_ids: Iterable[str], seqs: Iterable[int], row: Row) -> Reply[Outcome]:
-    """One outcome for each letter of the shape; `others` of the row are those that it does not tell."""
+_parts = re.compile(r"\(\w+\)|\w").findall
+
+
+def commit_reply(shape: str, task_ids: Iterable[str], row: Row) -> Reply[Outcome]:
+    """One outcome for each batch of the shape; `others` of the row are those that it does not tell."""
     version, at, others = row["version"], row["at"], row["others"]
     exceptions = dict(_load_others(others)) if others else {}
-    ids, numbers = iter(task_ids), iter(seqs)
+    results = _Results(task_ids, row["seqs"] or (), row["olds"] or ())
     plain = Committed(version, at, (None,))
     outcomes: list[Outcome] = []
-    for place, letter in enumerate(shape):
-        id = next(ids) if letter == "e" else ""
+    for place, letters in enumerate(shape if "(" not in shape else _parts(shape)):
+        found = None if letters in "pck" else tuple(map(results.of, letters.strip("()")))
         if place in exceptions:
             outcomes.append(_outcome(exceptions[place]))
-        elif id:
-            outcomes.append(Committed(version, at, (Enqueued(id, True),)))
-        elif letter == "a":
-            outcomes.append(Committed(version, at, (next(numbers),)))
-        else:
+        elif found is None:
             outcomes.append(plain)
+        else:
+            outcomes.append(Committed(version if _changed(found) else 0, at, found))
     return Reply(row["epoch"], at, outcomes)
+
+
+def _changed(results: Sequence[OpResult]) -> bool:
+    """An Enqueue of a task that is there already is all that a flat batch can do without a change."""
+    return any(not isinstance(result, Enqueued) or result.created for result in results)
+
+
+class _Results:
+    """The results of the parts of flat batches, one after the other.
+
+    task_ids  of those that were enqueued, `olds` of them (from 1) were there before
+    seqs      that the appended events got; None for those of refused batches
+    """
+
+    def __init__(self, task_ids: Iterable[str], seqs: Iterable[int], olds: Sequence[int]) -> None:
+        self._tasks = iter(enumerate(task_ids, 1))
+        self._seqs = iter(seqs)
+        self._olds = olds
+
+    def of(self, letter: str) -> OpResult:
+        if letter == "e":
+            number, id = next(self._tasks)
+            return Enqueued(id, number not in self._olds)
+        return next(self._seqs) if letter == "a" else None
 
 
 def _outcome(found: dict[str, Any]) -> Outcome:

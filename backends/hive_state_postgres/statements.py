@@ -18,6 +18,8 @@ FUNCTIONS = (
     "fn_apply_enqueues",
     "fn_apply_completes",
     "fn_apply_appends",
+    "fn_apply_acks",
+    "fn_decide",
     "fn_apply_check",
     "fn_apply_record",
     "fn_apply_enqueue",
@@ -28,7 +30,7 @@ FUNCTIONS = (
     "fn_stale_delivery",
     "fn_apply_deliveries",
     "fn_apply_batch",
-    "fn_commit_simple",
+    "fn_commit_flat",
     "fn_commit",
     "fn_turn_queue",
     "fn_covered_lanes",
@@ -54,7 +56,7 @@ class Statements:
 
     def __init__(self, schema: str) -> None:
         self.schema = schema
-        self.commit_simple = self.text("commit_simple")
+        self.commit_flat = self.text("commit_flat")
         self.commit = self.text("commit")
         self.claim = self.text("claim")
         self.outcome = self.text("outcome")

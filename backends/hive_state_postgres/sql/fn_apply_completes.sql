@@ -1,9 +1,9 @@
--- Completions of batches that do nothing else; tasks and their children are locked. As apply_puts.
+-- Completions of flat batches; tasks and their children are locked. As apply_puts.
 -- A task has a token above 0 if and only if it is leased; its state, named here, would make the planner read an index
 -- of all leased tasks.
 CREATE OR REPLACE FUNCTION hive.apply_completes(
     p_ns int, p_version bigint, p_at bigint, p_places int[], p_ids text[], p_tokens bigint[], p_results bytea[],
-    p_raws boolean[], OUT done int, OUT others jsonb
+    p_raws boolean[], p_refused int[], OUT done int, OUT others jsonb
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -14,9 +14,10 @@ BEGIN
         SET state = 'completed', version = p_version, token = 0, lease_until = NULL, worker = NULL,
             result = u.result, result_raw = u.raw, updated_at = p_at, finished_at = p_at
         FROM (
-            SELECT u.*, x.tid FROM unnest(p_ids, p_tokens, p_results, p_raws) u(id, token, result, raw),
+            SELECT u.*, x.tid
+            FROM unnest(p_places, p_ids, p_tokens, p_results, p_raws) u(place, id, token, result, raw),
             LATERAL (SELECT ctid AS tid FROM hive.tasks x WHERE x.ns = p_ns AND x.id = u.id OFFSET 0) x
-            WHERE u.token > 0 OFFSET 0
+            WHERE u.token > 0 AND u.place <> ALL (p_refused) OFFSET 0
         ) u
         WHERE t.ctid = u.tid AND t.token = u.token
         RETURNING t.id
@@ -33,6 +34,6 @@ BEGIN
         INTO others
         FROM unnest(p_places, p_ids, p_tokens) u(place, id, token)
         LEFT JOIN LATERAL (SELECT x.token FROM hive.tasks x WHERE x.ns = p_ns AND x.id = u.id OFFSET 0) t ON true
-        WHERE u.id <> ALL (coalesce(v_done, '{}'));
+        WHERE u.id <> ALL (coalesce(v_done, '{}')) AND u.place <> ALL (p_refused);
     END IF;
 END $$;

@@ -1,9 +1,9 @@
--- Enqueues of batches that do nothing else, without dedupe key and parents. As apply_puts; an id that is there already
--- is no refusal. `p_order` + the number in `p_orders` is a task's order.
+-- Enqueues of flat batches, without dedupe key and parents. As apply_puts; an id that is there already is no refusal:
+-- `olds` says which of them, from 1. `p_order` + the number in `p_orders` is a task's order.
 CREATE OR REPLACE FUNCTION hive.apply_enqueues(
     p_ns int, p_version bigint, p_at bigint, p_order bigint, p_places int[], p_orders int[], p_ids text[], p_queues text[],
     p_payloads bytea[], p_raws boolean[], p_priorities smallint[], p_delays bigint[], p_attempts int[],
-    p_lanes text[], p_requires text[], OUT done int, OUT others jsonb
+    p_lanes text[], p_requires text[], p_refused int[], OUT done int, OUT olds int[]
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
@@ -18,9 +18,10 @@ BEGIN
                CASE WHEN u.requires = '' THEN '{}'
                     ELSE ARRAY(SELECT jsonb_array_elements_text(u.requires::jsonb)) END,
                '{}', 0, 0, u.attempts, 0, false, false, p_at, p_at
-        FROM unnest(p_orders, p_ids, p_queues, p_payloads, p_raws, p_priorities, p_delays, p_attempts, p_lanes,
+        FROM unnest(p_places, p_orders, p_ids, p_queues, p_payloads, p_raws, p_priorities, p_delays, p_attempts, p_lanes,
                     p_requires)
-            u(nth, id, queue, payload, raw, priority, delay, attempts, lane, requires)
+            u(place, nth, id, queue, payload, raw, priority, delay, attempts, lane, requires)
+        WHERE u.place <> ALL (p_refused)
         ORDER BY u.id COLLATE "C"
         ON CONFLICT (ns, id) DO NOTHING
         RETURNING id
@@ -28,9 +29,8 @@ BEGIN
     SELECT array_agg(id) INTO v_made FROM made;
     done := coalesce(cardinality(v_made), 0);
     IF done < cardinality(p_places) THEN
-        SELECT jsonb_agg(jsonb_build_array(u.place, jsonb_build_object(
-                   'v', 0, 't', p_at, 'x', jsonb_build_array(jsonb_build_object('id', u.id, 'created', false)))))
-        INTO others
-        FROM unnest(p_places, p_ids) u(place, id) WHERE u.id <> ALL (coalesce(v_made, '{}'));
+        SELECT array_agg(u.n) INTO olds
+        FROM unnest(p_places, p_ids) WITH ORDINALITY u(place, id, n)
+        WHERE u.id <> ALL (coalesce(v_made, '{}')) AND u.place <> ALL (p_refused);
     END IF;
 END $$;

@@ -1,14 +1,21 @@
--- Puts of batches that do nothing else, each with at most the check that its record has version `expect` (-1: none).
--- The present ones are locked. `done`: how many were written; `others`: [place, refusal] of those that were not.
+-- Puts of flat batches that are not refused already, each with at most the check that its record has version `expect` (-1:
+-- none). The present ones are locked. `done`: how many were written; `others`: [place, refusal] of those that were not.
+-- -2 - version: that check was made before; if it does not hold any more, a record that was absent is there now.
 CREATE OR REPLACE FUNCTION hive.apply_puts(
     p_ns int, p_version bigint, p_at bigint, p_places int[], p_collections text[], p_keys text[], p_expects bigint[],
-    p_values bytea[], p_raws boolean[], p_fields text[], p_ttls bigint[], OUT done int, OUT others jsonb
+    p_values bytea[], p_raws boolean[], p_fields text[], p_ttls bigint[], p_refused int[],
+    OUT done int, OUT others jsonb
 ) LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
     v_all int := cardinality(p_places);
+    v_gone int := 0;
     v_rows int;
 BEGIN
+    IF cardinality(p_refused) > 0 THEN
+        SELECT count(*) INTO v_gone FROM unnest(p_places) place WHERE place = ANY (p_refused);
+        v_all := v_all - v_gone;
+    END IF;
     UPDATE hive.records r
     SET version = p_version, value = u.value, raw = u.raw, index_fields = u.fields, updated_at = p_at,
         deleted_at = NULL,
@@ -19,14 +26,14 @@ BEGIN
                           WHEN u.ttl = -1 AND r.deleted_at IS NULL AND r.expires_at > p_at THEN r.expires_at END
     FROM (
         SELECT u.*, x.tid
-        FROM unnest(p_collections, p_keys, p_expects, p_values, p_raws, p_fields, p_ttls)
-            u(collection, key, expect, value, raw, fields, ttl),
+        FROM unnest(p_places, p_collections, p_keys, p_expects, p_values, p_raws, p_fields, p_ttls)
+            u(place, collection, key, expect, value, raw, fields, ttl),
         LATERAL (SELECT ctid AS tid FROM hive.records x
                  WHERE x.ns = p_ns AND x.collection = u.collection AND x.key = u.key OFFSET 0) x
-        OFFSET 0
+        WHERE v_gone = 0 OR u.place <> ALL (p_refused) OFFSET 0
     ) u
     WHERE r.ctid = u.tid AND r.version < p_version
-      AND (u.expect < 0 OR u.expect =
+      AND (u.expect = -1 OR greatest(u.expect, -2 - u.expect) =
            CASE WHEN r.deleted_at IS NOT NULL OR r.expires_at <= p_at THEN 0 ELSE r.version END);
     GET DIAGNOSTICS done = ROW_COUNT;
     IF done = v_all THEN
@@ -36,9 +43,9 @@ BEGIN
                               created_at, updated_at, expires_at)
     SELECT p_ns, u.collection, u.key, p_version, p_version, u.value, u.raw, u.fields, p_at, p_at,
            CASE WHEN u.ttl <> -1 THEN p_at + u.ttl END
-    FROM unnest(p_collections, p_keys, p_expects, p_values, p_raws, p_fields, p_ttls)
-        u(collection, key, expect, value, raw, fields, ttl)
-    WHERE u.expect <= 0
+    FROM unnest(p_places, p_collections, p_keys, p_expects, p_values, p_raws, p_fields, p_ttls)
+        u(place, collection, key, expect, value, raw, fields, ttl)
+    WHERE u.expect IN (-2, -1, 0) AND u.place <> ALL (p_refused)
       AND NOT EXISTS (SELECT 1 FROM hive.records r
                       WHERE r.ns = p_ns AND r.collection = u.collection AND r.key = u.key OFFSET 0)
     ORDER BY u.collection COLLATE "C", u.key COLLATE "C"

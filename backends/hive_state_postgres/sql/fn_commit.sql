@@ -1,5 +1,5 @@
 -- A commit trip of any batches. Those of `p_batches` are decided one after the other, in their order, each seeing what
--- the ones before it left; Puts and plain Enqueues of batches that do nothing else go set by set, as in commit_simple
+-- the ones before it left; Puts and plain Enqueues of batches that do nothing else go set by set, as in commit_flat
 -- (core lets nothing else in the trip touch what they name).
 CREATE OR REPLACE FUNCTION hive.commit(
     p_ns int, p_trip text, p_shape text, p_alone boolean,
@@ -10,7 +10,7 @@ CREATE OR REPLACE FUNCTION hive.commit(
     p_batches text, p_batch_values bytea[], p_lock_collections text[], p_lock_keys text[], p_lock_ids text[],
     p_lock_completes text[], p_lock_dedupe_queues text[], p_lock_dedupe_keys text[], p_lock_redrives text[],
     p_lock_queues text[], p_lock_streams text[], p_lock_group_streams text[], p_lock_groups text[], p_lock_wholes text[],
-    OUT epoch bigint, OUT at bigint, OUT version bigint, OUT others text
+    OUT epoch bigint, OUT at bigint, OUT version bigint, OUT others text, OUT olds int[]
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_control hive.control := hive.enter(p_ns, p_alone);
@@ -39,16 +39,16 @@ BEGIN
     version := (v_control.term << 43) + v_counter;
     IF cardinality(p_put_places) > 0 THEN
         v_part := hive.apply_puts(p_ns, version, at, p_put_places, p_collections, p_keys, p_expects,
-                                  p_values, p_raws, p_fields, p_ttls);
+                                  p_values, p_raws, p_fields, p_ttls, '{}');
         v_done := v_part.done;
         v_others := v_part.others;
     END IF;
     IF cardinality(p_task_places) > 0 THEN
         v_part := hive.apply_enqueues(p_ns, version, at, v_counter << 10, p_task_places, p_orders, p_ids,
                                       p_queues, p_payloads, p_payload_raws, p_priorities, p_delays, p_attempts,
-                                      p_lanes, p_requires);
+                                      p_lanes, p_requires, '{}');
         v_done := v_done + v_part.done;
-        v_others := coalesce(v_others || v_part.others, v_others, v_part.others);
+        olds := v_part.olds;
     END IF;
     FOR v_batch IN SELECT x FROM jsonb_array_elements(p_batches::jsonb) x LOOP
         v_outcome := NULL;
@@ -91,8 +91,8 @@ BEGIN
     END LOOP;
     v_others := coalesce(v_others, '[]') || to_jsonb(v_found);
     IF v_done > 0 THEN
-        INSERT INTO hive.trips (ns, trip_id, kind, epoch, at, version, shape, ids, others)
-        VALUES (p_ns, p_trip, 'commit', epoch, at, version, p_shape, p_ids, v_others);
+        INSERT INTO hive.trips (ns, trip_id, kind, epoch, at, version, shape, ids, slots, others)
+        VALUES (p_ns, p_trip, 'commit', epoch, at, version, p_shape, p_ids, olds, v_others);
     END IF;
     others := v_others::text;
 END $$;

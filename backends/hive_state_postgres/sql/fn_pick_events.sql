@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION hive.pick_events(
 DECLARE
     v_position bigint;
     v_most int;
+    v_again bigint[];
     v_dead int;
 BEGIN
     seqs := '{}';
@@ -21,15 +22,15 @@ BEGIN
     END IF;
     cut := false;
     IF p_ready THEN
-        v_dead := hive.use_up(p_ns, p_version, p_at, p_stream, p_group, v_most, p_turn);
-        WITH again AS (
+        v_again := ARRAY(
             SELECT d.seq FROM (
                 SELECT seq FROM hive.pending
                 WHERE ns = p_ns AND stream = p_stream AND grp = p_group AND NOT dead AND until <= p_at
                   AND deliveries < v_most OFFSET 0) d
-            ORDER BY d.seq LIMIT p_limit
-        ), sized AS (
-            SELECT a.seq, e.size FROM again a, LATERAL (
+            ORDER BY d.seq LIMIT p_limit);
+        v_dead := hive.use_up(p_ns, p_version, p_at, p_stream, p_group, v_most, v_again[p_limit], p_turn);
+        WITH sized AS (
+            SELECT a.seq, e.size FROM unnest(v_again) a(seq), LATERAL (
                 SELECT octet_length(body)::bigint AS size FROM hive.events
                 WHERE ns = p_ns AND stream = p_stream AND seq = a.seq OFFSET 0) e
             UNION ALL
@@ -46,9 +47,10 @@ BEGIN
         changed := v_dead > 0 OR cardinality(seqs) > 0;
     END IF;
 END $$;
--- Deliveries whose last lease ran out become dead; how many.
+-- Deliveries below a seq (NULL: all) whose last lease ran out become dead; how many.
 CREATE OR REPLACE FUNCTION hive.use_up(
-    p_ns int, p_version bigint, p_at bigint, p_stream text, p_group text, p_most int, p_turn int
+    p_ns int, p_version bigint, p_at bigint, p_stream text, p_group text, p_most int, p_below bigint,
+    p_turn int
 ) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE v_rows int;
 BEGIN
@@ -57,7 +59,7 @@ BEGIN
     WHERE ctid = ANY (ARRAY(
         SELECT ctid FROM hive.pending
         WHERE ns = p_ns AND stream = p_stream AND grp = p_group AND NOT dead AND until <= p_at
-          AND deliveries >= p_most LIMIT p_turn));
+          AND deliveries >= p_most AND (p_below IS NULL OR seq < p_below) LIMIT p_turn));
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     IF v_rows > 0 THEN
         UPDATE hive.groups SET version = p_version WHERE ns = p_ns AND stream = p_stream AND grp = p_group;

@@ -166,10 +166,11 @@ CREATE TABLE hive.trips (         -- what is needed to give the reply of a trip 
     epoch   bigint NOT NULL,
     at      bigint NOT NULL,
     version bigint NOT NULL,
-    shape   text,                 -- of a commit: a letter for each batch; of a claim: JSON [[run, limit], ...]
+    shape   text,                 -- of a commit: letters, see commit_flat; of a claim: JSON [[run, limit], ...]
     ids     text[],               -- of tasks: enqueued, or claimed
     seqs    bigint[],             -- of events: appended, or claimed
     slots   int[],                -- of a claim: which request got each of the ids, then each of the seqs
+                                  -- of a commit: which of the ids, from 1, were there before
     tokens  bigint[],             -- of a claim: of each of the ids, then of the seqs
     others  jsonb,        -- outcomes that the shape does not tell; of a claim: the next_due of each run
     PRIMARY KEY (ns, trip_id)

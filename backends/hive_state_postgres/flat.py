@@ -1,0 +1,210 @@
+"""Flat batches as arguments of `hive.commit_flat`: columns of all their parts, and what is decided first.
+
+Flat are batches of Puts, Enqueues without dedupe key and parents, Completes, Appends and Acks, with checks
+that do not depend on an absence (but of a record that the batch itself puts).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from hive_state_core.spi import (
+    Ack,
+    Append,
+    Batch,
+    Check,
+    Complete,
+    CreatedIs,
+    Enqueue,
+    LeaseIs,
+    Op,
+    Put,
+    VersionIs,
+)
+from hive_state_postgres.rows import dump_index, dump_names, lane_of
+
+_dump = msgspec.json.Encoder().encode
+_LETTERS: dict[type, str] = {Put: "p", Enqueue: "e", Complete: "c", Append: "a", Ack: "k"}
+
+
+def shape_of(batch: Batch) -> str:
+    """A letter for each operation of a flat batch, in parentheses if there are several; g for any other."""
+    ops = batch.ops
+    if batch.commit_id is not None:
+        return "g"
+    if len(ops) == 1 and not batch.checks:
+        return _letter(ops[0])
+    letters = "".join(map(_letter, ops))
+    if "g" in letters or not all(_flat_check(check, ops) for check in batch.checks):
+        return "g"
+    return letters if len(ops) == 1 else f"({letters})"
+
+
+def _letter(op: Op) -> str:
+    if (isinstance(op, Enqueue) and (op.dedupe_key is not None or op.depends_on)) or (
+        isinstance(op, Ack) and not op.deliveries
+    ):
+        return "g"
+    return _LETTERS.get(type(op), "g")
+
+
+def _flat_check(check: Check, ops: Sequence[Op]) -> bool:
+    return isinstance(check, LeaseIs) or check.version > 0 or _is_put(check, ops)
+
+
+def _is_put(check: VersionIs | CreatedIs, ops: Sequence[Op]) -> bool:
+    return isinstance(check, VersionIs) and any(type(op) is Put and op.ref == check.ref for op in ops)
+
+
+def is_quick(batch: Batch) -> bool:
+    """Of a flat batch: whether it may go by sets although other batches of the trip do not.
+
+    It is one Put, with at most the check of its own version, or one Enqueue.
+    """
+    ops, checks = batch.ops, batch.checks
+    if len(ops) != 1 or not isinstance(ops[0], Put | Enqueue):
+        return False
+    return not checks or _own_check(batch)
+
+
+def _own_check(batch: Batch) -> bool:
+    (op, *more), checks = batch.ops, batch.checks
+    return not more and len(checks) == 1 and type(checks[0]) is VersionIs and checks[0].ref == op.ref
+
+
+class Columns:
+    """Lists that are arguments: each is one array."""
+
+    __slots__ = ("lists",)
+
+    def __init__(self, count: int) -> None:
+        self.lists: list[list[Any]] = [[] for _ in range(count)]
+
+    def add(self, *values: Any) -> None:
+        for column, value in zip(self.lists, values, strict=True):
+            column.append(value)
+
+
+class Flat:
+    """The batches that were added, as arguments."""
+
+    def __init__(self) -> None:
+        self._puts = Columns(8)
+        self._tasks = Columns(11)
+        self._ends = Columns(5)
+        self._events = Columns(4)
+        self._streams: dict[str, int] = {}
+        self._versions: list[dict[str, Any]] = []
+        self._leases: list[dict[str, Any]] = []
+        self._acks: list[dict[str, Any]] = []
+        self._checked: Columns = Columns(2)
+        self._leased: list[str] = []
+        self._groups: set[tuple[str, str]] = set()
+
+    @property
+    def task_ids(self) -> Sequence[str]:
+        """Those that are enqueued."""
+        return self._tasks.lists[2]
+
+    @property
+    def record_locks(self) -> tuple[Sequence[str], Sequence[str]]:
+        """Collections and keys of the records that are put or checked."""
+        _, collections, keys, *_ = self._puts.lists
+        checked_collections, checked_keys = self._checked.lists
+        return (*collections, *checked_collections), (*keys, *checked_keys)
+
+    def quick_arguments(self) -> tuple[Any, ...]:
+        """From `p_put_places` to `p_requires`."""
+        return (*self._puts.lists, *self._tasks.lists)
+
+    def arguments(self) -> tuple[Any, ...]:
+        """All from `p_put_places` on."""
+        return (
+            *self._puts.lists,
+            *self._tasks.lists,
+            *self._ends.lists,
+            *self._events.lists,
+            list(self._streams),
+            _json(self._versions),
+            _json(self._leases),
+            _json(self._acks),
+            *self.record_locks,
+            (*self._ends.lists[1], *self._leased),
+            [stream for stream, _ in self._groups],
+            [group for _, group in self._groups],
+        )
+
+    def add(self, place: int, ordinal: int, batch: Batch) -> None:
+        """`place` in the trip; `ordinal` of its first operation among all of the trip."""
+        ops, checks = batch.ops, batch.checks
+        lone = len(ops) == 1 and not checks
+        expects: dict[Any, int] = {}
+        if checks and _own_check(batch):
+            expects[checks[0].ref] = checks[0].version  # type: ignore[union-attr]
+        else:
+            for index, check in enumerate(checks):
+                self._check(place, index, check)
+                if type(check) is VersionIs:
+                    expects[check.ref] = -2 - check.version
+        for index, op in enumerate(ops):
+            match op:
+                case Put():
+                    self._put(place, op, expects.get(op.ref, -1))
+                case Enqueue():
+                    self._enqueue(place, ordinal + index, op)
+                case Complete():
+                    self._ends.add(place, op.ref.id, op.token, op.result, op.raw)
+                    if not lone:
+                        self._leases.append(
+                            {"z": place, "i": index, "k": False, "t": op.ref.id, "e": op.token}
+                        )
+                case Append():
+                    head = self._streams.setdefault(op.ref.stream, len(self._streams) + 1)
+                    self._events.add(place, head, op.body, op.raw)
+                case Ack():
+                    self._ack(place, index, op)
+
+    def _check(self, place: int, index: int, check: Check) -> None:
+        item = {"z": place, "i": index, "k": True}
+        if isinstance(check, LeaseIs):
+            self._leases.append({**item, "t": check.ref.id, "e": check.token})
+            self._leased.append(check.ref.id)
+        else:
+            ref, created = check.ref, isinstance(check, CreatedIs)
+            self._versions.append(
+                {**item, "c": ref.collection, "y": ref.key, "e": check.version, "w": created}
+            )
+            self._checked.add(ref.collection, ref.key)
+
+    def _put(self, place: int, op: Put, expect: int) -> None:
+        index = dump_index(op.index) if op.index else None
+        self._puts.add(place, op.ref.collection, op.ref.key, expect, op.value, op.raw, index, op.ttl)
+
+    def _enqueue(self, place: int, ordinal: int, op: Enqueue) -> None:
+        requires = op.requires
+        self._tasks.add(
+            place,
+            ordinal,
+            op.ref.id,
+            op.queue,
+            op.payload,
+            op.raw,
+            op.priority,
+            op.delay,
+            op.max_attempts,
+            lane_of(requires),
+            dump_names(requires),
+        )
+
+    def _ack(self, place: int, index: int, op: Ack) -> None:
+        stream, group = op.ref.stream, op.ref.group
+        self._groups.add((stream, group))
+        for seq, token in op.deliveries:
+            self._acks.append({"z": place, "i": index, "s": stream, "g": group, "q": seq, "e": token})
+
+
+def _json(items: Sequence[dict[str, Any]]) -> str | None:
+    return _dump(items).decode() if items else None
