@@ -96,6 +96,7 @@ def judged(
         *_in_all(stats),
         *(_pool(server, pool) for server, pool in sorted(stats.pools.items())),
         *(Check(name="backend", status="warn", sentence=warning) for warning in stats.warnings),
+        *(Check(name="backend", status="ok", sentence=note) for note in stats.notes),
     )
     return Health(
         status=worst(checks),

@@ -110,7 +110,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import Generic, Literal, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -710,7 +710,8 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts at one instant; those of records may include expired ones that were not swept. `streams`:
     events in each; `groups`: by (stream, group). `backend` holds the backend's own facts for people
-    (versions, settings), `pools` its connections by server, `warnings` whole sentences."""
+    (versions, settings), `pools` its connections by server. `warnings` and `notes` are
+    whole sentences: a note is worth knowing, but needs nobody's hand."""
 
     at: int
     records: dict[str, int]
@@ -721,6 +722,16 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     backend: dict[str, str | int | float | bool | None]
     pools: dict[str, PoolStats] = {}
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was looked at for `hive-state doctor`; `mend` says what to do if it is not ok."""
+
+    name: str
+    status: Literal["ok", "warn", "fail"]
+    sentence: str
+    mend: str | None = None
 
 
 class SchemaInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -869,6 +880,16 @@ class Peeking(Protocol):
     def peek(self, ref: RecordRef) -> RecordImage | None:
         """Synchronous: the record if the near cache may answer for it under the store's consistency
         level; None = ask `read`."""
+        ...
+
+
+@runtime_checkable
+class Examining(Protocol):
+    """Optional, for `hive-state doctor`."""
+
+    async def examine(self) -> Sequence[Finding]:
+        """What of the backend's surroundings may go wrong: versions, rights, room, settings that durability
+        hangs on. Works before `open` too, and leaves nothing open. Raises as `Driver.open` does."""
         ...
 
 

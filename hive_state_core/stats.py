@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import Self
 
 import msgspec
-from msgspec.structs import asdict
 
 from hive_state_core.model import LIVE
 from hive_state_core.spi import Stats
-from hive_state_core.telemetry import Latency, Measured, Traffic
+from hive_state_core.telemetry import Histogram, Latency, Measured, Traffic
 
 
 class QueueRate(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +30,15 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
     groups: dict[tuple[str, str], float]
 
 
+class LaneStats(msgspec.Struct, frozen=True, kw_only=True):
+    """How calls travelled together: `largest` is the most in one trip, `took` what the store took for one."""
+
+    trips: int
+    calls: int
+    largest: int
+    took: Latency
+
+
 class StoreStats(Stats, frozen=True, kw_only=True):
     """`operations` and `agents` (if `telemetry.by_agent` is set): what calls took, of this Store since it
     was made; `lanes`: how they travelled; `errors`: how many there were, by code. `rates`: since the call
@@ -38,7 +46,7 @@ class StoreStats(Stats, frozen=True, kw_only=True):
 
     operations: dict[str, Latency]
     agents: dict[str, Latency]
-    lanes: dict[str, Traffic]
+    lanes: dict[str, LaneStats]
     errors: dict[str, int]
     rates: Rates | None
 
@@ -83,11 +91,22 @@ class Sample(msgspec.Struct, frozen=True):
 
 
 def store_stats(stats: Stats, measured: Measured, rates: Rates | None) -> StoreStats:
+    """Of the backend's counts, and what was measured."""
     return StoreStats(
-        **asdict(stats),
-        operations={name: each.latency() for name, each in sorted(measured.operations.items())},
-        agents={name: each.latency() for name, each in sorted(measured.agents.items())},
-        lanes=measured.lanes,
+        **{field: getattr(stats, field) for field in Stats.__struct_fields__},
+        operations=_latencies(measured.operations),
+        agents=_latencies(measured.agents),
+        lanes={name: _lane(traffic) for name, traffic in measured.lanes.items()},
         errors=measured.errors,
         rates=rates,
+    )
+
+
+def _latencies(histograms: Mapping[str, Histogram]) -> dict[str, Latency]:
+    return {name: histogram.latency() for name, histogram in sorted(histograms.items())}
+
+
+def _lane(traffic: Traffic) -> LaneStats:
+    return LaneStats(
+        trips=traffic.trips, calls=traffic.calls, largest=traffic.largest, took=traffic.took.latency()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -16,12 +17,13 @@ from hive_state_core.health import Health, Thresholds, judged, unreachable
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordRef, StreamImage
 from hive_state_core.retention import Retention, retention_of
-from hive_state_core.spi import Driver, Replication, Scan, SchemaInfo, Swept
+from hive_state_core.spi import Driver, Examining, Finding, Replication, Scan, SchemaInfo, Swept
 from hive_state_core.stats import Sample, StoreStats, store_stats
 from hive_state_core.telemetry import Histogram
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
 from hive_state_core.url import StoreURL
+from hive_state_core.validate import Duration
 
 if TYPE_CHECKING:
     from hive_state_core.agents import Agents
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from hive_state_core.locks import Locks
     from hive_state_core.records import Records
     from hive_state_core.sessions import Sessions
+    from hive_state_core.sharing import Sharing
     from hive_state_core.tasks import Tasks
-    from hive_state_core.telemetry import Telemetry
+    from hive_state_core.telemetry import Measured, Telemetry
 
 
 PINGS = 3
@@ -91,6 +94,7 @@ class Store:
         self._state = "new"
         self._sampled: Sample | None = None
         self._commits = Histogram()
+        self._sharing: Sharing | None = None
 
     @property
     def features(self) -> Features:
@@ -122,6 +126,23 @@ class Store:
         rates = None if self._sampled is None else sample.since(self._sampled)
         self._sampled = sample
         return store_stats(stats, self.telemetry.measured(), rates)
+
+    def share_stats(self, *, every: Duration = 10) -> None:
+        """Let others see what the calls of this Store take: it is written to the store every so many seconds,
+        until the Store is closed, and `hive-state stats` shows it. Once is enough; the store must be open.
+        """
+        from hive_state_core.sharing import Sharing
+
+        if self._state != "open" or self._sharing is not None:
+            raise InvalidArgument("share_stats is called once, while the store is open")
+        self._sharing = Sharing(self._trips, every)
+        self._sharing.start()
+
+    async def shared_stats(self, *, timeout: float | None = None) -> dict[str, Measured]:
+        """What the calls of all Stores took that share it, by process."""
+        from hive_state_core.sharing import shared
+
+        return await shared(self._trips, timeout)
 
     async def health(self, thresholds: Thresholds | None = None, *, timeout: float | None = 5.0) -> Health:
         """Whether anything about the store deserves an operator's look.
@@ -173,8 +194,12 @@ class Store:
         return cast(Replication, self._driver)
 
     async def inspect_schema(self) -> SchemaInfo:
-        """What schema there is, if any. Works before `open` too, and changes nothing."""
+        """What schema is there; changes nothing, and creates nothing. Works before `open` too."""
         return await self._driver.schema("inspect")
+
+    async def examine(self) -> Sequence[Finding]:
+        """What the backend finds in its surroundings, for `hive-state doctor`; works before `open` too."""
+        return await self._driver.examine() if isinstance(self._driver, Examining) else ()
 
     async def upgrade_schema(self) -> SchemaInfo:
         """Create or upgrade the schema, under a lock against others who do the same; once it is current this
@@ -203,6 +228,8 @@ class Store:
             try:
                 if self._janitor is not None:
                     await self._janitor.stop()
+                if self._sharing is not None:
+                    await self._sharing.stop()
                 await self._trips.close()
             finally:
                 await self._driver.close()

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from time import perf_counter, time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from time import perf_counter
 from typing import Any, Protocol, get_args
 
 import msgspec
@@ -40,18 +40,15 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     max_ms: float
 
 
-class Histogram:
+class Histogram(msgspec.Struct):
     """Durations counted in steps that grow with them, from 1 microsecond up: bounded, whatever comes.
 
     Two of them can be added, and an earlier state of one subtracted, so that they can be told by process,
-    by hive and by span of time. `slots` is all of it but the exact longest.
+    by hive and by span of time. `slots`: how many were in each step; `longest` is exact, in seconds.
     """
 
-    __slots__ = ("longest", "slots")
-
-    def __init__(self, slots: Mapping[int, int] | None = None, longest: float = 0.0) -> None:
-        self.slots: dict[int, int] = dict(slots or {})
-        self.longest: float = longest
+    slots: dict[int, int] = msgspec.field(default_factory=dict)
+    longest: float = 0.0
 
     def note(self, seconds: float, calls: int = 1) -> None:
         micros = int(seconds * 1e6)
@@ -63,7 +60,7 @@ class Histogram:
             self.longest = seconds
 
     def copy(self) -> Histogram:
-        return Histogram(self.slots, self.longest)
+        return Histogram(dict(self.slots), self.longest)
 
     def add(self, other: Histogram) -> None:
         for slot, calls in other.slots.items():
@@ -107,12 +104,22 @@ def _ms(seconds: float) -> float:
 
 
 class Traffic(msgspec.Struct, frozen=True, kw_only=True):
-    """How calls travelled together. `largest`: calls in one trip; `trip`: what the store took for one."""
+    """How calls travelled together. `largest`: calls in one trip; `took`: what the store took for one."""
 
     trips: int
     calls: int
     largest: int
-    trip: Latency
+    took: Histogram
+
+    def __add__(self, other: Traffic) -> Traffic:
+        took = self.took.copy()
+        took.add(other.took)
+        return Traffic(
+            trips=self.trips + other.trips,
+            calls=self.calls + other.calls,
+            largest=max(self.largest, other.largest),
+            took=took,
+        )
 
 
 class Asked(Protocol):
@@ -168,7 +175,7 @@ class Meter:
         self.errors[error.code] += 1
 
     def traffic(self) -> Traffic:
-        return Traffic(trips=self.trips, calls=self.calls, largest=self.largest, trip=self.took.latency())
+        return Traffic(trips=self.trips, calls=self.calls, largest=self.largest, took=self.took.copy())
 
     def _kind(self, item: Any) -> Histogram:
         return _entry(self.kinds, self._kind_of(item))
@@ -187,17 +194,44 @@ def _entry(found: dict[str, Histogram], name: str) -> Histogram:
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A copy of what a Telemetry knows: `operations` and `agents` by name, `lanes` the way they travelled.
+    """`operations` and `agents` by name, `lanes`: how they travelled, `errors` by code."""
 
-    `at` and `opened_at` are seconds since the epoch, of this process.
-    """
-
-    opened_at: float
-    at: float
     operations: dict[str, Histogram]
     agents: dict[str, Histogram]
     lanes: dict[str, Traffic]
     errors: dict[str, int]
+
+    def since(self, earlier: Measured) -> Measured:
+        """What was added to that earlier state of it; `lanes` and `errors` are those of all the time."""
+
+        def new(now: dict[str, Histogram], before: dict[str, Histogram]) -> dict[str, Histogram]:
+            found = {name: each.since(before.get(name, _NOTHING)) for name, each in now.items()}
+            return {name: each for name, each in found.items() if each.slots}
+
+        return msgspec.structs.replace(
+            self,
+            operations=new(self.operations, earlier.operations),
+            agents=new(self.agents, earlier.agents),
+        )
+
+
+def summed(parts: Iterable[Measured]) -> Measured:
+    """Of several Stores together."""
+    operations: dict[str, Histogram] = {}
+    agents: dict[str, Histogram] = {}
+    lanes: dict[str, Traffic] = {}
+    errors: Counter[str] = Counter()
+    for part in parts:
+        errors.update(part.errors)
+        for sums, each in ((operations, part.operations), (agents, part.agents)):
+            for name, histogram in each.items():
+                _entry(sums, name).add(histogram)
+        for name, traffic in part.lanes.items():
+            lanes[name] = lanes[name] + traffic if name in lanes else traffic
+    return Measured(operations=operations, agents=agents, lanes=lanes, errors=dict(errors))
+
+
+_NOTHING = Histogram()
 
 
 class Telemetry:
@@ -208,7 +242,6 @@ class Telemetry:
     """
 
     def __init__(self) -> None:
-        self.opened_at: float = time()
         self.reads: Meter = Meter(lambda _: "read", _agents_among)
         self.commits: Meter = Meter(_kind_of_batch, _agents_written)
         self.claims: Meter = Meter(_kind_of_claim, _agents_claiming)
@@ -242,11 +275,10 @@ class Telemetry:
         for meter in self.lanes.values():
             errors.update(meter.errors)
             for kind, histogram in meter.kinds.items():
-                _entry(operations, kind).add(histogram)
+                if histogram.slots:  # a call of this kind has been measured
+                    _entry(operations, kind).add(histogram)
         agents = self.reads.agents or {}
         return Measured(
-            opened_at=self.opened_at,
-            at=time(),
             operations=operations,
             agents={agent: each.copy() for agent, each in agents.items()},
             lanes={name: meter.traffic() for name, meter in self.lanes.items() if meter.trips},

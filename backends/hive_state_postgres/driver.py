@@ -19,6 +19,7 @@ from hive_state_core.spi import (
     Batch,
     Claimed,
     ClaimRequest,
+    Finding,
     Outcome,
     Page,
     Reply,
@@ -32,7 +33,7 @@ from hive_state_core.spi import (
     StreamRead,
     Swept,
 )
-from hive_state_postgres import reading, replies, scanning, schema
+from hive_state_postgres import examining, reading, replies, scanning, schema
 from hive_state_postgres.claiming import claim_arguments
 from hive_state_postgres.encoding import Encoded
 from hive_state_postgres.errors import AGAIN, ALONE, SCHEMA_VERSION, call_error, sqlstate
@@ -106,6 +107,15 @@ class PostgresDriver:
             return await self._schema(db, action)
         except asyncpg.PostgresError as error:
             raise call_error(error, self._options.place, writes=True) from error
+        finally:
+            db.terminate()
+
+    async def examine(self) -> list[Finding]:
+        db = await connect(self._options)
+        try:
+            return await examining.examine(db, self._statements, self._options)
+        except asyncpg.PostgresError as error:
+            raise call_error(error, self._options.place, writes=False) from error
         finally:
             db.terminate()
 

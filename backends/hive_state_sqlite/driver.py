@@ -22,6 +22,7 @@ from hive_state_core.spi import (
     ClaimRequest,
     Control,
     Digest,
+    Finding,
     Mark,
     Notes,
     Outcome,
@@ -42,6 +43,7 @@ from hive_state_sqlite import (
     claiming,
     committing,
     controlling,
+    examining,
     exporting,
     loading,
     reading,
@@ -116,7 +118,7 @@ class SqliteDriver:
         except BaseException:
             await self.close()
             raise
-        for warning in self._warnings():
+        for warning in self._wal_reset():
             log.log(logging.INFO if SUPPORTED else logging.WARNING, "%s: %s", self._path, warning)
 
     async def close(self) -> None:
@@ -146,7 +148,13 @@ class SqliteDriver:
 
     async def stats(self) -> Stats:
         about = {"path": self._path, "synchronous": self._options.synchronous}
-        return await self._read(lambda db: reading.stats(db, self._ns, about, self._warnings()))
+        said = self._wal_reset()
+        found = await self._read(lambda db: reading.stats(db, self._ns, about))
+        return replace(found, **{"notes" if SUPPORTED else "warnings": said})
+
+    async def examine(self) -> list[Finding]:
+        mode = self._options.synchronous
+        return examining.examine(self._path, mode, sqlite3.sqlite_version, self._wal_reset())
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         trip, outcomes = await self._write(lambda trip: committing.commit(trip, batches))
@@ -300,7 +308,8 @@ class SqliteDriver:
 
         return await self._read(last)
 
-    def _warnings(self) -> tuple[str, ...]:
+    def _wal_reset(self) -> tuple[str, ...]:
+        """What is to be said of it, if this SQLite has the bug."""
         if wal_reset_safe(sqlite3.sqlite_version_info):
             return ()
         fence = (

@@ -126,7 +126,7 @@ def _stream_page(db: sqlite3.Connection, ns: int, read: StreamRead, room: int) -
     return StreamPage(events, first, last), size
 
 
-def stats(db: sqlite3.Connection, ns: int, about: dict[str, str], warnings: tuple[str, ...]) -> Stats:
+def stats(db: sqlite3.Connection, ns: int, about: dict[str, str]) -> Stats:
     """Counts, from one snapshot."""
     with snapshot(db, ns) as (_, at):
         records = dict(db.execute(statements.STATS_RECORDS, (ns,)))
@@ -164,5 +164,4 @@ def stats(db: sqlite3.Connection, ns: int, about: dict[str, str], warnings: tupl
         groups=groups,
         size_bytes=os.path.getsize(about["path"]),
         backend={"sqlite": sqlite3.sqlite_version, **about},
-        warnings=warnings,
     )

@@ -10,10 +10,16 @@ from typing import Any, TextIO
 import click
 
 from hive_state_core._version import __version__
+from hive_state_core.cli.agents import agents
 from hive_state_core.cli.backends import backends
 from hive_state_core.cli.config import config
+from hive_state_core.cli.doctor import doctor
+from hive_state_core.cli.events import events
 from hive_state_core.cli.frame import Settings, report
+from hive_state_core.cli.health import health
 from hive_state_core.cli.init import init
+from hive_state_core.cli.stats import stats
+from hive_state_core.cli.tasks import tasks
 
 EPILOG = """\
 Environment: HIVE_STATE_PLUGINS=a,b loads only these plugins; HIVE_STATE_STRICT_PLUGINS=1 stops at the first
@@ -140,6 +146,5 @@ def main() -> None:
     """hive-state: a state store for hives of AI agents."""
 
 
-main.add_command(backends)
-main.add_command(config)
-main.add_command(init)
+for _command in (agents, backends, config, doctor, events, health, init, stats, tasks):
+    main.add_command(_command)

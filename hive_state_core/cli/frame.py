@@ -13,7 +13,7 @@ A command is written like this, and added to the group by the hook `hive_state_r
 `store_argument` is in `hive_state_core.cli.stores`.
 
 The command returns None or an exit code. It may let any HiveStateError through; the group reports it. What
-people should read beside the result goes to stderr, so that stdout can be piped. No colour, ever.
+people should read beside the result goes to stderr, so that stdout can be piped. `show` draws tables.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def report(error: BaseException, settings: Settings) -> int:
         error.show()
         return EXIT.USAGE
     found = verdict(error)
-    sentence = _printable(found.sentence)
+    sentence = printable(found.sentence)
     if settings.verbose and not isinstance(error, (click.ClickException, click.Abort, KeyboardInterrupt)):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     hint = "" if found.foreseen or settings.verbose else " (run `hive-state -v ...` for the traceback)"
@@ -167,6 +167,6 @@ def _size(error: BaseException) -> int:
     return sum(map(_size, error.exceptions)) if isinstance(error, BaseExceptionGroup) else 1
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """One line without control characters: a message may quote a key that anybody chose."""
     return "".join(c if c.isprintable() else " " if c == "\n" else ascii(c)[1:-1] for c in text.strip())

@@ -120,6 +120,9 @@ def test_warnings_of_the_backend_are_checks() -> None:
     health = of(replace(EMPTY, warnings=("the disk is old",)))
     assert health.status == "warn"
     assert check(health, "backend").sentence == "the disk is old"
+    health = of(replace(EMPTY, notes=("the disk is old, and mirrored",)))
+    assert health.status == "ok"
+    assert check(health, "backend").sentence == "the disk is old, and mirrored"
 
 
 @pytest.mark.parametrize("wrong", [{"latency": 0}, {"backlog": -1}, {"age": "soon"}, {"lag": 1.5}])

@@ -50,7 +50,7 @@ def test_steps_join_without_a_gap_and_any_duration_fits() -> None:
 def test_what_came_since_an_earlier_state() -> None:
     histogram = Histogram()
     histogram.note(2.0)
-    earlier = Histogram(histogram.slots, histogram.longest)
+    earlier = histogram.copy()
     histogram.note(0.001, calls=3)
     new = histogram.since(earlier).latency()
     assert new.calls == 3
@@ -75,7 +75,7 @@ def test_one_call_of_a_trip_stands_for_all_and_the_oldest_is_the_longest(
     assert found.p50_ms == pytest.approx(5.0, rel=0.035)
     assert found.p95_ms == pytest.approx(10.0, rel=0.035)
     assert found.max_ms == 10.0
-    assert meter.traffic().trip.p99_ms == pytest.approx(1.0, rel=0.035)
+    assert meter.traffic().took.latency().p99_ms == pytest.approx(1.0, rel=0.035)
 
 
 async def test_operations_lanes_and_errors() -> None:

@@ -1,0 +1,91 @@
+"""`hive-state health`: whether a store deserves a look, and what about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hive_state_core.cli import show
+from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option, verdict
+from hive_state_core.cli.live import LiveStore, existing, namespace_option
+from hive_state_core.cli.stores import store_argument
+
+if TYPE_CHECKING:
+    from hive_state_core.health import Health, Thresholds
+
+
+@click.command()
+@store_argument
+@namespace_option
+@click.option("--latency", default=0.1, show_default=True, metavar="SECONDS", help="Of a read.")
+@click.option("--backlog", default=1000, show_default=True, help="Ready tasks of a queue.")
+@click.option("--age", default=300.0, show_default=True, metavar="SECONDS", help="Of the oldest of them.")
+@click.option("--lag", default=1000, show_default=True, help="Events that a group was not handed yet.")
+@click.option("--timeout", default=5.0, show_default=True, metavar="SECONDS", help="For each question.")
+@json_option
+@async_command
+async def health(store: LiveStore, as_json: bool, timeout: float, **limits: Any) -> int:
+    """Look whether STORE deserves a look: is it reachable and quick, do queues and groups pile up?
+
+    The options are the thresholds. Exits with 3 if something is above its own; if the store cannot be asked,
+    with the code of that (5: it is unreachable).
+    """
+    from hive_state_core.health import Thresholds
+
+    found = await _asked(store, Thresholds(**limits), timeout)
+    if as_json:
+        emit_json(as_object(found))
+    else:
+        _tell(found)
+    if found.error is not None:
+        return verdict(found.error).exit
+    return EXIT.OK if found.status == "ok" else EXIT.DIFFERENCES
+
+
+async def _asked(store: LiveStore, limits: Thresholds, timeout: float) -> Health:
+    """The health, also of a store that cannot be opened."""
+    from hive_state_core.errors import ConfigError, HiveStateError
+    from hive_state_core.health import unreachable
+
+    async with store.unopened() as hive:
+        try:
+            await existing(hive)
+            async with hive:
+                return await hive.health(limits, timeout=timeout)
+        except ConfigError:
+            raise
+        except HiveStateError as error:
+            return unreachable(hive.backend, str(hive.url), hive.namespace, error)
+
+
+def as_object(found: Health) -> dict[str, Any]:
+    """For JSON, with stable keys."""
+    return {
+        "url": found.url,
+        "backend": found.backend,
+        "namespace": found.namespace,
+        "status": found.status,
+        "at": found.at,
+        "checks": [
+            {
+                "name": check.name,
+                "subject": check.subject,
+                "status": check.status,
+                "value": check.value,
+                "threshold": check.threshold,
+                "sentence": check.sentence,
+            }
+            for check in found.checks
+        ],
+        "error": None if found.error is None else found.error.code,
+    }
+
+
+def _tell(found: Health) -> None:
+    rows = [(check.status, check.name, check.subject or "", check.sentence) for check in found.checks]
+    show.table(("status", "check", "of", ""), rows, empty="")
+    click.echo(f"\n{show.text_of(found.url)} is {_WORDS[found.status]}")
+
+
+_WORDS = {"ok": "well", "warn": "worth a look", "fail": "failing"}

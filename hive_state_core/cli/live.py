@@ -1,0 +1,100 @@
+"""What the commands share that look at a store in use: `[STORE] ID`, the namespace, a store opened as it is.
+
+@click.command()
+@live_store("ID")
+@json_option
+@async_command
+async def show(store: LiveStore, id: str, as_json: bool) -> None:
+    async with store.open() as hive: ...
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hive_state_core.cli.stores import StoreArgument
+
+if TYPE_CHECKING:
+    from hive_state_core.store import Store
+
+
+class LiveStore:
+    """The store that the user named, and the namespace in it; None is what the configuration says."""
+
+    def __init__(self, argument: StoreArgument, namespace: str | None) -> None:
+        self.argument = argument
+        self.namespace = namespace
+
+    @asynccontextmanager
+    async def unopened(self) -> AsyncIterator[Store]:
+        """A Store to be opened by the caller. Raises ConfigError if what was said cannot be used."""
+        from hive_state_core.store import open_store
+
+        async with self.argument.chosen() as chosen:
+            yield open_store(chosen, namespace=self.namespace)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Store]:
+        """The Store, opened. One that is not there is not created: raises SchemaMismatch."""
+        async with self.unopened() as hive:
+            await existing(hive)
+            async with hive:
+                yield hive
+
+
+async def existing(hive: Store) -> None:
+    """Raises SchemaMismatch if opening the store would create it: who looks at it has mistyped."""
+    from hive_state_core.errors import SchemaMismatch
+    from hive_state_core.features import Sharing
+
+    if hive.features.sharing is not Sharing.HOST:
+        return  # of a server `open` says it; within one process there is nothing to mistype
+    info = await hive.inspect_schema()
+    if info.found is None:
+        raise SchemaMismatch(
+            f"there is no store at {hive.url}; `hive-state init` makes one", found=None, expected=info.wanted
+        )
+
+
+def namespace_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds `--namespace`; the command's `store`, a StoreArgument, becomes a LiveStore."""
+
+    @functools.wraps(command)
+    def run(*args: Any, store: StoreArgument, namespace: str | None, **others: Any) -> Any:
+        return command(*args, store=LiveStore(store, namespace), **others)
+
+    return click.option("--namespace", metavar="NAME", help="The part of the store to look at.")(run)
+
+
+def live_store(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Adds the arguments `[STORE] NAMES...` and `--namespace`. The names are given to the command in lower
+    case; STORE may be left out, which is seen by how many words there are."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        named = namespace_option(command)
+
+        @functools.wraps(named)
+        def run(*args: Any, words: tuple[str, ...], **others: Any) -> Any:
+            *store, given = _split(words, names)
+            found = StoreArgument(*store) if store else StoreArgument(None)
+            return named(*args, store=found, **given, **others)
+
+        metavar = " ".join(["[STORE]", *names])
+        return click.argument("words", nargs=-1, metavar=metavar)(run)
+
+    return decorate
+
+
+def _split(words: tuple[str, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
+    """(STORE if it was given, the other words by name)."""
+    before = len(words) - len(names)
+    if before not in (0, 1):
+        expected = " ".join(["[STORE]", *names])
+        raise click.UsageError(f"expected {expected}, not {len(words)} words")
+    given = {name.lower(): word for name, word in zip(names, words[before:], strict=True)}
+    return (*words[:before], given)

@@ -1,0 +1,117 @@
+"""What people read: tables and facts, aligned by what a terminal shows, with nothing in them that steers it.
+
+On a terminal they are drawn by rich, if the extra `cli` is installed; otherwise, and whenever the output goes
+elsewhere, they are plain lines. A cell is a text, a number or None; texts are shown as `printable` says.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+from unicodedata import combining, east_asian_width
+
+import click
+
+from hive_state_core.cli.frame import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Cell = str | int | float | bool | datetime | None
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "dead": "red", "paused": "yellow"}
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, empty: str) -> None:
+    """The rows under their headers; numbers to the right. `empty` is said instead of a table of none."""
+    if not rows:
+        click.echo(empty)
+        return
+    texts = [[text_of(cell) for cell in row] for row in rows]
+    right = [
+        all(isinstance(row[column], int | float) or row[column] is None for row in rows)
+        for column in range(len(headers))
+    ]
+    console = _rich()
+    if console is None:
+        _plain(headers, texts, right)
+    else:
+        _drawn(console, headers, texts, right)
+
+
+def facts(pairs: Sequence[tuple[str, Cell]]) -> None:
+    """Names and values, one pair a line, without a header."""
+    width = max((_width(name) for name, _ in pairs), default=0)
+    for name, value in pairs:
+        click.echo(f"{_padded(name, width, right=False)}  {text_of(value)}".rstrip())
+
+
+def heading(text: str) -> None:
+    """Above what follows, after an empty line."""
+    click.echo(f"\n{text}")
+
+
+def text_of(cell: Cell) -> str:
+    match cell:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if cell else "no"
+        case int():
+            return f"{cell:,}"
+        case float():
+            return f"{cell:,.2f}"
+        case datetime():
+            return cell.isoformat(sep=" ", timespec="milliseconds")
+    return printable(cell)
+
+
+def clear() -> None:
+    """Begin at the top of the terminal; does nothing elsewhere."""
+    if sys.stdout.isatty():
+        click.echo("\x1b[H\x1b[J", nl=False)
+
+
+def _rich() -> Console | None:
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console()
+
+
+def _drawn(
+    console: Console, headers: Sequence[str], texts: Sequence[Sequence[str]], right: Sequence[bool]
+) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for header, to_the_right in zip(headers, right, strict=True):
+        drawn.add_column(header, justify="right" if to_the_right else "left", overflow="fold")
+    for row in texts:
+        drawn.add_row(*(Text(text, style=_STYLES.get(text, "")) for text in row))
+    console.print(drawn)
+
+
+def _plain(headers: Sequence[str], texts: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
+    lines = [headers, *texts]
+    widths = [max(_width(line[column]) for line in lines) for column in range(len(headers))]
+    for line in lines:
+        cells = map(_padded, line, widths, right)
+        click.echo("  ".join(cells).rstrip())
+
+
+def _padded(text: str, width: int, right: bool) -> str:
+    space = " " * (width - _width(text))
+    return space + text if right else text + space
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: letters of East Asia take two, combining marks none."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

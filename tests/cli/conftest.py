@@ -1,0 +1,63 @@
+"""What the tests of the commands share that look at a store in use."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hive_state_core import Store, open_store
+from hive_state_core.cli import main
+
+Work = Callable[[Store], Awaitable[object]]
+
+
+class Cli:
+    """The command line, and a store `url` to look at."""
+
+    hostile = "evil\x1b]0;owned\x07\n\u202e\u65e5\u672c\u8a9e [red]x[/red]"
+    """Steers a terminal, breaks a line, turns the direction of text, is wide, is markup."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def run(self, *args: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(main, args, input=stdin)
+
+    def shown(self, *args: str, code: int = 0) -> str:
+        """What a command prints for people. It has nothing in it that steers a terminal."""
+        result = self.run(*args)
+        assert result.exit_code == code, result.output
+        assert all(c.isprintable() or c == "\n" for c in result.output), result.output
+        return result.stdout
+
+    def told(self, *args: str, code: int = 0) -> Any:
+        """The object that a command prints with --json, and nothing else."""
+        result = self.run(*args, "--json")
+        assert result.exit_code == code, result.output
+        return json.loads(result.stdout)
+
+    def fill(self, *work: Work) -> None:
+        """Let this be done in the store."""
+
+        async def filling() -> None:
+            async with open_store(self.url) as hive:
+                for each in work:
+                    await each(hive)
+
+        asyncio.run(filling())
+
+
+@pytest.fixture
+def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """With an empty SQLite store, in a working directory without configuration."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HIVE_STATE_URL", raising=False)
+    found = Cli(f"sqlite:///{tmp_path}/hive.db")
+    found.fill()
+    return found
