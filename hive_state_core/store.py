@@ -157,8 +157,8 @@ class Store:
             raise
         except HiveStateError as error:
             return unreachable(self.backend, str(self.url), self.namespace, error)
-        took, before = self.telemetry.commits.took, self._commits
-        self._commits = took.copy()
+        took, before = self.telemetry.commits.traffic().took, self._commits
+        self._commits = took
         commits = took.since(before)
         return judged(self.backend, str(self.url), self.namespace, stats, pings, commits, limits)
 

@@ -74,8 +74,12 @@ class Histogram(msgspec.Struct):
         longest = self.longest if self.longest > earlier.longest else _middle(max(kept, default=0))
         return Histogram(kept, longest)
 
+    @property
+    def calls(self) -> int:
+        return sum(self.slots.values())
+
     def latency(self) -> Latency:
-        calls = sum(self.slots.values())
+        calls = self.calls
         p50, p95, p99 = self._ranks(calls, (0.50, 0.95, 0.99))
         return Latency(calls=calls, p50_ms=p50, p95_ms=p95, p99_ms=p99, max_ms=_ms(self.longest))
 
@@ -139,6 +143,7 @@ class Meter:
         self.calls: int = 0
         self.largest: int = 0
         self.took: Histogram = Histogram()
+        self.alone: dict[str, Histogram] = {}
         self.kinds: dict[str, Histogram] = {}
         self.errors: Counter[str] = Counter()
         self.agents: dict[str, Histogram] | None = None
@@ -162,12 +167,9 @@ class Meter:
                 self._note_agents(self.agents, each.item, now - each.asked)
 
     def arrived_alone(self, item: Any, sent: float) -> None:
-        """The same for a call that left at once."""
+        """The same for a call that travelled alone, which is its trip."""
         took = perf_counter() - sent
-        self.trips += 1
-        self.calls += 1
-        self.took.note(took)
-        self._kind(item).note(took)
+        _entry(self.alone, self._kind_of(item)).note(took)
         if self.agents is not None:
             self._note_agents(self.agents, item, took)
 
@@ -175,7 +177,12 @@ class Meter:
         self.errors[error.code] += 1
 
     def traffic(self) -> Traffic:
-        return Traffic(trips=self.trips, calls=self.calls, largest=self.largest, took=self.took.copy())
+        took = self.took.copy()
+        for each in self.alone.values():
+            took.add(each)
+        alone = took.calls - self.trips
+        largest = max(self.largest, min(alone, 1))
+        return Traffic(trips=took.calls, calls=self.calls + alone, largest=largest, took=took)
 
     def _kind(self, item: Any) -> Histogram:
         return _entry(self.kinds, self._kind_of(item))
@@ -274,14 +281,14 @@ class Telemetry:
         errors: Counter[str] = Counter()
         for meter in self.lanes.values():
             errors.update(meter.errors)
-            for kind, histogram in meter.kinds.items():
+            for kind, histogram in (*meter.kinds.items(), *meter.alone.items()):
                 if histogram.slots:  # a call of this kind has been measured
                     _entry(operations, kind).add(histogram)
         agents = self.reads.agents or {}
         return Measured(
             operations=operations,
             agents={agent: each.copy() for agent, each in agents.items()},
-            lanes={name: meter.traffic() for name, meter in self.lanes.items() if meter.trips},
+            lanes={name: meter.traffic() for name, meter in self.lanes.items() if meter.trips or meter.alone},
             errors=dict(errors),
         )
 

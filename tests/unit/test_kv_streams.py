@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive_state_core.features import Facility
@@ -928,6 +928,7 @@ _steps = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_steps)
 def test_whatever_happens_every_event_is_in_one_place(steps: list[tuple[str, int]]) -> None:
     """Acked, pending, dead or not handed out: and the images, the stats and the index agree on it."""
