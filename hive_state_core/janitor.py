@@ -114,7 +114,7 @@ async def outlived(trips: Trips, retention: Retention) -> AsyncIterator[tuple[St
             count, age = _rule(image.ref.stream, retention)
             first = image.first if count is None else max(image.first, image.last - count + 1)
             if age is not None:
-                first = await _first_since(trips, image, first, page.at - age)
+                first = await first_since(trips, image, first, page.at - age)
             if first > image.first:
                 yield image, first
         if page.next is None:
@@ -138,7 +138,7 @@ def _rule(stream: str, retention: Retention) -> tuple[int | None, int | None]:
     return retention.events_count, retention.events
 
 
-async def _first_since(trips: Trips, stream: StreamImage, first: int, instant: int) -> int:
+async def first_since(trips: Trips, stream: StreamImage, first: int, instant: int) -> int:
     """The lowest seq, from `first` on, of an event published at the instant or later: instants grow with the
     seqs, so it is found by halving."""
     low, high = first, stream.last + 1

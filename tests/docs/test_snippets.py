@@ -1,4 +1,4 @@
-"""Every Python block of the README and of the tutorial runs as it stands, one after the other."""
+"""Every `python` block of the README and of some pages runs as it stands, one after the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/get-started.md"]
+PAGES = ["README.md", "docs/get-started.md", "docs/migrate-from-leanvibe.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -93,7 +93,7 @@ async def test_the_first_event_that_is_young_enough_is_found(hive: Store, old: i
     events = await hive.events.read("s", limit=20)
     at = round(events[old].at.timestamp() * 1000) if old < 20 else round(events[-1].at.timestamp() * 1000) + 1
     (page,) = (await hive._trips.scan(spi.Scan(kind="stream"))).items
-    assert await janitor._first_since(hive._trips, page, 1, at) == old + 1  # type: ignore[arg-type]
+    assert await janitor.first_since(hive._trips, page, 1, at) == old + 1  # type: ignore[arg-type]
 
 
 async def test_nothing_is_outlived_by_default(hive: Store) -> None:
