@@ -63,7 +63,7 @@ async def run(
             reader.source.decisions = await decisions_of(hive)
             work = Import(reader, hive.replication(), chunk=plan.chunk, write=plan.write)
             report = await work.run(imported)
-            found = await _verifier(reader, hive, report).run(verified) if plan.verify else None
+            found = await _verifier(reader, hive, report, verified).run() if plan.verify else None
         return Outcome(
             store=str(open_store(store).url),
             timezone=reader.source.clock.name,
@@ -93,10 +93,10 @@ async def _target(store: str | Choice, plan: Plan) -> AsyncIterator[Store | None
         yield hive
 
 
-def _verifier(reader: Reader, hive: Store, report: Report) -> Verifier:
+def _verifier(reader: Reader, hive: Store, report: Report, progress: Callable[[Verified], None]) -> Verifier:
     options = reader.source.options
     expecting = Expecting(options.rules, options.timezone)
-    return Verifier(reader.source.snapshot.copy, hive, expecting, report.left_out)
+    return Verifier(reader.source.snapshot.copy, hive, expecting, report.left_out, progress)
 
 
 def _strangers(options: Options, report: Report) -> list[str]:

@@ -55,15 +55,25 @@ class Verifier:
     """`copy`: path of the file, or of a copy of it. `left_out`: rows, by (table, rowid), that are not to be
     in the store, or not as the file has them."""
 
-    def __init__(self, copy: str, hive: Store, expecting: Expecting, left_out: set[tuple[str, int]]) -> None:
+    def __init__(
+        self,
+        copy: str,
+        hive: Store,
+        expecting: Expecting,
+        left_out: set[tuple[str, int]],
+        progress: Callable[[Verified], None],
+    ) -> None:
+        """Calls `progress` now and then."""
         self._copy = copy
+        self._progress = progress
+        self._compared = 0
         self._hive = hive
         self._expecting = expecting
         self._left_out = left_out
         self._found = Verified()
 
-    async def run(self, progress: Callable[[Verified], None]) -> Verified:
-        """Calls `progress` now and then. Raises what the store raises."""
+    async def run(self) -> Verified:
+        """Raises what the store raises."""
         with closing(sqlite3.connect(f"file:{self._copy}?mode=ro", uri=True)) as db:
             db.text_factory = lambda text: text.decode(errors="replace")
             db.row_factory = sqlite3.Row
@@ -78,7 +88,6 @@ class Verifier:
                 for counts in (self._found.same, self._found.different, self._found.live):
                     counts[table] = 0
                 await compare(db)
-                progress(self._found)
         return self._found
 
     async def _agents(self, db: sqlite3.Connection) -> None:
@@ -155,6 +164,9 @@ class Verifier:
         seen: Values | None,
         expect: Callable[[sqlite3.Row], Values],
     ) -> None:
+        self._compared += 1
+        if self._compared % PAGE == 0:
+            self._progress(self._found)
         if version is not None and version >= LIVE:
             self._found.live[table] += 1
             return

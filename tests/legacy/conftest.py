@@ -94,6 +94,6 @@ def sample(tmp_path: Path) -> File:
 
 
 @pytest.fixture
-def store() -> str:
+def store(tmp_path: Path) -> str:
     """The URL of an empty store."""
-    return f"memory://{uuid4().hex}"
+    return f"sqlite:///{tmp_path}/{uuid4().hex}.db"

@@ -122,7 +122,8 @@ async def test_the_hive_goes_on(sample: Any, store: str) -> None:
         await hive.sweep()  # takes away the leases of the original, which have run out since
         claimed = await hive.tasks.claim("tasks", worker="w", limit=1000)
         assert len(claimed) == 389 + 217 + 155
-        places = [(lease.priority, lease.created_at) for lease in claimed]
+        tasks = [await hive.tasks.get(lease.id) for lease in claimed]
+        places = [(task.priority, task.created_at) for task in tasks if task is not None]
         assert places == sorted(places)
         await hive.tasks.complete(claimed[0])
     again = await run(Plan(options=options), store, lambda report: None, lambda found: None)

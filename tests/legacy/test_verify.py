@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from hive_state_core import open_store
+from hive_state_core import Store, open_store
 from hive_state_core.model import EventImage, Image, RecordImage, TaskImage, TaskState
 from hive_state_legacy.expected import Expecting
-from hive_state_legacy.options import make_options
+from hive_state_legacy.options import Options, make_options
 from hive_state_legacy.running import Plan, run
-from hive_state_legacy.verify import Verifier
+from hive_state_legacy.verify import Verified, Verifier
 
 Change = Callable[[Any], Image | None]
 
@@ -54,12 +54,16 @@ async def test_each_difference_is_found(
     file = legacy().agent().task(metadata='{"n": 1}', status="assigned", agent_id="a").checkpoint(data="-0.0")
     options = make_options(str(file.path), {"timezone": "UTC"})
     changed = await _changed(store, options, kind, change)
-    verifier = Verifier(str(file.path), changed, Expecting(options.rules, options.timezone), set())
     async with changed:
-        found = await verifier.run(lambda _: None)
+        found = await verified(file, changed, options)
     assert {name: count for name, count in found.different.items() if count} == {table: 1}
     (row,) = found.rows
     assert (row.table, row.rowid, row.fields) == (table, 1, fields)
+
+
+async def verified(file: Any, hive: Store, options: Options) -> Verified:
+    expecting = Expecting(options.rules, options.timezone)
+    return await Verifier(str(file.path), hive, expecting, set(), lambda _: None).run()
 
 
 async def _changed(store: str, options: Any, kind: type, change: Change) -> Any:
@@ -94,13 +98,10 @@ async def test_a_note_that_is_missing_is_found(legacy: Any, store: str) -> None:
         await hive.replication().load(
             [replace(image, version=image.version + 1, value=image.value[:-1] + b" }")]
         )
-        verifier = Verifier(str(file.path), hive, Expecting(options.rules, options.timezone), set())
-        assert (await verifier.run(lambda _: None)).clean
+        assert (await verified(file, hive, options)).clean
         value = image.value.replace(b'"a"', b'"b"')
         await hive.replication().load([replace(image, version=image.version + 2, value=value)])
-        found = await Verifier(str(file.path), hive, Expecting(options.rules, options.timezone), set()).run(
-            lambda _: None
-        )
+        found = await verified(file, hive, options)
     assert [row.fields for row in found.rows] == [["note"]]
 
 
