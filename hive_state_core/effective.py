@@ -12,7 +12,7 @@ from hive_state_core.config import FOREVER, shown
 from hive_state_core.config_file import SETTING
 from hive_state_core.options import Value, given, values_of
 from hive_state_core.references import is_reference
-from hive_state_core.spi import Retention
+from hive_state_core.retention import COUNTS, Retention
 
 HIDDEN = "***"
 
@@ -20,7 +20,7 @@ HIDDEN = "***"
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """`source`: a place in the file (hive-state.toml:7), the name of a variable, argument, or default.
 
-    The value of a secret is `***`; durations are seconds, or "forever".
+    The value of a secret is `***`; durations are in seconds. What is never removed is kept "forever".
     """
 
     key: str
@@ -78,6 +78,6 @@ def _retention(choice: Choice) -> Iterator[Setting]:
         kept: int | None = getattr(config.retention, kind)
         yield Setting(
             key=f"retention.{kind}",
-            value=FOREVER if kept is None else kept / 1000,
+            value=FOREVER if kept is None else kept if kind in COUNTS else kept / 1000,
             source=config.where("retention", kind) if kind in config.kept else DEFAULT,
         )

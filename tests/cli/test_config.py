@@ -30,6 +30,7 @@ url = "postgres://hive:{SECRET}@db/hive"
 sslpassword = "{SECRET}"
 [retention]
 completed = "7d"
+checkpoints = 10
 """
 
 
@@ -83,6 +84,7 @@ def test_show_of_a_store_by_url(file: Path, tmp_path: Path) -> None:
     assert found["stores.local.timeout"] == (5, "hive-state.toml:4")
     assert found["stores.local.synchronous"] == ("FULL", "default")
     assert found["retention.completed"] == (7 * 86400, "hive-state.toml:17")
+    assert found["retention.checkpoints"] == (10, "hive-state.toml:18")
 
 
 def test_show_of_a_store_by_options(file: Path) -> None:
