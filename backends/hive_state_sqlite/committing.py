@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from hive_state_core import outcomes, transitions
 from hive_state_core.model import (
@@ -78,29 +78,44 @@ class _Changes:
 def commit(trip: Trip, batches: Sequence[Batch]) -> list[Outcome]:
     """Outcomes in the order of the batches; everything that they changed is written.
 
-    Two paths: sets of batches that are alike and simple, and the general one. As batches of a trip do not
-    see each other, it does not matter which is written first, but for the order of tasks.
+    Two paths: sets of batches that are alike and plain, and the general one for what is left. As batches of
+    a trip do not see each other, it does not matter which is written first, but for the order of tasks and
+    for dedupe keys: then the general path takes all that meets.
     """
-    puts = [place for place, batch in enumerate(batches) if sets.is_plain_put(batch)]
-    enqueues = [place for place, batch in enumerate(batches) if sets.is_plain_enqueue(batch)]
-    others = sorted({*range(len(batches))}.difference(puts, enqueues))
-    found: dict[int, Outcome] = {}
-    if puts:
-        found.update(zip(puts, sets.put_all(trip, [batches[place] for place in puts]), strict=True))
-    if enqueues:
-        # Tasks are ordered as their batches are: no set beside an enqueue that takes the general path.
-        alone = not any(type(op) is Enqueue for place in others for op in batches[place].ops)
-        enqueued = sets.enqueue_all(trip, [batches[place] for place in enqueues]) if alone else None
-        if enqueued is None:
-            others = sorted(others + enqueues)
-        else:
-            found.update(zip(enqueues, enqueued, strict=True))
-    if others:
-        chosen = [batches[place] for place in others]
-        decision = _Decision(trip, chosen)
-        found.update(zip(others, [decision.decide(batch) for batch in chosen], strict=True))
+    deciders = [sets.decider(batch) for batch in batches]
+    decide = deciders[0]
+    if decide is not None and deciders.count(decide) == len(batches):
+        found = decide(trip, batches)
+    else:
+        found = _decide_sets(trip, batches, deciders)
+    left = [place for place, outcome in enumerate(found) if outcome is None]
+    if left:
+        decision = _Decision(trip, [batches[place] for place in left])
+        for place in left:
+            found[place] = decision.decide(batches[place])
         decision.apply()
-    return [found[place] for place in range(len(batches))]
+    return cast("list[Outcome]", found)
+
+
+def _decide_sets(
+    trip: Trip, batches: Sequence[Batch], deciders: Sequence[sets.Decide | None]
+) -> sets.Decided:
+    """Each set for itself; the batches that are not plain are left."""
+    found: sets.Decided = [None] * len(batches)
+    general = [batch for batch, decide in zip(batches, deciders, strict=True) if decide is None]
+    left_out = sets.IN_ORDER if _takes_places(general) else ()
+    for decide in {*deciders}.difference(left_out):
+        if decide is not None:
+            places = [place for place, each in enumerate(deciders) if each is decide]
+            decided = decide(trip, [batches[place] for place in places])
+            for place, outcome in zip(places, decided, strict=True):
+                found[place] = outcome
+    return found
+
+
+def _takes_places(batches: Sequence[Batch]) -> bool:
+    """Whether one of them may give out the next place of the order, or take a dedupe key."""
+    return any(type(op) in (Enqueue, Redrive) for batch in batches for op in batch.ops)
 
 
 class _Decision:

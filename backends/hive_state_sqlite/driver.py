@@ -157,7 +157,8 @@ class SqliteDriver:
         return examining.examine(self._path, mode, sqlite3.sqlite_version, self._wal_reset())
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
-        trip, outcomes = await self._write(lambda trip: committing.commit(trip, batches))
+        orders = sum([len(batch.ops) for batch in batches])  # if all of them were Enqueues
+        trip, outcomes = await self._write(lambda trip: committing.commit(trip, batches), orders)
         if trip.changed:
             self._waiters.happened(topics_of(batches), trip.counter)
         return Reply(trip.epoch, trip.at, outcomes)
@@ -281,10 +282,10 @@ class SqliteDriver:
         except sqlite3.Error as error:
             raise translate(error, self._path, "read") from error
 
-    async def _write(self, work: Callable[[Trip], Answer]) -> tuple[Trip, Answer]:
+    async def _write(self, work: Callable[[Trip], Answer], orders: int = 0) -> tuple[Trip, Answer]:
         writer, ns = _opened(self._writer), self._ns
         try:
-            return await hop(_opened(self._writing), lambda db: writer.run(db, ns, work))
+            return await hop(_opened(self._writing), lambda db: writer.run(db, ns, work, orders))
         except sqlite3.Error as error:
             raise translate(error, self._path, "write to") from error
         except OSError as error:  # of the turnstile's side files

@@ -27,28 +27,36 @@ class Trip:
     else changes, that is rolled back too.
 
     `at`, `version`: the trip's instant and version. Work that changes anything sets `changed`, without which
-    the transaction is rolled back.
+    the transaction is rolled back. `execute` runs a statement whose rows are fetched before the next one.
     """
 
-    __slots__ = ("_orders_before", "at", "changed", "counter", "db", "epoch", "ns", "orders", "version")
+    __slots__ = ("at", "changed", "counter", "db", "epoch", "execute", "ns", "orders", "version")
+
+    at: int
+    counter: int
+    epoch: int
+    orders: int
+    version: int
 
     def __init__(self, db: sqlite3.Connection, ns: int) -> None:
         self.db = db
+        self.execute = db.cursor().execute
         self.ns = ns
         self.changed = False
-        now = time.time_ns() // 1_000_000
-        row = db.execute(statements.CONTROL_ADVANCE, (ns, now)).fetchone()
+
+    def begin(self, orders: int) -> None:
+        """Begin the transaction. `orders`: how many the trip may give out."""
+        execute = self.execute
+        execute("BEGIN IMMEDIATE")
+        row = execute(statements.CONTROL_READ, (self.ns,)).fetchone()
         if row is None:
             raise dropped()
-        state, peer, term, epoch, counter, orders, at = row
+        state, peer, term, self.epoch, counter, self.orders, clock = row
         if state != "open":
             require_open(ControlState(state), peer)
-        self.at: int = at
-        self.epoch: int = epoch
-        self.orders: int = orders
-        self._orders_before = orders
-        self.counter: int = counter
-        self.version: int = (term << TERM_SHIFT) + self.counter
+        self.at = max(time.time_ns() // 1_000_000, clock)
+        self.counter = counter + 1
+        self.version = (term << TERM_SHIFT) + self.counter
 
     def next_order(self) -> int:
         """The place of the next task that is enqueued."""
@@ -62,11 +70,6 @@ class Trip:
                 statements.TASK_UPDATE, [rows.task_update_row(self.ns, task) for task in tasks]
             )
 
-    def finish(self) -> None:
-        """Store how many orders the trip gave out."""
-        if self.orders != self._orders_before:
-            self.db.execute(statements.CONTROL_ORDERS, (self.ns, self.orders))
-
 
 class Writer:
     """Runs trips, one at a time, on the thread of the writing connection."""
@@ -78,20 +81,21 @@ class Writer:
         self._copied_changes = 0
         self._blocked_until = 0.0
 
-    def run(self, db: sqlite3.Connection, ns: int, work: Callable[[Trip], Answer]) -> tuple[Trip, Answer]:
+    def run(
+        self, db: sqlite3.Connection, ns: int, work: Callable[[Trip], Answer], orders: int = 0
+    ) -> tuple[Trip, Answer]:
         """The trip and what `work` returned; committed if the trip changed anything, else as if it had
-        never been. Whatever is raised, the transaction is over and the turnstile free."""
+        never been. Whatever is raised, the transaction is over and the turnstile free.
+
+        `orders`: how many the trip may give out.
+        """
         self._enter()
         try:
-            db.execute("BEGIN IMMEDIATE")
+            trip = Trip(db, ns)
             try:
-                trip = Trip(db, ns)
+                trip.begin(orders)
                 answer = work(trip)
-                if trip.changed:
-                    trip.finish()
-                    db.execute("COMMIT")
-                else:
-                    db.execute("ROLLBACK")
+                trip.end()
             except BaseException:
                 rollback(db)
                 raise

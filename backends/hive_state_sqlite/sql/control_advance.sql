@@ -1,3 +1,2 @@
--- The counter and the instant of a trip. The clock never goes back.
-UPDATE control SET counter = counter + 1, clock = max(clock, ?2) WHERE ns = ?1
-RETURNING state, peer, term, epoch, counter, orders, clock
+-- What a trip takes for itself: its counter, its instant, and room for the orders that it may give out.
+UPDATE control SET counter = ?2, orders = ?3, clock = ?4 WHERE ns = ?1

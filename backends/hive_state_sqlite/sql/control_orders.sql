@@ -1,1 +1,0 @@
-UPDATE control SET orders = ?2 WHERE ns = ?1
