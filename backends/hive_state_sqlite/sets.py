@@ -1,7 +1,8 @@
 """The set-based path: batches of one plain operation, each decided by the statement that writes it.
 
 It gives what the general path (`committing`) would give, without reading first and without bookkeeping for
-each batch. What a statement cannot decide is left to that path.
+each batch: only if fewer rows were written than there are batches, those are looked for that got the trip's
+version. What a statement cannot decide is left to that path.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from hive_state_core.spi import (
     VersionIs,
 )
 from hive_state_sqlite import rows, statements
-from hive_state_sqlite.prestate import load_records
+from hive_state_sqlite.prestate import load_records, load_tasks
 from hive_state_sqlite.trip import Trip
 
 Decided = list[Outcome | None]
@@ -53,40 +54,42 @@ def decider(batch: Batch) -> Decide | None:
 
 
 def put_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
-    """Puts without a check."""
-    puts = [put_row(trip, op, None if op.ttl is None else trip.at + op.ttl) for op in _puts(batches)]
-    if len(puts) == 1:
-        trip.execute(statements.RECORD_PUT, puts[0])
-    else:
-        trip.db.executemany(statements.RECORD_PUT, puts)
+    """Puts without a check. Most records are there and keep all but their values: that is tried first."""
+    puts = [_row_of(trip, batch) for batch in batches]
+    if trip.db.executemany(statements.RECORD_OVERWRITE, puts).rowcount != len(puts):
+        trip.db.executemany(statements.RECORD_PUT, puts)  # writing one twice does no harm
     trip.changed = True
     return [Committed(trip.version, trip.at, (None,))] * len(puts)
 
 
 def swap_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
     """Puts with a check of the version of their own record."""
+    puts = [_row_of(trip, batch) for batch in batches]
+    versions = [cast(VersionIs, batch.checks[0]).version for batch in batches]
     committed = Committed(trip.version, trip.at, (None,))
+    swaps = [(*put, version) for put, version in zip(puts, versions, strict=True)]
+    written = trip.db.executemany(statements.RECORD_SWAP, swaps).rowcount
+    trip.changed = trip.changed or written > 0
+    if written == len(swaps):
+        return [committed] * len(swaps)
+    refs = [cast(RecordRef, batch.ops[0].ref) for batch in batches]
+    present = load_records(trip, refs)
     outcomes: Decided = []
-    for op, batch in zip(_puts(batches), batches, strict=True):
-        row = put_row(trip, op, None if op.ttl is None else trip.at + op.ttl)
-        expected = cast(VersionIs, batch.checks[0]).version
-        if expected:
-            written = trip.execute(statements.RECORD_SWAP, (*row, expected)).rowcount
-        else:
-            written = trip.execute(statements.RECORD_CREATE, row).rowcount
-        if written:
+    for put, ref, expected in zip(puts, refs, versions, strict=True):
+        actual = present[ref].version if ref in present else 0
+        if actual == expected:
+            trip.execute(statements.RECORD_PUT, put)
             trip.changed = True
-        outcomes.append(committed if written else _refused(trip, op.ref, expected))
+        elif actual != trip.version:
+            outcomes.append(Refused(Reason.VERSION, ref, 0, True, expected, actual))
+            continue
+        outcomes.append(committed)
     return outcomes
 
 
-def _refused(trip: Trip, ref: RecordRef, expected: int) -> Refused:
-    state = load_records(trip, [ref]).get(ref)
-    return Refused(Reason.VERSION, ref, 0, True, expected, state.version if state else 0)
-
-
-def _puts(batches: Sequence[Batch]) -> list[Put]:
-    return [cast(Put, batch.ops[0]) for batch in batches]
+def _row_of(trip: Trip, batch: Batch) -> rows.Row:
+    op = cast(Put, batch.ops[0])
+    return put_row(trip, op, None if op.ttl is None else trip.at + op.ttl)
 
 
 def put_row(trip: Trip, op: Put, expires_at: int | None) -> rows.Row:
@@ -98,12 +101,12 @@ def put_row(trip: Trip, op: Put, expires_at: int | None) -> rows.Row:
 
 def enqueue_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
     """Enqueues that nothing but their ids can keep from being created."""
+    ops = [cast(Enqueue, batch.ops[0]) for batch in batches]
+    inserts = [rows.enqueue_row(trip.ns, op, trip.at, trip.version, trip.next_order()) for op in ops]
+    written = _write(trip, statements.TASK_INSERT, inserts)
     outcomes: Decided = []
-    for batch in batches:
-        op = cast(Enqueue, batch.ops[0])
-        row = rows.enqueue_row(trip.ns, op, trip.at, trip.version, trip.next_order())
-        created = trip.execute(statements.TASK_INSERT, row).rowcount == 1
-        trip.changed = trip.changed or created
+    for op in ops:
+        created = op.ref.id in written
         version = trip.version if created else 0
         outcomes.append(Committed(version, trip.at, (Enqueued(op.ref.id, created),)))
     return outcomes
@@ -111,15 +114,21 @@ def enqueue_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
 
 def complete_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
     """Completions; of tasks without children, as far as their leases are current."""
+    ops = [cast(Complete, batch.ops[0]) for batch in batches]
+    updates = [(trip.ns, op.ref.id, op.token, trip.version, op.result, op.raw, trip.at) for op in ops]
+    written = _write(trip, statements.TASK_COMPLETE, updates)
     committed = Committed(trip.version, trip.at, (None,))
-    outcomes: Decided = []
-    for batch in batches:
-        op = cast(Complete, batch.ops[0])
-        row = (trip.ns, op.ref.id, op.token, trip.version, op.result, op.raw, trip.at)
-        completed = trip.execute(statements.TASK_COMPLETE, row).rowcount == 1
-        trip.changed = trip.changed or completed
-        outcomes.append(committed if completed else None)
-    return outcomes
+    return [committed if op.ref.id in written else None for op in ops]
+
+
+def _write(trip: Trip, statement: str, tasks: Sequence[rows.Row]) -> set[str]:
+    """Run the statement for each of the tasks; the ids of those that it wrote."""
+    ids = [task[1] for task in tasks]
+    count = trip.db.executemany(statement, tasks).rowcount
+    trip.changed = trip.changed or count > 0
+    if count == len(ids):
+        return set(ids)
+    return {id for id, task in load_tasks(trip, ids).images.items() if task and task.version == trip.version}
 
 
 IN_ORDER = frozenset({enqueue_all, complete_all})

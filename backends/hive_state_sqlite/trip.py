@@ -57,6 +57,10 @@ class Trip:
         self.at = max(time.time_ns() // 1_000_000, clock)
         self.counter = counter + 1
         self.version = (term << TERM_SHIFT) + self.counter
+        execute(statements.CONTROL_ADVANCE, (self.ns, self.counter, self.orders + orders, self.at))
+
+    def end(self) -> None:
+        self.execute("COMMIT" if self.changed else "ROLLBACK")
 
     def next_order(self) -> int:
         """The place of the next task that is enqueued."""

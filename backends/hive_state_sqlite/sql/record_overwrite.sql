@@ -1,0 +1,4 @@
+-- record_put, of a present record that keeps its index fields and its expiry (?9 is not over): no index is touched.
+UPDATE records SET version = ?4, value = ?5, raw = ?6, updated_at = ?8
+WHERE ns = ?1 AND collection = ?2 AND key = ?3
+  AND value IS NOT NULL AND index_fields IS ?7 AND expires_at IS ?9
