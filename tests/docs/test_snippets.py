@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/get-started.md", "docs/migrate-from-leanvibe.md"]
+PAGES = ["README.md", "docs/get-started.md", "docs/blocking.md", "docs/migrate-from-leanvibe.md"]
 
 
 @pytest.mark.parametrize("page", PAGES)

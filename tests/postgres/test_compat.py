@@ -6,14 +6,14 @@ from uuid import uuid4
 
 from hive_state_core.compat import PostgreSQLConfig, PostgreSQLStateManager
 from hive_state_core.url import parse_url
-from tests.postgres.conftest import with_option
 
 
 async def test_it_creates_the_schema_and_works(server_url: str) -> None:
     parsed = parse_url(server_url)
     config = PostgreSQLConfig(username=parsed.username or "", min_connections=1, max_connections=3)
     manager = PostgreSQLStateManager(config)
-    manager._url = with_option(server_url, schema=f"compat_{uuid4().hex[:8]}", min_connections=1)
+    joint = "&" if "?" in server_url else "?"
+    manager._url = f"{server_url}{joint}schema=compat_{uuid4().hex[:8]}&min_connections=1"
     assert (await manager.health_check())["database_connected"]
     await manager.register_agent("a", ["plan"])
     assert await manager.set_agent_state("b", {"status": "working"}, ttl=3600)
