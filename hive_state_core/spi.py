@@ -1047,8 +1047,10 @@ class Replication(Protocol):
         Gone, whether or not the entity was there. An event is written if it is not there, and not below the
         `first` of its stream. Of two live tasks that hold one dedupe key, as may be until both are current,
         that of the higher version has it. Instants, task orders and stream numbers of the store go on above
-        all that was loaded; but the instants of an import into an open store are another clock's, and do not
-        move its own.
+        all that was loaded.
+
+        An open store's clock and numbers are its own: the instants of an import do not move its clock, and
+        no event is added to a stream that a trip of the store has written to.
 
         Raises: Sealed; Conflict in an open store for an image above term 0.
         """

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from msgspec.structs import replace
 
-from hive_state_core.control import changed, require_loadable
+from hive_state_core.control import changed, require_loadable, term_of
 from hive_state_core.images import digest_of, instant_of
 from hive_state_core.kv.capturing import capture, gone_key, mark_key
 from hive_state_core.kv.entities import Entities, Space
@@ -167,7 +167,7 @@ async def load(trip: Trip, images: Sequence[Image], notes: Notes) -> int:
 async def _load_one(trip: Trip, image: Image) -> bool:
     state = trip.after
     if isinstance(image, EventImage):
-        return await _load_event(state, image)
+        return await _load_event(state, image, alone=trip.head.control.state is not ControlState.OPEN)
     key = key_of(image.ref)
     found, gone = await state.get(key), await state.get(gone_key(key))
     there = _image(key, found, gone)
@@ -185,10 +185,13 @@ async def _load_one(trip: Trip, image: Image) -> bool:
     return True
 
 
-async def _load_event(state: Entities, image: EventImage) -> bool:
+async def _load_event(state: Entities, image: EventImage, *, alone: bool) -> bool:
+    """`alone`: nobody appends to the store meanwhile."""
     stream = await state.stream(StreamRef(image.stream))
     known = await state.event(image.stream, image.seq)
     if known is not None or (stream is not None and image.seq < stream.first):
+        return False
+    if stream is not None and not alone and term_of(stream.version) > 0:
         return False
     await state.put_event(image)
     return True

@@ -27,10 +27,12 @@ from hive_state_core.errors import Conflict, Sealed
 from hive_state_core.images import digest_of, key_of, kind_of, sort_key
 from hive_state_core.model import (
     EntityRef,
+    EventImage,
     Gone,
     Image,
     RecordImage,
     RecordRef,
+    StreamImage,
     StreamRef,
     TaskImage,
     TaskRef,
@@ -262,6 +264,30 @@ async def import_leaves_the_clock(env: Env) -> None:
     written = await env.record("c", "k")
     assert written is not None
     assert written.updated_at < ahead
+
+
+@check("images.import_leaves_streams", area="R", number=28, needs=STREAMS)
+async def import_leaves_streams(env: Env) -> None:
+    """Contract: events of term 0 fill a stream that an open store does not have, or has by an import; to one
+    that the store itself has written to none is added, and its numbers go on."""
+    await env.store.events.publish_many("own", ["a", "b"])
+    (first, *_) = await images_of(port(env), "event")
+    (head,) = await images_of(port(env), "stream")
+    assert isinstance(first, EventImage)
+    assert isinstance(head, StreamImage)
+
+    def imported(stream: str, *seqs: int) -> list[Image]:
+        events = [replace(first, stream=stream, seq=seq, version=seq) for seq in seqs]
+        return [*events, replace(head, ref=StreamRef(stream), version=seqs[-1], first=1, last=seqs[-1])]
+
+    assert await port(env).load(imported("own", 1, 2, 3)) == 0
+    assert await env.store.events.publish("own", "c") == 3
+    assert await port(env).load(imported("new", 1, 2)) == 3
+    assert await port(env).load(imported("new", 1, 2, 3)) == 2
+    assert await env.store.events.publish("new", "c") == 4
+    assert await port(env).load(imported("new", 5)) == 0
+    assert await env.store.events.publish("new", "d") == 5
+    assert len(await env.store.events.read("new")) == 5
 
 
 @check("images.way_back", area="R", number=28, needs=TASKS)
