@@ -145,6 +145,7 @@ def _queue(queue: str, found: QueueStats, at: int, limits: Thresholds) -> Iterat
     age, most = _age(found.oldest_ready_at, at), _seconds(limits.age)
     many, old = ready > limits.backlog, age > most
     paused = "; the queue is paused" if found.paused else ""
+    waited = f"the oldest has waited for {age:.1f} s" if found.oldest_ready_at else "nothing is waiting"
     yield Check(
         name="backlog",
         subject=queue,
@@ -157,7 +158,7 @@ def _queue(queue: str, found: QueueStats, at: int, limits: Thresholds) -> Iterat
         name="oldest_ready_s",
         subject=queue,
         status="warn" if old else "ok",
-        sentence=f"the oldest has waited for {age:.1f} s{_than(old, f'{most:g} s')}{paused}",
+        sentence=f"{waited}{_than(old, f'{most:g} s')}{paused}",
         value=age,
         threshold=most,
     )

@@ -13,7 +13,7 @@ from uuid import uuid4
 import msgspec
 
 from hive_state_core import validate
-from hive_state_core.errors import Closed, HiveStateError
+from hive_state_core.errors import HiveStateError
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.locks import this_process
 from hive_state_core.model import RecordRef
@@ -26,6 +26,9 @@ from hive_state_core.validate import Duration
 COLLECTION = "hive:telemetry"
 
 KEPT = 3
+
+LAST_SECONDS = 1.0
+"""That the last round may take, when the Store is closed."""
 
 log: logging.Logger = logging.getLogger("hive_state")
 
@@ -46,26 +49,25 @@ class Sharing:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """The store must still be open. What was shared stays until its TTL."""
+        """Share it for the last time; it stays until its TTL. The store must still be open."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-
-    async def once(self) -> None:
-        """Write the record, as it is now."""
-        data = _encode(self._trips.telemetry.measured())
-        put = Put(self._ref, data, ttl=KEPT * self._every)
-        await self._trips.commit(Batch((put,)), len(data))
+            await self._share(LAST_SECONDS)
 
     async def _run(self) -> None:
         while True:
-            try:
-                await self.once()
-            except Closed:
-                return
-            except HiveStateError as error:
-                log.warning("the latencies of this process were not shared: %s", error)
+            await self._share(None)
             await asyncio.sleep(self._every / 1000)
+
+    async def _share(self, timeout: float | None) -> None:
+        """Write the record, as it is now."""
+        data = _encode(self._trips.telemetry.measured())
+        put = Put(self._ref, data, ttl=KEPT * self._every)
+        try:
+            await self._trips.commit(Batch((put,)), len(data), timeout)
+        except HiveStateError as error:
+            log.warning("the latencies of this process were not shared: %s", error)
 
 
 async def shared(trips: Trips, timeout: float | None = None) -> dict[str, Measured]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from time import perf_counter
 from typing import TYPE_CHECKING
 
 import click
@@ -12,7 +10,7 @@ from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_optio
 from hive_state_core.cli.stores import StoreArgument, store_option
 
 if TYPE_CHECKING:
-    from hive_state_conformance.demo import Hive, Report
+    from hive_state_conformance.demo import Report
 
 
 @click.command()
@@ -31,48 +29,21 @@ async def demo(store: StoreArgument, agents: int, seconds: float, as_json: bool)
     afterwards. Exits with 1 if anything was lost, done twice, done by half, or failed.
     """
     from hive_state_conformance.demo import run
+    from hive_state_conformance.demo_live import Live
 
     store = store.or_temporary()
     async with store.chosen() as choice:
-        live = None if as_json else _Live()
-        if live is not None:
-            click.echo(f"{agents} agents for {seconds:g} s on {store.words(choice)}", err=True)
-            with live:
-                report = await run(choice, agents, seconds, live.show, live.every)
-        else:
+        if as_json:
             report = await run(choice, agents, seconds)
+        else:
+            click.echo(f"{agents} agents for {seconds:g} s on {store.words(choice)}", err=True)
+            live = Live()
+            report = await run(choice, agents, seconds, live.show, live.every)
     if as_json:
         emit_json(report)
     else:
         _tell(report)
     return EXIT.OK if report.ok else EXIT.FAILED
-
-
-class _Live:
-    """How far it is, on stderr: one line that is written over on a terminal, else one a second."""
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self.every = 0.2 if self._terminal else 1.0
-        self._last = (perf_counter(), 0)
-
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, *_: object) -> None:
-        """What comes next begins a line, also after Ctrl-C."""
-        if self._terminal:
-            click.echo(err=True)
-
-    def show(self, hive: Hive, seconds: float) -> None:
-        then, before = self._last
-        self._last = now, operations = perf_counter(), hive.operations
-        line = (
-            f"{seconds:6.1f} s  {(operations - before) / (now - then):8,.0f} ops/s"
-            f"  {len(hive.enqueued):8,} enqueued  {len(hive.finished):8,} completed"
-            f"  {len(hive.errors):3} errors"
-        )
-        click.echo(f"\r{line}\x1b[K" if self._terminal else line, nl=not self._terminal, err=True)
 
 
 def _tell(report: Report) -> None:

@@ -120,8 +120,8 @@ async def trim(
             {"stream": stream, "removed": found.removed, "dropped": found.dropped, "first": found.first}
         )
         return
-    said = f"{found.removed:,} events are removed, {found.dropped:,} of them unfinished"
-    click.echo(f"{said}; the first that is left is {found.first:,}")
+    said = f"removed: {found.removed:,} ({found.dropped:,} of them unfinished)"
+    click.echo(f"{said}; the first that is left: {found.first}")
 
 
 @events.command()
@@ -138,7 +138,7 @@ async def seek(store: LiveStore, stream: str, group: str, start: str, as_json: b
     if as_json:
         emit_json({"stream": stream, "group": group, "lag": found})
         return
-    click.echo(f"group {show.text_of(group)} has {found:,} events before it")
+    click.echo(f"events that group {show.text_of(group)} has before it: {found:,}")
 
 
 def _start(text: str) -> Start:
@@ -222,7 +222,7 @@ async def _dead(hive: Store, stream: str, group: str, seqs: tuple[int, ...], eve
 
 
 def _tell_dead(done: str, seqs: list[int], as_json: bool) -> None:
-    emit_json({done: seqs}) if as_json else click.echo(f"{len(seqs):,} events are {done}")
+    emit_json({done: seqs}) if as_json else click.echo(f"{done}: {len(seqs):,}")
 
 
 @events.command("drop-group")

@@ -72,29 +72,34 @@ def namespace_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def live_store(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds the arguments `[STORE] NAMES...` and `--namespace`. The names are given to the command in lower
-    case; STORE may be left out, which is seen by how many words there are."""
+    """Adds the arguments `[STORE] NAMES...`, `--store` as another way to give it, and `--namespace`.
+
+    The names are given to the command in lower case. Whether STORE is there is seen by how many words there
+    are.
+    """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         named = namespace_option(command)
 
         @functools.wraps(named)
-        def run(*args: Any, words: tuple[str, ...], **others: Any) -> Any:
-            *store, given = _split(words, names)
-            found = StoreArgument(*store) if store else StoreArgument(None)
-            return named(*args, store=found, **given, **others)
+        def run(*args: Any, words: tuple[str, ...], store: str | None, **others: Any) -> Any:
+            found, given = _split(words, store, names)
+            return named(*args, store=StoreArgument(found), **given, **others)
 
         metavar = " ".join(["[STORE]", *names])
-        return click.argument("words", nargs=-1, metavar=metavar)(run)
+        option = click.option("--store", metavar="STORE", help="The same as the argument.")
+        return click.argument("words", nargs=-1, metavar=metavar)(option(run))
 
     return decorate
 
 
-def _split(words: tuple[str, ...], names: tuple[str, ...]) -> tuple[Any, ...]:
-    """(STORE if it was given, the other words by name)."""
+def _split(
+    words: tuple[str, ...], store: str | None, names: tuple[str, ...]
+) -> tuple[str | None, dict[str, str]]:
+    """(STORE, None if it was not given, and the other words by name)."""
     before = len(words) - len(names)
-    if before not in (0, 1):
-        expected = " ".join(["[STORE]", *names])
-        raise click.UsageError(f"expected {expected}, not {len(words)} words")
+    if not 0 <= before <= (store is None):
+        expected = " ".join([*(["[STORE]"] if store is None else []), *names])
+        raise click.UsageError(f"expected {expected or 'no more words'}, not {len(words)} words")
     given = {name.lower(): word for name, word in zip(names, words[before:], strict=True)}
-    return (*words[:before], given)
+    return (words[0] if before else store), given

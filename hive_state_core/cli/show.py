@@ -46,7 +46,8 @@ def facts(pairs: Sequence[tuple[str, Cell]]) -> None:
     """Names and values, one pair a line, without a header."""
     width = max((_width(name) for name, _ in pairs), default=0)
     for name, value in pairs:
-        click.echo(f"{_padded(name, width, right=False)}  {text_of(value)}".rstrip())
+        text = str(value) if type(value) is int else text_of(value)  # it may be a version: to be copied
+        click.echo(f"{_padded(name, width, right=False)}  {text}".rstrip())
 
 
 def heading(text: str) -> None:

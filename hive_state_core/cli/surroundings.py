@@ -20,7 +20,8 @@ def surroundings() -> list[Finding]:
 
 
 def _python() -> Finding:
-    sentence = f"{platform.python_implementation()} {platform.python_version()} on {platform.platform()}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    sentence = f"{python} on {platform.system()} {platform.machine()}"
     old = sys.version_info < (3, 11)
     mend = "use Python 3.11 or newer" if old else None
     return Finding(name="python", status="fail" if old else "ok", sentence=sentence, mend=mend)

@@ -138,7 +138,7 @@ async def redrive_all(store: LiveStore, queue: str | None, as_json: bool) -> Non
     """Redrive all dead tasks, of one queue or of all."""
     async with store.open() as hive:
         done = await hive.tasks.redrive_many(queue)
-    emit_json({"redriven": done}) if as_json else click.echo(f"{done:,} tasks are redriven")
+    emit_json({"redriven": done}) if as_json else click.echo(f"redriven: {done:,}")
 
 
 @tasks.command()

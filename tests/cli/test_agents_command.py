@@ -62,6 +62,10 @@ def test_the_store_may_be_left_out(cli: Any, monkeypatch: pytest.MonkeyPatch) ->
     cli.fill(two)
     monkeypatch.setenv("HIVE_STATE_URL", cli.url)
     assert cli.told("agents", "show", "planner")["id"] == "planner"
+    monkeypatch.setenv("HIVE_STATE_URL", "sqlite:///another.db")
+    assert cli.told("agents", "show", "planner", "--store", cli.url)["id"] == "planner"
+    assert cli.run("agents", "show", cli.url, "planner", "--store", cli.url).exit_code == 2
+    monkeypatch.setenv("HIVE_STATE_URL", cli.url)
     assert len(cli.told("agents", "list")["agents"]) == 2
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -174,6 +177,20 @@ def test_one_line_a_second_where_there_is_no_terminal() -> None:
     assert "\r" not in result.stderr
 
 
+def test_a_picture_is_drawn_over_on_a_terminal() -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*CLI, "demo", "--seconds", "1", "--agents", "5"], stdout=PIPE, stderr=theirs)
+    os.close(theirs)
+    out, _ = process.communicate(timeout=60)
+    drawn = os.read(ours, 1_000_000).decode()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"Nothing was lost" in out
+    assert "\x1b[F" * 5 in drawn
+    for part in ("ops/s", "waiting", "latency, ms", "read", "write", "claim"):
+        assert part in drawn
+
+
 def test_more_agents_than_records() -> None:
     result = run("--seconds", "0.2", "--agents", "1100", "--json")
     assert result.exit_code == 0, result.output
@@ -231,8 +248,8 @@ def test_ctrl_c_leaves_no_namespace_and_no_file(tmp_path: Path, own_store: bool)
     args = ["--url", f"sqlite:///{path}"] if own_store else []
     process = subprocess.Popen(
         [*CLI, "demo", "--seconds", "60", *args],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
         text=True,
     )
     assert process.stderr is not None
