@@ -8,7 +8,10 @@
 
     @hookimpl
     def hive_state_register_backends(register):
-        register(Backend(name="etcd", schemes=("etcd",), summary="...", connect=connect))
+        register(Backend(name="etcd", schemes=("etcd",), summary="...", connect=connect, options=OPTIONS))
+
+`OPTIONS` is a tuple of `Option`: all that a URL or a table of the configuration may say about such a store.
+`examples/hive-state-journal` is a whole plugin.
 
 Name the entry point like the main scheme: if the plugin cannot be loaded, that is how a user of the
 scheme is told why. Keep the module light, and import the driver inside `connect`: every process that opens
@@ -37,7 +40,11 @@ hookimpl: pluggy.HookimplMarker = pluggy.HookimplMarker(PROJECT)
 
 @hookspec
 def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
-    """Call `register` once for each backend. No I/O: `Backend.connect` is called when a store is opened."""
+    """Call `register` once for each backend. No I/O: `Backend.connect` is called when a store is opened.
+
+    What a driver imports and may be missing is named in `Backend.requires`, and what to do about it in
+    `Backend.install`: the user is told so.
+    """
 
 
 @hookspec
