@@ -11,10 +11,10 @@ import msgspec
 
 from hive_state_core import validate
 from hive_state_core.errors import HiveStateError
+from hive_state_core.histogram import Histogram
 from hive_state_core.limits import VERSION_MAX
 from hive_state_core.model import TaskState
 from hive_state_core.spi import GroupStats, PoolStats, QueueStats, Stats
-from hive_state_core.telemetry import Histogram
 from hive_state_core.validate import Duration
 
 Status = Literal["ok", "warn", "fail"]

@@ -7,9 +7,10 @@ from typing import Self
 
 import msgspec
 
+from hive_state_core.histogram import Histogram, Latency
 from hive_state_core.model import LIVE
 from hive_state_core.spi import Stats
-from hive_state_core.telemetry import Histogram, Latency, Measured, Traffic
+from hive_state_core.telemetry import Measured, Traffic
 
 
 class QueueRate(msgspec.Struct, frozen=True, kw_only=True):

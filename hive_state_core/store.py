@@ -14,12 +14,12 @@ from hive_state_core.config import Config
 from hive_state_core.errors import Closed, HiveStateError, InvalidArgument, Unsupported
 from hive_state_core.features import Facility
 from hive_state_core.health import Health, Thresholds, judged, unreachable
+from hive_state_core.histogram import Histogram
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordRef, StreamImage
 from hive_state_core.retention import Retention, retention_of
 from hive_state_core.spi import Driver, Examining, Finding, Replication, Scan, SchemaInfo, Swept
 from hive_state_core.stats import Sample, StoreStats, store_stats
-from hive_state_core.telemetry import Histogram
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
 from hive_state_core.url import StoreURL

@@ -16,9 +16,10 @@ from hive_state_core.cli.stores import store_argument
 from hive_state_core.model import TaskState
 
 if TYPE_CHECKING:
+    from hive_state_core.histogram import Latency
     from hive_state_core.stats import LaneStats, StoreStats
     from hive_state_core.store import Store
-    from hive_state_core.telemetry import Latency, Measured
+    from hive_state_core.telemetry import Measured
 
 SLOWEST = 20
 """Agents that are shown to people."""

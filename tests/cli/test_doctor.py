@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import types
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +16,9 @@ from hive_state_core import plugins
 from hive_state_core.cli import doctor, surroundings
 from hive_state_core.embedded import postgres_server
 from hive_state_core.spi import Finding
+from hive_state_postgres.examining import examine as examine_postgres
+from hive_state_postgres.options import Options
+from hive_state_postgres.statements import Statements
 from hive_state_sqlite.examining import examine, file_system_of
 
 FINDING = {"name", "status", "sentence", "mend"}
@@ -178,3 +182,50 @@ def test_the_file_system_is_that_of_the_longest_mount_point(tmp_path: Path) -> N
     assert file_system_of("/mnt/my/hive", str(mounts)) == "tmpfs"
     assert file_system_of("/mnt/mystery", str(mounts)) == "ext4"
     assert file_system_of("/", str(tmp_path / "none")) is None
+
+
+ROW = {
+    "version": "18.1", "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "most": 97,
+    "connected": 3, "standby": False, "superuser": False, "tls": True, "remote": True, "there": True,
+    "may_create": False, "may_use": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "name", "status", "part"),
+    [
+        ({}, "rights", "ok", "no superuser"),
+        ({"tls": False}, "tls", "warn", "sslmode"),
+        ({"standby": True}, "standby", "fail", "primary"),
+        ({"fsync": "off"}, "durability", "warn", "turn fsync on"),
+        (
+            {"synchronous_commit": "off", "full_page_writes": "off"},
+            "durability",
+            "warn",
+            "and full_page_writes",
+        ),
+        ({"connected": 90}, "connections", "warn", "PgBouncer"),
+        ({"may_use": False}, "rights", "fail", "grant it"),
+        ({"there": False}, "rights", "fail", "hive-state init"),
+        ({"superuser": True}, "rights", "warn", "role of its own"),
+    ],
+)
+async def test_what_a_postgresql_server_may_lack(
+    change: dict[str, Any], name: str, status: str, part: str
+) -> None:
+    options = types.SimpleNamespace(schema="s", max_connections=20)
+    examined = await examine_postgres(_Answers(ROW | change), Statements("s"), cast(Options, options))
+    found = {each.name: each for each in examined}
+    assert found[name].status == status
+    assert part in f"{found[name].sentence} {found[name].mend}"
+    assert all(each.status == "ok" for each in found.values() if each.name != name)
+
+
+class _Answers:
+    """A connection that gives one row."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.row = row
+
+    async def fetchrow(self, *_: object) -> dict[str, Any]:
+        return self.row

@@ -6,11 +6,13 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from hive_state_core import Store
+from hive_state_core.embedded import postgres_server
 
 KEYS = {
     *("url", "backend", "namespace", "at", "seconds", "records", "queues", "streams", "groups", "size_bytes"),
@@ -96,6 +98,27 @@ def test_watch_goes_on_until_ctrl_c(cli: Any, as_json: bool) -> None:
     assert process.returncode == 130
     assert err == "hive-state: interrupted\n"
     assert "\x1b" not in out
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    with postgres_server() as server:
+        yield server
+
+
+def test_watch_ends_with_a_sentence_when_the_server_is_killed(cli: Any, server: Any) -> None:
+    assert cli.run("init", server.url).exit_code == 0
+    url = f"{server.url}?command_timeout=1&connect_timeout=1"
+    args = [sys.executable, "-m", "hive_state_core.cli", "stats", url, "--watch", "0.2", "--json"]
+    process = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["backend"] == "postgres"
+    server.kill()
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 5, err
+    assert json.loads(out.splitlines()[-1])["error"]["code"] == "unavailable"
+    assert err.startswith("hive-state: error: ")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from hive_state_core import Store, open_store
 from hive_state_core.errors import Closed, InvalidArgument, Unavailable
 from hive_state_core.health import Check, Health, Thresholds, judged
+from hive_state_core.histogram import Histogram
 from hive_state_core.model import TaskState
 from hive_state_core.spi import GroupStats, PoolStats, QueueStats, Stats
-from hive_state_core.telemetry import Histogram
 
 AT = 1_700_000_000_000
 QUEUE = QueueStats(paused=False, states={}, oldest_ready_at=None, leases_over=0)

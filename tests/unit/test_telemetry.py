@@ -10,7 +10,8 @@ import pytest
 
 from hive_state_core import Store, open_store
 from hive_state_core.errors import Conflict
-from hive_state_core.telemetry import AGENTS, OTHERS, Histogram, Meter
+from hive_state_core.histogram import Histogram
+from hive_state_core.telemetry import AGENTS, OTHERS, Meter
 
 
 def true_rank(seconds: list[float], share: float) -> float:
