@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Unavailable
+from hive_state_core.errors import Closed, HiveStateError, Indeterminate, InvalidArgument, Unavailable
 from hive_state_core.outliving import Outliving
 from hive_state_core.telemetry import Meter
 
@@ -40,6 +40,14 @@ class _Ticket(msgspec.Struct, Generic[Item, Result], eq=False):
     future: asyncio.Future[Result]
     asked: float
     sent: bool = False
+
+
+def elsewhere() -> InvalidArgument:
+    """For a call from another event loop than that which opened the store: it might wait for ever."""
+    return InvalidArgument(
+        "this Store belongs to the event loop that opened it, in the process that did;"
+        " open another one where you are"
+    )
 
 
 class Lane(Generic[Item, Result]):
@@ -75,6 +83,7 @@ class Lane(Generic[Item, Result]):
         self._alone = False
         self._alone_ended: asyncio.Future[None] | None = None
         self._closed = "the store is not open yet"
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def call(
         self,
@@ -93,10 +102,13 @@ class Lane(Generic[Item, Result]):
         """
         if self._closed:
             raise Closed(self._closed)
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            raise elsewhere()
         idle = self._runner is None and not self._alone
         if idle and timeout is None and not self._company:
             return await self._leave_alone(item)
-        future = asyncio.get_running_loop().create_future()
+        future = loop.create_future()
         ticket = _Ticket(item, keys, shared, size, future, perf_counter())
         self._waiting.append(ticket)
         if idle:
@@ -159,8 +171,9 @@ class Lane(Generic[Item, Result]):
             raise
 
     def open(self) -> None:
-        """Take calls from now on."""
+        """Take calls from now on, from this event loop."""
         self._closed = ""
+        self._loop = asyncio.get_running_loop()
 
     async def close(self) -> None:
         """Let what was called come to its end, and take no more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
@@ -242,6 +243,11 @@ class Store:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_state", None) == "open":
+            told = f"{self!r} was never closed: use `async with`, or await its close()"
+            warnings.warn(told, ResourceWarning, stacklevel=1, source=self)
 
     def __repr__(self) -> str:
         return f"Store({str(self.url)!r}, namespace={self.namespace!r})"

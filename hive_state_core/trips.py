@@ -10,7 +10,7 @@ from time import monotonic, perf_counter
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from hive_state_core.batching import Lane
+from hive_state_core.batching import Lane, elsewhere
 from hive_state_core.errors import (
     Closed,
     HiveStateError,
@@ -119,10 +119,12 @@ class Trips:
         self._waits: set[asyncio.Task[frozenset[Topic]]] = set()
         self.at: int = 0  # the store's instant in the latest reply to a read
         self._closed = "the store is not open yet"
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def open(self) -> None:
-        """Take calls from now on: the driver is open."""
+        """Take calls from now on, from this event loop: the driver is open."""
         self._closed = ""
+        self._loop = asyncio.get_running_loop()
         for lane in (self._read, self._stream, self._commit, self._claim):
             lane.open()
 
@@ -206,6 +208,9 @@ class Trips:
         if self._closed:
             call.close()
             raise Closed(self._closed)
+        if asyncio.get_running_loop() is not self._loop:
+            call.close()
+            raise elsewhere()
         running = asyncio.create_task(call)
         self._direct_calls.add(running)
         running.add_done_callback(self._direct_calls.discard)

@@ -166,3 +166,15 @@ def test_appends_share_a_stream_that_a_trim_wants_alone() -> None:
         [group, stream],
     )
     assert conflict_keys(Batch((Trim(stream, 5),))) == ([stream], [])
+
+
+async def test_a_store_belongs_to_the_loop_that_opened_it() -> None:
+    async with open_store("memory://") as hive:
+        for call in (lambda: hive.records.get("c", "k"), lambda: hive.records.count("c")):
+
+            async def elsewhere(call: Any = call) -> None:
+                with pytest.raises(InvalidArgument, match="belongs to the event loop that opened it"):
+                    await call()
+
+            await asyncio.to_thread(asyncio.run, elsewhere())
+        assert await hive.records.get("c", "k") is None
