@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from msgspec.structs import replace
+
 from hive_state_conformance.env import Env, raises
 from hive_state_core.errors import Unsupported
 from hive_state_core.features import Facility
@@ -42,13 +44,11 @@ VERBS: dict[Facility, tuple[Verb, ...]] = {
 class Watched:
     """A driver that notes which of its methods were called."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, lacking: Facility) -> None:
         self._driver = driver
         self.called: list[str] = []
-
-    @property
-    def features(self) -> object:
-        return self._driver.features
+        declared = driver.features
+        self.features = replace(declared, facilities=declared.facilities - {lacking})
 
     @property
     def namespace(self) -> str:
@@ -63,9 +63,14 @@ async def refused_as_declared(env: Env, facilities: Iterable[Facility]) -> None:
     """Fails unless every verb of these facilities raises Unsupported and the driver is never called."""
     for facility in facilities:
         for verb in VERBS.get(facility, ()):
-            watched = Watched(env.driver)
+            watched = Watched(env.driver, facility)
             store = Store(cast(Driver, watched), backend=env.store.backend, url=env.store.url)
             error = cast(Unsupported, await raises(Unsupported, verb(store)))
             asked = (facility.value, Facility.TASKS.value)
             assert error.feature in asked, f"refused for lack of {error.feature!r}, not of {facility.value!r}"
             assert not watched.called, f"refused only after {watched.called} of the driver"
+
+
+async def refused_without(env: Env) -> None:
+    """The same for every facility in turn, as if the driver did not declare it."""
+    await refused_as_declared(env, VERBS)

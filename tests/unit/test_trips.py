@@ -8,7 +8,15 @@ from typing import Any
 
 import pytest
 
-from hive_state_core.errors import Indeterminate, Internal, NotFound, Unavailable, Unsupported
+from hive_state_core import open_store
+from hive_state_core.errors import (
+    Indeterminate,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    Unsupported,
+)
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
 from hive_state_core.model import GroupRef, PendingRef, RecordRef, StreamRef, TaskRef
 from hive_state_core.spi import (

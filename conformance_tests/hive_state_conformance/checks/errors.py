@@ -7,9 +7,18 @@ from typing import cast
 
 from hive_state_conformance.checking import check
 from hive_state_conformance.env import Env, raises
-from hive_state_core.errors import Conflict, HiveStateError, LeaseLost, LimitExceeded
+from hive_state_core.errors import (
+    AlreadyExists,
+    Closed,
+    Conflict,
+    HiveStateError,
+    InvalidArgument,
+    LeaseLost,
+    LimitExceeded,
+    NotFound,
+)
 from hive_state_core.features import Facility
-from hive_state_core.limits import CLAIM, DEPENDS, KEY_BYTES, NAME_BYTES, REQUIRES, SCAN_PAGE
+from hive_state_core.limits import BATCH_OPS, CLAIM, DEPENDS, KEY_BYTES, NAME_BYTES, REQUIRES, SCAN_PAGE
 from hive_state_core.spi import Enqueued
 from hive_state_core.url import StoreURL
 
@@ -113,3 +122,65 @@ async def limits_of_links_are_real(env: Env) -> None:
     assert (await env.task("child")).unmet == DEPENDS
     await raises(LimitExceeded, tasks.enqueue("q", 1, depends_on=parents))
     await raises(LimitExceeded, tasks.enqueue("q", 1, requires=skills))
+
+
+@check("limits.of_streams_are_real", area="N", number=156, needs={Facility.STREAMS})
+async def limits_of_streams_are_real(env: Env) -> None:
+    """Contract: streams, groups, pages, claims and units of events of the greatest size work, others are
+    refused.
+    """
+    events = env.store.events
+    name = "é" * (NAME_BYTES // 2)
+    assert await events.create_group(name, name, start="beginning") is True
+    assert await events.publish_many(name, range(BATCH_OPS)) == list(range(1, BATCH_OPS + 1))
+    assert len(await events.read(name, limit=SCAN_PAGE)) == SCAN_PAGE
+    given = await events.claim(name, name, consumer=name, limit=CLAIM)
+    await events.ack(*given)
+    assert (len(given), await events.lag(name, name)) == (CLAIM, 0)
+    await raises(LimitExceeded, events.publish_many("s", range(BATCH_OPS + 1)))
+    await raises(LimitExceeded, events.publish(name + "x", 1))
+    await raises(LimitExceeded, events.create_group("s", name + "x"))
+    await raises(LimitExceeded, events.read(name, limit=SCAN_PAGE + 1))
+    await raises(LimitExceeded, events.claim(name, name, limit=CLAIM + 1))
+    assert list((await env.store.stats()).streams) == [name]
+
+
+@check("errors.no_bodies_in_messages", area="N", number=154, needs={Facility.STREAMS})
+async def no_bodies_in_messages(env: Env) -> None:
+    """Contract: an error about an event names stream, group and number, and shows no body."""
+    events = env.store.events
+    await events.create_group("s", "g")
+    await events.publish("s", {"password": SECRET})
+    (delivery,) = await events.claim("s", "g")
+    await events.ack(delivery)
+    error = await raises(LeaseLost, events.ack(delivery))
+    assert SECRET not in f"{error}{error!r}{error.__cause__!r}{delivery!r}{delivery.event!r}"
+    assert "event 1 of stream 's', handed to group 'g'" in str(error)
+
+
+@check("errors.flags_are_right", area="N", number=151, needs={Facility.TASKS})
+async def flags_are_right(env: Env) -> None:
+    """Contract: what a caller got wrong, or what is not so, is not applied and not worth another try, and
+    each kind of it has its code.
+    """
+    records, tasks = env.store.records, env.store.tasks
+    await records.put("c", "k", 1)
+    await tasks.enqueue("q", 1)
+    (lease,) = await tasks.claim("q", worker="w")
+    await tasks.complete(lease)
+    closed = await env.elsewhere("-closed")
+    await closed.close()
+    found = [
+        await raises(AlreadyExists, records.put("c", "k", 2, if_absent=True)),
+        await raises(Conflict, records.put("c", "k", 2, if_version=7)),
+        await raises(LeaseLost, tasks.complete(lease)),
+        await raises(InvalidArgument, records.put("", "k", 1)),
+        await raises(LimitExceeded, records.put("c", "k" * (KEY_BYTES + 1), 1)),
+        await raises(Closed, closed.records.get("c", "k")),
+    ]
+    if env.store.features.has(Facility.DEPENDENCIES):
+        found.append(await raises(NotFound, tasks.enqueue("q", 1, depends_on=["nobody"])))
+    for error in found:
+        assert (error.retryable, error.applied) == (False, "no"), f"{error!r}"
+        assert error.code == type(error).code
+    assert len({error.code for error in found}) == len(found)

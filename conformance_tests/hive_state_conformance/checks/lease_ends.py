@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import count
 from typing import cast
 
 from hive_state_conformance.checking import Tier, check
 from hive_state_conformance.checks.cas import with_peer
-from hive_state_conformance.env import Env, settled
+from hive_state_conformance.env import PATIENCE, Env, settled, together
 from hive_state_core.errors import HiveStateError, LeaseLost
 from hive_state_core.features import Facility
 from hive_state_core.limits import ERROR_BYTES
@@ -168,6 +170,55 @@ async def cancel_when_the_lease_ends(env: Env) -> None:
     assert await tasks.claim("q", worker="w") == []
     for name in ("released", "expired"):
         assert (await env.task(name)).state is TaskState.CANCELLED, name
+
+
+@check("queue.end.races_with_sweep", area="I", number=101, needs=TASKS, tier=Tier.RACE)
+async def races_with_sweep(env: Env) -> None:
+    """Contract: a task whose completion was acknowledged stays completed, however many sweeps and claims take
+    leases away at that moment; one that was refused is there to be done again.
+    """
+    stores = await with_peer(env)
+    tasks = env.store.tasks
+    await tasks.enqueue_many("q", list(range(60)), max_attempts=1000)
+    done: set[str] = set()
+    working = True
+    turns = count()
+
+    async def work() -> None:
+        while leases := await tasks.claim("q", worker="w", lease=0.004 + next(turns) % 20 * 0.003, limit=6):
+            await env.harness.sleep(0.003)
+            for lease, answer in zip(leases, await settled(*map(tasks.complete, leases)), strict=True):
+                assert answer is None or isinstance(answer, LeaseLost)
+                assert answer is not None or lease.id not in done, "completed twice"
+                if answer is None:
+                    done.add(lease.id)
+
+    async def sweep() -> None:
+        while working:
+            await stores[-1].sweep()
+            await asyncio.sleep(0.001)
+
+    sweeper = asyncio.ensure_future(sweep())
+    async with asyncio.timeout(PATIENCE * 2):
+        while len(done) < 60:
+            await together(*(work() for _ in range(4)))
+            await asyncio.sleep(0.005)
+    working = False
+    await sweeper
+    assert (await env.store.stats()).queues["q"].states == {TaskState.COMPLETED: 60}
+
+
+@check("queue.redrive.once", area="I", number=104, needs=TASKS, tier=Tier.RACE)
+async def redrive_once(env: Env) -> None:
+    """Contract: of many who redrive a dead task at once one does it, and it is done once more."""
+    stores = await with_peer(env)
+    await env.store.tasks.enqueue("q", 1, id="t")
+    (lease,) = await env.store.tasks.claim("q", worker="w")
+    await env.store.tasks.fail(lease, "bad", retry_in=None)
+    made = await together(*(stores[n % len(stores)].tasks.redrive("t") for n in range(16)))
+    assert sorted(made) == [False] * 15 + [True]
+    (again,) = await env.store.tasks.claim("q", worker="w", limit=9)
+    assert (again.id, again.attempt) == ("t", 1)
 
 
 @check("queue.end.one_winner", area="I", number=106, needs=TASKS, tier=Tier.RACE)

@@ -8,6 +8,7 @@ import time
 from hive_state_conformance.checking import Tier, check
 from hive_state_conformance.env import PATIENCE, Env, settled, together
 from hive_state_conformance.harness import driver_of
+from hive_state_conformance.undeclared import refused_without
 from hive_state_core.features import Facility
 from hive_state_core.model import QueueRef, RecordRef, Topic
 
@@ -80,12 +81,38 @@ async def drop_leaves_no_task(env: Env) -> None:
     assert lease.payload == 2
 
 
+@check("store.streams_of_namespaces_isolated", area="O", number=6, needs={Facility.STREAMS})
+async def streams_of_namespaces_isolated(env: Env) -> None:
+    """Contract: streams, groups and numbers of one namespace are unknown in the other, and dropping it
+    forgets them all.
+    """
+    other = await env.elsewhere(":b")
+    await other.events.create_group("s", "g")
+    await other.events.publish_many("s", [1, 2, 3])
+    await other.events.claim("s", "g")
+    assert await env.store.events.publish("s", "own") == 1
+    assert await env.store.events.create_group("s", "g") is True
+    assert [event.body for event in await other.events.read("s")] == [1, 2, 3]
+    await driver_of(other).schema("drop")
+    await other.close()
+    again = await env.elsewhere(":b")
+    assert ((await again.stats()).streams, (await again.stats()).groups) == ({}, {})
+    assert await again.events.publish("s", 1) == 1
+    assert [event.body for event in await env.store.events.read("s")] == ["own"]
+
+
+@check("store.undeclared_is_refused", area="O", number=155)
+async def undeclared_is_refused(env: Env) -> None:
+    """Contract: whatever facility a driver does not declare is refused before any I/O."""
+    await refused_without(env)
+
+
 @check("store.opened_by_many_at_once", area="O", number=158, tier=Tier.RACE)
 async def opened_by_many_at_once(env: Env) -> None:
     """Contract: many first opens of a namespace at once all succeed, and all can write."""
-    stores = await together(*(env.elsewhere("-fresh") for _ in range(6)))
+    stores = await together(*(env.elsewhere("-fresh") for _ in range(8)))
     versions = await together(*(store.records.put("c", f"{n}", n) for n, store in enumerate(stores)))
-    assert len(versions) == 6
+    assert len(versions) == 8
     for n, store in enumerate(stores):
         assert await store.records.get("c", f"{n}") is not None
 

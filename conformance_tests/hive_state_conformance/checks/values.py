@@ -142,6 +142,23 @@ async def other_types_refused(env: Env) -> None:
     assert await env.store.records.get("c", "k") is None
 
 
+@check("values.key_order", area="C", number=29)
+async def key_order(env: Env) -> None:
+    """Contract: the keys of an object come back in the order of their UTF-8, however they were written: equal
+    values are equal bytes.
+    """
+    names = ["b", "a", "é", "\N{GRINNING FACE}", "B", "10", "9", "\uffff", ""]
+    for key, order in (("one", names), ("two", names[::-1])):
+        await env.store.records.put("c", key, {name: {name: 1, "": 2} for name in order})
+    one, two = await env.record("c", "one"), await env.record("c", "two")
+    assert one is not None
+    assert two is not None
+    assert one.value == two.value
+    record = await env.store.records.get("c", "two")
+    assert record is not None
+    assert list(record.value) == sorted(names, key=str.encode)
+
+
 @check("values.corrupt_is_reported", area="C", number=35)
 async def corrupt_is_reported(env: Env) -> None:
     """Contract: stored bytes that cannot be decoded raise CorruptData with the bytes, and harm no
