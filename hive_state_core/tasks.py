@@ -14,6 +14,7 @@ from hive_state_core import worker as working
 from hive_state_core.backoff import DEFAULT_BACKOFF, Backoff
 from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument, LimitExceeded
+from hive_state_core.features import Facility
 from hive_state_core.ids import derived_id, names, new_id
 from hive_state_core.leases import Lease, Task
 from hive_state_core.limits import (
@@ -141,6 +142,7 @@ class Tasks:
         Nothing extends a lease before its `async with`: do not claim more than you begin soon. `work` and
         `consume` are the easier ways.
         """
+        self._trips.require(Facility.TASKS)
         if capabilities is None:
             capabilities = await self._roster.capabilities(validate.name(worker, "worker"), timeout)
         request = claim_request(queue, worker, lease, limit, capabilities)
@@ -269,6 +271,7 @@ class Tasks:
 
     async def get(self, id: str, *, timeout: float | None = None) -> Task | None:
         """The task, or None if there is none of that id."""
+        self._trips.require(Facility.TASKS)
         (image,) = await self._trips.read((task_ref(id),), timeout)
         return None if image is None else Task(cast(TaskImage, image))
 

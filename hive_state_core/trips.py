@@ -150,10 +150,13 @@ class Trips:
 
     async def stream(self, read: StreamRead, timeout: float | None = None) -> StreamPage:
         """Events by number."""
-        self._require((Facility.STREAMS,))
+        self.require(Facility.STREAMS)
         return await self._stream.call(read, timeout=timeout)
 
     async def scan(self, query: Scan, timeout: float | None = None) -> Page:
+        """One page."""
+        if query.kind != "record":
+            self.require(Facility.TASKS if query.kind in ("task", "queue") else Facility.STREAMS)
         sent = perf_counter()
         page = await self._direct(self.driver.scan(query), timeout)
         self.telemetry.scans.arrived_alone(query.kind, sent)
@@ -183,7 +186,7 @@ class Trips:
         """
         if not self._lacks.isdisjoint(_WANTED_BY_OPS):
             for op in batch.ops:
-                self._require(facilities_of(op))
+                self.require(*facilities_of(op))
         size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
         outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
         if isinstance(outcome, Refused):
@@ -194,10 +197,11 @@ class Trips:
 
     async def claim(self, request: ClaimRequest, timeout: float | None = None) -> Claimed:
         """If the caller is cancelled while the claim is under way, what it got is released at once."""
-        self._require((Facility.TASKS if isinstance(request, ClaimTasks) else Facility.STREAMS,))
+        self.require(Facility.TASKS if isinstance(request, ClaimTasks) else Facility.STREAMS)
         return await self._claim.call(request, timeout=timeout)
 
-    def _require(self, facilities: Sequence[Facility]) -> None:
+    def require(self, *facilities: Facility) -> None:
+        """Raises Unsupported if the driver lacks one of them; nothing was asked of it then."""
         for facility in facilities:
             if facility in self._lacks:
                 backend = type(self.driver).__name__

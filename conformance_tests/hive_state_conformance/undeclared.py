@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, cast
 
 from msgspec.structs import replace
@@ -24,6 +25,8 @@ VERBS: dict[Facility, tuple[Verb, ...]] = {
     Facility.TASKS: (
         lambda store: store.tasks.enqueue("q", 1),
         lambda store: store.tasks.claim("q", worker="w"),
+        lambda store: store.tasks.get("t"),
+        lambda store: store.tasks.count(),
     ),
     Facility.DEPENDENCIES: (lambda store: store.tasks.enqueue("q", 1, depends_on=["parent"]),),
     Facility.REPLICATION: (_replication,),
@@ -35,6 +38,7 @@ VERBS: dict[Facility, tuple[Verb, ...]] = {
         lambda store: store.events.claim("s", "g"),
         lambda store: store.events.lag("s", "g"),
         lambda store: store.checkpoints.save("c", 1),
+        lambda store: anext(store.events.pending("s", "g")),
         lambda store: store.checkpoints.latest("c"),
     ),
 }
@@ -65,7 +69,7 @@ async def refused_as_declared(env: Env, facilities: Iterable[Facility]) -> None:
         for verb in VERBS.get(facility, ()):
             watched = Watched(env.driver, facility)
             store = Store(cast(Driver, watched), backend=env.store.backend, url=env.store.url)
-            error = cast(Unsupported, await raises(Unsupported, verb(store)))
+            error = cast(Unsupported, await raises(Unsupported, partial(verb, store)))
             asked = (facility.value, Facility.TASKS.value)
             assert error.feature in asked, f"refused for lack of {error.feature!r}, not of {facility.value!r}"
             assert not watched.called, f"refused only after {watched.called} of the driver"
