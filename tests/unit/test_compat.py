@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -379,7 +380,13 @@ async def test_it_opens_itself_again(path: Path) -> None:
     await manager.close()
 
 
+@pytest.mark.filterwarnings("ignore:Store.* was never closed:ResourceWarning")  # code of that time does not
 def test_one_manager_is_of_one_event_loop(path: Path) -> None:
+    use_from_several_loops(path)
+    gc.collect()
+
+
+def use_from_several_loops(path: Path) -> None:
     manager = StateManager(path)
 
     async def use() -> None:
