@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Set
 from typing import Any, final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from hive_state_core.errors import ConfigError
 
@@ -16,6 +16,7 @@ SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 """What a scheme looks like, in the lower case that `parse_url` gives it."""
 
 _SECRET = re.compile(r"pass|pwd|secret|token|api_?key", re.IGNORECASE)
+_SERVER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -25,6 +26,7 @@ class StoreURL:
 
     `str()` and `repr()` are redacted: no password ever shows, nor an option that sounds like one or is
     named in `secrets`. They are for people; they do not parse back. Not to be changed: see `replaced`.
+    Of several servers with commas between, `host` has them all, each with its port, and `port` is None.
     """
 
     # no dataclass and no Struct: those can be made JSON, password and all
@@ -60,7 +62,7 @@ class StoreURL:
         if self.password is not None:
             user += ":***"
         host = (self.host or "").replace("/", "%2F")  # the folder of a socket
-        if ":" in host:
+        if ":" in host and "," not in host:
             host = f"[{host}]"
         port = f":{self.port}" if self.port is not None else ""
         authority = (f"{user}@" if user else "") + host + port
@@ -85,7 +87,7 @@ def parse_url(text: str) -> StoreURL:
         raise ConfigError(f"the {scheme}:// URL has a line break or another control character in it")
     try:
         parts = urlsplit(text)
-        port = parts.port
+        host, port = _place(parts)
         options = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
         # `from None`: the native error quotes what it could not parse, which may be the password
@@ -99,11 +101,21 @@ def parse_url(text: str) -> StoreURL:
         scheme,
         username=unquote(parts.username) if parts.username is not None else None,
         password=unquote(parts.password) if parts.password is not None else None,
-        host=parts.hostname,
+        host=host,
         port=port,
         path=unquote(parts.path),
         options=_once_each(options, scheme),
     )
+
+
+def _place(parts: SplitResult) -> tuple[str | None, int | None]:
+    """Host and port. Raises ValueError if they are malformed."""
+    servers = parts.netloc.rpartition("@")[2]
+    if "," not in servers:
+        return parts.hostname, parts.port
+    if not all(map(_SERVER.fullmatch, servers.split(","))):
+        raise ValueError("not a list of servers")
+    return servers.lower(), None
 
 
 def _once_each(options: list[tuple[str, str]], scheme: str) -> dict[str, str]:

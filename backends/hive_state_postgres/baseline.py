@@ -142,8 +142,13 @@ class PostgresBaseline:
 
     async def open(self) -> None:
         try:
+            hosts, ports = zip(*self._options.hosts, strict=True)
             self._pool = await asyncpg.create_pool(
-                **connect_arguments(self._options), min_size=CONNECTIONS, max_size=CONNECTIONS
+                **connect_arguments(self._options),
+                host=list(hosts),
+                port=list(ports),
+                min_size=CONNECTIONS,
+                max_size=CONNECTIONS,
             )
         except Exception as error:
             raise connect_error(error, self._options.place) from error

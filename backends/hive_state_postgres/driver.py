@@ -35,10 +35,11 @@ from hive_state_core.spi import (
 )
 from hive_state_postgres import examining, reading, replies, scanning, schema
 from hive_state_postgres.claiming import claim_arguments
+from hive_state_postgres.dialing import Connection, Dialer
 from hive_state_postgres.encoding import Encoded
-from hive_state_postgres.errors import AGAIN, ALONE, SCHEMA_VERSION, call_error, sqlstate
+from hive_state_postgres.errors import AGAIN, ALONE, READ_ONLY, SCHEMA_VERSION, call_error, sqlstate
 from hive_state_postgres.options import Options
-from hive_state_postgres.pool import Connection, Pool, connect
+from hive_state_postgres.pool import Pool
 from hive_state_postgres.statements import Statements
 from hive_state_postgres.topics import hashes_of
 from hive_state_postgres.waiting import Waiters
@@ -64,7 +65,8 @@ class PostgresDriver:
         self._namespace = namespace
         self._ns = 0
         self._statements = Statements(options.schema)
-        self._pool = Pool(options)
+        self._dialer = Dialer(options)
+        self._pool = Pool(options, self._dialer)
         self._channel = f"hs_{options.schema}"
         self._waiters = Waiters(lambda: self._ns, self._listen, self._notify, self._counter)
         self._features = Features(
@@ -102,7 +104,7 @@ class PostgresDriver:
 
     async def schema(self, action: SchemaAction) -> SchemaInfo:
         """Over a connection of its own, without the pool's time-outs: `upgrade` may take long."""
-        db = await connect(self._options)
+        db = await self._dialer.connect()
         try:
             return await self._schema(db, action)
         except asyncpg.PostgresError as error:
@@ -208,7 +210,8 @@ class PostgresDriver:
                 return await self._pool.run(lambda db: db.fetch(statement, *arguments), writes=True)
             except Unavailable as error:
                 voided = getattr(error.__cause__, "constraint_name", None) == "trips_pkey"
-                if voided or sqlstate(error) not in AGAIN or time.monotonic() > until:
+                again = sqlstate(error) in AGAIN or sqlstate(error) == READ_ONLY  # of a server that was left
+                if voided or not again or time.monotonic() > until:
                     raise
             await asyncio.sleep(random.random() * pause)
             pause = min(pause * 2, 0.05)
@@ -253,7 +256,7 @@ class PostgresDriver:
     async def _listen(self, heard: Callable[..., None]) -> Connection | None:
         if self._options.pgbouncer:
             return None
-        db = await connect(self._options)
+        db = await self._dialer.connect()
         await db.add_listener(self._channel, heard)
         return db
 

@@ -31,6 +31,9 @@ ALONE = "HS002"
 CONTROL = "HS010"
 """The control row refuses the trip; its state is the message, the peer the detail."""
 
+READ_ONLY = "25006"
+"""The server takes no writes (any more)."""
+
 AGAIN = frozenset({CHANGED, "40001", "40P01", "23505"})
 """After these all is rolled back, and another try may work: serialization, deadlock, a row made twice."""
 
@@ -52,8 +55,13 @@ def connect_error(error: BaseException, place: str) -> HiveStateError:
     """Why there is no connection: nothing was sent."""
     where = f"cannot connect to PostgreSQL at {place}"
     state = getattr(error, "sqlstate", None) or ""
-    if state in ("28000", "28P01") or isinstance(error, pg.InvalidAuthorizationSpecificationError):
-        return AccessDenied(f"{where}: user or password is wrong, or pg_hba.conf lets this user not in")
+    if state == "28P01":
+        return AccessDenied(f"{where}: user or password is wrong")
+    if state == "28000" or isinstance(error, pg.InvalidAuthorizationSpecificationError):
+        return AccessDenied(
+            f"{where}: there is no such user, or pg_hba.conf does not let it in from here, or only with TLS"
+            " (see sslmode)"
+        )
     if state == "3D000":
         return ConfigError(f"{where}: there is no such database; create it first (createdb)")
     if state == "42501":
@@ -62,14 +70,22 @@ def connect_error(error: BaseException, place: str) -> HiveStateError:
         return Unavailable(f"{where}: the server has no connection left (max_connections)")
     if state in _SHUTDOWN:
         return Unavailable(f"{where}: the server is starting up or shutting down")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Unavailable(
+            f"{where}: its certificate is not trusted ({error.verify_message}); see sslrootcert"
+        )
     if isinstance(error, ssl.SSLError):
         return Unavailable(f"{where}: TLS failed ({error.reason or 'unknown reason'}); see sslmode")
+    if isinstance(error, ConnectionError) and "SSL" in str(error):
+        return Unavailable(f"{where}: the server offers no TLS, which sslmode asks for")
+    if isinstance(error, pg.TargetServerAttributeNotMatched):
+        return Unavailable(f"{where}: it is not of the kind that target_session_attrs asks for")
     if isinstance(error, TimeoutError):
         return Unavailable(f"{where}: no answer in time")
     if isinstance(error, pg.ClientConfigurationError | ValueError | TypeError):
         return ConfigError(f"{where}: an option of the URL cannot be used ({type(error).__name__})")
     if isinstance(error, FileNotFoundError):
-        return ConfigError(f"{where}: no such file or socket ({error.filename or 'see the URL'})")
+        return Unavailable(f"{where}: there is no such socket; is the server running?")
     if isinstance(error, PermissionError):
         return AccessDenied(f"{where}: {error.strerror}")
     if isinstance(error, OSError):
@@ -114,7 +130,7 @@ def _server_error(error: asyncpg.PostgresError, where: str, writes: bool) -> Hiv
         return Unavailable(f"{where} could not finish in command_timeout; others hold what is needed")
     if state in AGAIN or state == ALONE:
         return Unavailable(f"{where} was too busy: others changed the same things in command_timeout")
-    if state == "25006":
+    if state == READ_ONLY:
         return NotPrimary(f"{where} takes no writes: it is a standby, or read-only by configuration")
     if state in _FULL:
         return StoreFull(f"{where} has no room left ({state})")
@@ -125,6 +141,13 @@ def _server_error(error: asyncpg.PostgresError, where: str, writes: bool) -> Hiv
     if state in ("3F000", "42P01", "42883", "42703"):
         return missing_schema(where)
     return Internal(f"unforeseen {type(error).__name__} ({state}) from {where}")
+
+
+def demotion(place: str) -> HiveStateError:
+    """Instead of NotPrimary, if there may be another server that takes writes. Nothing was applied."""
+    return Unavailable(
+        f"PostgreSQL at {place} takes no writes any more; the next call looks for a server that does"
+    )
 
 
 def missing_schema(where: str) -> SchemaMismatch:

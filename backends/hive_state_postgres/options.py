@@ -33,12 +33,17 @@ OPTIONS = (
         name="host",
         part="host",
         default="localhost",
-        doc="the server; several with commas between; for a Unix socket its folder",
+        doc="the server; several as a:5432,b:5432, which are tried in turn; for a Unix socket its folder",
     ),
     Option(name="port", part="port", type=Type.WHOLE, least=1, most=65535, default=5432, doc="its port"),
     Option(name="database", part="path", doc="the database; it must be there"),
     Option(name="username", part="username", doc="the role; the default is libpq's"),
     Option(name="password", part="password", secret=True, doc="its password; the default is libpq's"),
+    Option(
+        name="target_session_attrs",
+        choices=("any", "primary", "standby", "read-write", "read-only"),
+        doc="which kind of server is wanted; the default is any, and read-write if several are named",
+    ),
     Option(name="schema", default="hive_state", doc="the PostgreSQL schema that holds all tables"),
     Option(
         name="min_connections",
@@ -92,12 +97,17 @@ _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,47}")
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The values of `OPTIONS`, and made of them:
 
-    place  host, port and database in words, for messages
-    dsn    for asyncpg: host, port, database and TLS, without user and password
+    place  servers and database in words, for messages
+    hosts  the servers, each with its port
+    dsn    for asyncpg: database and TLS, without user and password
+    files  (option, path) of each file that is named
     """
 
     place: str
+    hosts: tuple[tuple[str, int], ...]
+    database: str
     dsn: str
+    files: tuple[tuple[str, str], ...]
     user: str | None
     password: str | None
     schema: str
@@ -108,6 +118,12 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     statement_cache_size: int
     pgbouncer: bool
     application_name: str
+    target_session_attrs: str
+
+    @property
+    def fails_over(self) -> bool:
+        """Whether a server that takes no writes any more is to be left for another."""
+        return self.target_session_attrs in ("primary", "read-write")
 
     def __repr__(self) -> str:
         return f"Options({self.place!r}, schema={self.schema!r})"
@@ -121,9 +137,18 @@ def parse_options(url: StoreURL) -> Options:
         raise ConfigError("postgres:// names no database; write postgres://user@host/database")
     if not _SCHEMA.fullmatch(schema):
         raise ConfigError("option schema of postgres:// is up to 48 of a-z, 0-9 and _, no digit first")
+    hosts = [_server(text, values["port"]) for text in str(values["host"]).split(",")]
     made = {
-        "place": f"{values['host']}:{values['port']}/{database}",
+        "place": ",".join(f"{host}:{port}" for host, port in hosts) + f"/{database}",
+        "hosts": hosts,
+        "target_session_attrs": values["target_session_attrs"]
+        or ("any" if len(hosts) == 1 else "read-write"),
         "dsn": f"postgresql://?{urlencode(_dsn(values))}",
+        "files": [
+            (option.name, values[option.name])
+            for option in (*TLS, *LOGIN)
+            if option.type is Type.FILE and values[option.name] is not None
+        ],
         "user": values["username"],
         "statement_cache_size": 0 if values["pgbouncer"] else values["statement_cache_size"],
     }
@@ -140,7 +165,17 @@ def _dsn(values: dict[str, Value]) -> dict[str, Value]:
     passed = {
         option.name: values[option.name] for option in (*TLS, *LOGIN) if values[option.name] is not None
     }
-    return {"host": values["host"], "port": values["port"], "dbname": values["database"], **passed}
+    return {"dbname": values["database"], **passed}
+
+
+def _server(text: str, port: Value) -> tuple[str, Value]:
+    """name, name:port, [IPv6]:port or IPv6; with the given port if it has none of its own."""
+    name, colon, own = text.rpartition(":")
+    if not colon or text.startswith("/") or (":" in name and not name.endswith("]")):
+        name, own = text, ""
+    if not name or (own and not (own.isascii() and own.isdigit() and 0 < int(own) < 65536)):
+        raise ConfigError("option host of postgres:// is a server, or several: host:port,host:port")
+    return name.strip("[]"), int(own) if own else port
 
 
 def connect_arguments(options: Options) -> dict[str, Any]:
@@ -151,4 +186,5 @@ def connect_arguments(options: Options) -> dict[str, Any]:
         "password": options.password,
         "timeout": options.connect_timeout,
         "statement_cache_size": options.statement_cache_size,
+        "target_session_attrs": options.target_session_attrs,
     }

@@ -9,39 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, TypeVar
-
-import asyncpg  # type: ignore[import-untyped]
+from typing import TypeVar
 
 from hive_state_core.errors import Closed, HiveStateError, Unavailable
 from hive_state_core.spi import PoolStats
-from hive_state_postgres.errors import call_error, connect_error, is_lost
-from hive_state_postgres.options import Options, connect_arguments
-
-PLANNING = {
-    # Every statement is a look-up by a leading part of an index. Plans are kept, and one made while a table
-    # was empty must not read it from end to end once it has grown.
-    "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
-    "plan_cache_mode": "force_generic_plan",
-    "jit": "off",
-}
-
-Connection: TypeAlias = Any  # asyncpg.Connection; asyncpg has no types
-
-
-async def connect(options: Options) -> Connection:
-    """A connection of its own. Raises what `connect_error` makes of it."""
-    settings = {} if options.pgbouncer else dict(PLANNING)
-    settings["application_name"] = options.application_name
-    if not options.pgbouncer:
-        settings["statement_timeout"] = str(int(options.command_timeout * 1000))
-    try:
-        return await asyncpg.connect(**connect_arguments(options), server_settings=settings)
-    except Exception as error:
-        raise connect_error(error, options.place) from error
-
+from hive_state_postgres.dialing import Connection, Dialer
+from hive_state_postgres.errors import READ_ONLY, call_error, demotion, is_lost
+from hive_state_postgres.options import Options
 
 Answer = TypeVar("Answer")
 
@@ -49,8 +23,10 @@ Answer = TypeVar("Answer")
 class Pool:
     """See the module. All methods are for one event loop."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, dialer: Dialer) -> None:
         self._options = options
+        self._dialer = dialer
+        self._dialing: set[asyncio.Task[Connection]] = set()
         self._idle: list[Connection] = []
         self._places = asyncio.Semaphore(options.max_connections)
         self._in_use = 0
@@ -68,21 +44,44 @@ class Pool:
     async def open(self) -> None:
         """Connect once, so that errors show, and then to the least number."""
         self._closed = False
-        first = await connect(self._options)
-        self._idle.append(first)
-        more = [connect(self._options) for _ in range(self._options.min_connections - 1)]
+        self._idle.append(await self._dial())
+        more = [self._dial() for _ in range(self._options.min_connections - 1)]
         for found in await asyncio.gather(*more, return_exceptions=True):
             if not isinstance(found, BaseException):
                 self._idle.append(found)
 
     async def close(self) -> None:
         self._closed = True
+        for dialing in self._dialing:
+            dialing.cancel()
+        await asyncio.gather(*self._dialing, return_exceptions=True)
         idle, self._idle = self._idle, []
         for connection in idle:
             try:
                 await connection.close(timeout=2)
             except Exception:
                 connection.terminate()
+
+    async def _dial(self) -> Connection:
+        """A new connection. It is made to the end also if the caller is cancelled, and then kept for others:
+        what asyncpg leaves of a half-made one is an error in the log."""
+        dialing = asyncio.create_task(self._dialer.connect())
+        self._dialing.add(dialing)
+        dialing.add_done_callback(self._dialing.discard)
+        try:
+            return await asyncio.shield(dialing)
+        except asyncio.CancelledError:
+            dialing.add_done_callback(self._keep)
+            raise
+
+    def _keep(self, dialed: asyncio.Task[Connection]) -> None:
+        """A connection that nobody waits for any more."""
+        if dialed.cancelled() or dialed.exception() is not None:
+            return
+        if self._closed or self._in_use + len(self._idle) >= self._options.max_connections:
+            dialed.result().terminate()
+        else:
+            self._idle.append(dialed.result())
 
     async def run(self, work: Callable[[Connection], Awaitable[Answer]], *, writes: bool) -> Answer:
         """What `work` returns. Reads are tried once more if a connection turns out to be broken."""
@@ -101,11 +100,12 @@ class Pool:
             except HiveStateError:
                 raise
             except Exception as error:
-                translated = call_error(error, self._options.place, writes=writes)
-                if connection.is_closed() or is_lost(error):
+                demoted = self._options.fails_over and getattr(error, "sqlstate", None) == READ_ONLY
+                if demoted or connection.is_closed() or is_lost(error):
                     connection.terminate()
                     self._forget_all()
-                raise translated from error
+                place = self._options.place
+                raise (demotion(place) if demoted else call_error(error, place, writes=writes)) from error
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -115,7 +115,7 @@ class Pool:
         await self._place()
         self._in_use += 1
         try:
-            connection = self._take() or await connect(self._options)
+            connection = self._take() or await self._dial()
             try:
                 yield connection
             except asyncio.CancelledError:

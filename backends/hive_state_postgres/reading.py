@@ -19,8 +19,8 @@ from hive_state_core.model import (
 )
 from hive_state_core.spi import GroupStats, QueueStats, Reply, ScanImage, Stats, StreamPage, StreamRead
 from hive_state_postgres.claiming import load_asked
+from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import dropped
-from hive_state_postgres.pool import Connection
 from hive_state_postgres.rows import (
     STATES,
     Row,

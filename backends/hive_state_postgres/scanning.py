@@ -7,8 +7,8 @@ from typing import Any
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import GroupRef, RecordRef
 from hive_state_core.spi import Page, Scan, ScanImage
+from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import dropped
-from hive_state_postgres.pool import Connection
 from hive_state_postgres.rows import (
     Row,
     group_image,

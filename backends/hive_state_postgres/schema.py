@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from hive_state_core.errors import ConfigError, SchemaMismatch
 from hive_state_core.spi import SchemaInfo
+from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import SCHEMA_VERSION, missing_schema
 from hive_state_postgres.options import Options
-from hive_state_postgres.pool import Connection
 from hive_state_postgres.statements import Statements
 
 TABLES = (
@@ -82,8 +82,16 @@ async def upgrade(db: Connection, options: Options, statements: Statements) -> N
 
 async def namespace_id(db: Connection, options: Options, statements: Statements, namespace: str) -> int:
     """`control.ns` of the namespace. Raises SchemaMismatch if there is no schema yet."""
-    if await found_version(db, options, statements) is None:
+    found = await found_version(db, options, statements)
+    if found is None:
         raise missing_schema(f"PostgreSQL at {options.place}, schema {options.schema}")
+    if found < SCHEMA_VERSION:
+        raise SchemaMismatch(
+            f"{options.place} has schema version {found}, this hive-state needs {SCHEMA_VERSION}:"
+            " run `hive-state init` with this URL to upgrade it",
+            found=found,
+            expected=SCHEMA_VERSION,
+        )
     ns = await db.fetchval(statements.namespace_read, namespace)
     if ns is None:
         await db.execute(statements.namespace_write, namespace, uuid4().hex)

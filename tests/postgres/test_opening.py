@@ -95,14 +95,16 @@ async def test_made_by_many_at_once(server_url: str) -> None:
     await asyncio.gather(*(store.close() for store in stores))
 
 
-async def test_a_newer_schema(url: str) -> None:
+@pytest.mark.parametrize(("version", "said"), [(99, "upgrade hive-state"), (0, "hive-state init")])
+async def test_another_version_of_the_schema(url: str, version: int, said: str) -> None:
     db = await asyncpg.connect(url.partition("?")[0])
     schema = parse_url(url).options["schema"]
-    await db.execute(f"UPDATE {schema}.schema_version SET version = 99")
+    await db.execute(f"UPDATE {schema}.schema_version SET version = {version}")
     await db.close()
     error = await opening(url)
     assert isinstance(error, SchemaMismatch)
-    assert error.found == 99
+    assert error.found == version
+    assert said in str(error)
 
 
 async def test_a_server_that_takes_no_writes(url: str) -> None:

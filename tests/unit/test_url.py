@@ -18,6 +18,12 @@ def test_parts() -> None:
     assert url.options == {"x": "1", "y": ""}
 
 
+def test_several_servers() -> None:
+    url = parse_url("pg://me:hunter2@A:1,b,[::1]:3/db?x=1")
+    assert (url.host, url.port, url.username, url.path) == ("a:1,b,[::1]:3", None, "me", "/db")
+    assert str(url) == "pg://me:***@a:1,b,[::1]:3/db?x=1"
+
+
 @pytest.mark.parametrize(
     ("text", "path"),
     [
@@ -51,6 +57,9 @@ def test_no_scheme(text: str) -> None:
         "pg://u:hunter2[@h/d",
         "pg://u:hunter2℀@h/d",
         "pg://u:hunter2@h:99999/d",
+        "pg://u:hun,hunter2/x@h/d",
+        "pg://u:hunter2@a,,b/d",
+        "pg://u:x@a:hunter2,b/d",
         "pg://u:hunter2@h/d#x",
         "pg://h/d?password=hunter2&password=hunter3",
         "pg://h/d?hunter2",
