@@ -113,7 +113,7 @@ class PostgresDriver:
             db.terminate()
 
     async def examine(self) -> list[Finding]:
-        db = await connect(self._options)
+        db = await self._dialer.connect()
         try:
             return await examining.examine(db, self._statements, self._options)
         except asyncpg.PostgresError as error:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hive_state_core.spi import Finding
+from hive_state_postgres.dialing import Connection
 from hive_state_postgres.options import Options
-from hive_state_postgres.pool import Connection
 from hive_state_postgres.statements import Statements
 
 
