@@ -95,6 +95,13 @@ def test_what_is_pending_and_dead(cli: Any) -> None:
     assert "it broke" in cli.shown("events", "pending", cli.url, *GROUP)
 
 
+async def back(hive: Store) -> None:
+    """The group begins anew, and its first event is dead again."""
+    await hive.events.seek(*GROUP, "beginning")
+    (delivery,) = await hive.events.claim(*GROUP)
+    await hive.events.nack(delivery, error="again", retry_in=None)
+
+
 @pytest.mark.parametrize("which", [("--seq", "1"), ("--all",)])
 def test_redrive_and_discard_dead_events(cli: Any, which: tuple[str, ...]) -> None:
     cli.fill(some)
@@ -107,6 +114,8 @@ def test_redrive_and_discard_dead_events(cli: Any, which: tuple[str, ...]) -> No
 
     cli.fill(again)
     assert cli.run("events", "discard", cli.url, *GROUP, *which).exit_code == 2  # it asks
+    assert cli.shown("events", "discard", cli.url, *GROUP, "--all", "--yes") == "discarded: 1\n"
+    cli.fill(back)
     assert cli.told("events", "discard", cli.url, *GROUP, *which, "--yes") == {"discarded": [1]}
     assert cli.told("events", "redrive", cli.url, *GROUP, "--all") == {"redriven": []}
 

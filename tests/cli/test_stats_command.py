@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import pytest
 
 from hive_state_core import Store
 from hive_state_core.embedded import postgres_server
+from hive_state_core.errors import AlreadyExists
 
 KEYS = {
     *("url", "backend", "namespace", "at", "seconds", "records", "queues", "streams", "groups", "size_bytes"),
@@ -98,6 +101,33 @@ def test_watch_goes_on_until_ctrl_c(cli: Any, as_json: bool) -> None:
     assert process.returncode == 130
     assert err == "hive-state: interrupted\n"
     assert "\x1b" not in out
+
+
+def test_watch_draws_over_what_was_there_on_a_terminal(cli: Any) -> None:
+    ours, theirs = pty.openpty()
+    args = [sys.executable, "-m", "hive_state_core.cli", "stats", cli.url, "--watch", "0.2"]
+    process = subprocess.Popen(args, stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    drawn = b""
+    while drawn.count(b"There is no task.") < 2:
+        drawn += os.read(ours, 10_000)
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20)[1] == b"hive-state: interrupted\n"
+    os.close(ours)
+    assert process.returncode == 130
+    assert drawn.count(b"\x1b[H\x1b[J") >= 2
+
+
+def test_refused_calls_are_told(cli: Any) -> None:
+    async def refused(hive: Store) -> None:
+        hive.share_stats(every=60)
+        await hive.records.put("c", "k", 1)
+        with pytest.raises(AlreadyExists):
+            await hive.records.put("c", "k", 1, if_absent=True)
+
+    cli.fill(refused)
+    assert cli.told("stats", cli.url)["errors"] == {"already_exists": 1}
+    assert "already_exists" in cli.shown("stats", cli.url)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 
 from hive_state_core import Store, open_store
 from hive_state_core.errors import InvalidArgument, Unavailable
+from hive_state_core.histogram import Histogram
 from hive_state_core.model import RecordRef
 from hive_state_core.sharing import COLLECTION
 from hive_state_core.spi import Batch, Put
@@ -37,6 +38,17 @@ async def test_what_two_stores_share_is_seen_by_a_third(tmp_path: Path) -> None:
     assert together.operations["put"].latency().calls == 4
     assert together.agents["a"].latency().calls == 1
     assert together.lanes["commit"].calls == 4
+
+
+def test_what_was_measured_since_an_earlier_look() -> None:
+    def measured(puts: int, gets: int) -> Measured:
+        operations = {"put": Histogram({100: puts}, 1.0), "read": Histogram({50: gets}, 0.5)}
+        return Measured(operations=operations, agents={}, lanes={}, errors={})
+
+    recent = measured(5, 2).since(measured(3, 2))
+    assert {name: each.calls for name, each in recent.operations.items()} == {"put": 2}
+    gone = measured(1, 0).since(measured(3, 2))  # a process that shared is gone
+    assert gone.operations == {}
 
 
 async def test_it_is_written_again_and_gone_after_the_end() -> None:
