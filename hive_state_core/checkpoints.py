@@ -12,10 +12,11 @@ from msgspec.structs import replace
 from hive_state_core import codec, validate
 from hive_state_core.codec import Json
 from hive_state_core.errors import CorruptData, InvalidArgument, LimitExceeded
-from hive_state_core.events import require_streams, trim
+from hive_state_core.events import require_streams
 from hive_state_core.limits import NAME_BYTES, SCAN_PAGE, VALUE_BYTES, VERSION_MAX
 from hive_state_core.model import EventImage, StreamImage, StreamRef
 from hive_state_core.spi import Append, Batch, Committed, DropStream, Scan, StreamRead
+from hive_state_core.trimming import trim
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 

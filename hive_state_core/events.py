@@ -33,10 +33,10 @@ from hive_state_core.spi import (
     OpResult,
     Seek,
     StreamRead,
-    Trim,
     Trimmed,
 )
 from hive_state_core.subscription import Delivery, Event, Gap, Source
+from hive_state_core.trimming import trim, would_trim
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
@@ -216,14 +216,17 @@ class Events:
         keep: int | None = None,
         first: int | None = None,
         force: bool = False,
+        dry_run: bool = False,
         timeout: float | None = None,
     ) -> Trimmed:
         """Remove the oldest events: all but the newest `keep`, or those with seq < `first`.
 
         An event that some group has not finished is kept, and so are all after it; with `force` it is
-        removed too, and counted in `dropped`. `Trimmed.first` is the first event that is left.
+        removed too, and counted in `dropped`. `Trimmed.first` is the first event that is left. `dry_run`:
+        remove nothing, and say what would be, as far as nobody is at work meanwhile.
         """
-        return await trim(self._trips, stream_ref(stream), keep, first, force, timeout)
+        act = would_trim if dry_run else trim
+        return await act(self._trips, stream_ref(stream), keep, first, force, timeout)
 
     async def drop(self, stream: str, *, timeout: float | None = None) -> bool:
         """Remove all events and groups; whether there was such a stream. Seqs are not used again."""
@@ -381,27 +384,6 @@ def require_streams(trips: Trips) -> None:
         raise Unsupported(
             f"{type(trips.driver).__name__} does not offer streams", feature=Facility.STREAMS.value
         )
-
-
-async def trim(
-    trips: Trips, ref: StreamRef, keep: int | None, first: int | None, force: bool, timeout: float | None
-) -> Trimmed:
-    """See `Events.trim`. A driver may stop early, so this asks again until that removes nothing."""
-    if (keep is None) == (first is None):
-        raise InvalidArgument("say either how many events to keep or the first one to keep")
-    if keep is not None:
-        validate.integer(keep, "keep", 0, VERSION_MAX)
-        last = (await trips.stream(StreamRead(ref, VERSION_MAX, 1, reverse=True), timeout)).last
-        first = max(1, last - keep + 1)
-    target = validate.integer(first, "first", 1, VERSION_MAX)
-    removed = dropped = 0
-    while True:
-        committed = await trips.commit(Batch((Trim(ref, target, force),)), timeout=timeout)
-        step = cast(Trimmed, committed.results[0])
-        removed += step.removed
-        dropped += step.dropped
-        if not step.removed or step.first >= target:
-            return Trimmed(removed, dropped, step.first)
 
 
 def _seq(value: int) -> int:

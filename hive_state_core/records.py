@@ -232,11 +232,13 @@ class Records:
         collection: str,
         *,
         prefix: str = "",
+        start: str | None = None,
+        stop: str | None = None,
         where: Mapping[str, Scalar] | None = None,
         timeout: float | None = None,
     ) -> int:
         """How many `list` would give."""
-        query = scan_of(collection, prefix, None, None, where, False, 1)
+        query = scan_of(collection, prefix, start, stop, where, False, 1)
         page = await self._trips.scan(msgspec.structs.replace(query, count=True), timeout)
         return page.total or 0
 

@@ -166,6 +166,8 @@ class Records:
         collection: str,
         *,
         prefix: str = ...,
+        start: str | None = ...,
+        stop: str | None = ...,
         where: Mapping[str, Scalar] | None = ...,
         timeout: float | None = ...,
     ) -> int: ...
@@ -450,6 +452,7 @@ class Events:
         keep: int | None = ...,
         first: int | None = ...,
         force: bool = ...,
+        dry_run: bool = ...,
         timeout: float | None = ...,
     ) -> Trimmed: ...
     def drop(self, stream: str, *, timeout: float | None = ...) -> bool: ...

@@ -9,7 +9,6 @@ from typing import cast
 from hive_state_core.agent_model import OFFLINE
 from hive_state_core.checkpoints import SNAPSHOTS
 from hive_state_core.compat.values import SystemState, local
-from hive_state_core.events import trim
 from hive_state_core.janitor import first_since
 from hive_state_core.legacy_model import NOTES, QUEUE
 from hive_state_core.model import StreamImage, TaskRef, TaskState
@@ -17,6 +16,7 @@ from hive_state_core.paging import chunked, pages
 from hive_state_core.retention import retention
 from hive_state_core.spi import Batch, Delete, Scan
 from hive_state_core.store import Store
+from hive_state_core.trimming import trim
 
 KEEP_CHECKPOINTS = 10
 """Of each name."""

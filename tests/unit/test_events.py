@@ -27,7 +27,7 @@ from hive_state_core.errors import (
 from hive_state_core.events import Delivery, Event, Gap
 from hive_state_core.features import Facility
 from hive_state_core.model import StreamRef
-from hive_state_core.spi import Ack, Append, Batch
+from hive_state_core.spi import Ack, Append, Batch, Trimmed
 
 AT_ONCE = Backoff(base=0.0, jitter="none")
 
@@ -762,3 +762,25 @@ async def test_a_refused_unit_leaves_the_delivery_to_its_block(hive: Store) -> N
         async with delivery:
             await unit.commit()
     assert (await first(hive)).attempt == 2
+
+
+async def test_a_dry_run_says_what_a_trim_would_do(hive: Store) -> None:
+    await hive.events.publish_many("s", range(10))
+    assert await hive.events.trim("s", keep=4, dry_run=True) == Trimmed(6, 0, 7)
+    for group in ("slow", "slower"):
+        await hive.events.create_group("s", group, start="beginning")
+    first, second, third = await hive.events.claim("s", "slow", limit=3)
+    await hive.events.ack(first, third)
+    await hive.events.claim("s", "slower", limit=5)
+    for force, told in ((False, Trimmed(0, 0, 1)), (True, Trimmed(6, 6, 7))):
+        assert await hive.events.trim("s", keep=4, force=force, dry_run=True) == told
+    await hive.events.drop_group("s", "slower")
+    told = await hive.events.trim("s", first=7, dry_run=True)
+    assert told == Trimmed(1, 0, 2)
+    forced = await hive.events.trim("s", first=7, force=True, dry_run=True)
+    assert forced == Trimmed(6, 4, 7)
+    assert second.seq == 2
+    assert len(await hive.events.read("s")) == 10
+    assert await hive.events.trim("s", first=7) == told
+    assert (await hive.events.trim("s", first=7, force=True)).dropped == forced.dropped
+    assert await hive.events.trim("nothing", keep=1, dry_run=True) == Trimmed(0, 0, 1)

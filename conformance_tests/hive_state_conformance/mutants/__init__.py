@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hive_state_conformance.mutants import (
     deliveries,
+    facets,
     groups,
     reading,
     records,
@@ -24,6 +25,7 @@ __all__ = [
     "Mutant",
     "MutantHarness",
     "deliveries",
+    "facets",
     "groups",
     "mutant",
     "reading",
