@@ -170,7 +170,7 @@ class Trips:
 
     async def wait(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
         """A hint that something happened; see `Driver.wait`. Empty at once when the store is closed."""
-        hint = asyncio.create_task(self._direct(self.driver.wait(topics, timeout_ms), None))
+        hint = asyncio.create_task(self._hear(topics, timeout_ms))
         self._waits.add(hint)
         try:
             await asyncio.wait({hint})
@@ -178,6 +178,10 @@ class Trips:
             self._waits.discard(hint)
             hint.cancel()
         return frozenset() if hint.cancelled() else hint.result()
+
+    async def _hear(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
+        # Not made by the caller: its task may be cancelled before it begins, and this would never be awaited.
+        return await self._direct(self.driver.wait(topics, timeout_ms), None)
 
     async def commit(self, batch: Batch, size: int = 0, timeout: float | None = None) -> Committed:
         """Raises the error of the first thing that did not hold; then nothing of the batch was applied.

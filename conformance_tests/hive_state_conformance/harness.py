@@ -69,7 +69,7 @@ class UrlHarness(Harness):
 
     def connect(self, namespace: str) -> Store:
         # without what a configuration says of the retention: the checks know the defaults
-        return open_store(self.store, namespace=namespace, retention=Retention())
+        return open_store(self.store, namespace=namespace, retention=Retention(), janitor=False)
 
 
 class LateHarness(Harness):

@@ -15,7 +15,7 @@ from hive_state_core.store import Store, open_store
 @asynccontextmanager
 async def scratch(where: str | Choice, prefix: str) -> AsyncIterator[Store]:
     """An open Store of a new namespace. It is closed and its namespace dropped, also on Ctrl-C."""
-    store = open_store(where, namespace=f"{prefix}-{uuid4().hex[:12]}")
+    store = open_store(where, namespace=f"{prefix}-{uuid4().hex[:12]}", janitor=False)
     try:
         async with store:
             yield store

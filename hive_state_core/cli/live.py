@@ -36,7 +36,7 @@ class LiveStore:
         from hive_state_core.store import open_store
 
         async with self.argument.chosen() as chosen:
-            yield open_store(chosen, namespace=self.namespace)
+            yield open_store(chosen, namespace=self.namespace, janitor=False)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:

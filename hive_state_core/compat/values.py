@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from hive_state_core.agent_model import Agent
 from hive_state_core.leases import Task
-from hive_state_core.legacy_model import METRICS, Note, status_of
+from hive_state_core.legacy_model import METRICS, STATES, Note, status_of
 
 
 @dataclass
@@ -107,11 +107,12 @@ def agent_state(agent: Agent) -> AgentState:
 def task_state(task: Task, note: Note | None) -> TaskState:
     """`metadata` is the payload, or {"payload": it} of a task of ordinary code whose payload is no object."""
     started = note.started_at if note else None
+    told = note is not None and STATES.get(note.status) is task.state  # else ordinary code was at work since
     payload = task.payload
     return TaskState(
         task_id=task.id,
         status=status_of(task.state, note),
-        agent_id=(note.agent_id if note else None) or task.worker,
+        agent_id=note.agent_id if note is not None and (told or not task.worker) else task.worker,
         priority=task.priority,
         created_at=local(task.created_at),
         started_at=optional_local(started),

@@ -145,6 +145,8 @@ async def test_the_next_task_goes_to_one_agent_only(manager: StateManager, other
         await manager.add_task(f"t{n}", priority)
     found = [await each.get_next_priority_task() for each in (manager, other, manager, other, manager)]
     assert [task and task.task_id for task in found] == ["t1", "t0", "t2", "t3", None]
+    assert {task.agent_id for task in found if task} == {None}
+    assert (await task_of(manager, "t1")).agent_id is None
     assert await manager.assign_task("t1", "a")
     assert not await manager.assign_task("t0", "a"), "the other process holds it"
     assert await other.assign_task("t0", "b")
