@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +23,29 @@ def read_config(config: Config | Path | str | None = None, environ: Mapping[str,
         return _load(Path(config), "")
     if given := environ.get(SETTING):
         return _load(Path(given), f"{SETTING}: ")
-    return _nearest(Path.cwd())
+    return _nearest()
 
 
-def _nearest(folder: Path) -> Config:
+def _nearest() -> Config:
     """In one folder, hive-state.toml comes before a pyproject.toml, which counts only if it has our table."""
-    for place in (folder, *folder.parents):
-        if (place / FILE).is_file():
-            return _load(place / FILE, "")
-        path = place / PYPROJECT
-        if path.is_file() and "hive-state" in (text := _text(path, "")):
+    for folder in _upward():
+        # os.path: to it, a folder that may not be entered is one without a file
+        if os.path.isfile(path := folder / FILE):  # noqa: PTH113
+            return _load(path, "")
+        if os.path.isfile(path := folder / PYPROJECT) and "hive-state" in (text := _text(path, "")):  # noqa: PTH113
             data = _ours(path, _parsed(path, text))
             if data is not None:
                 return Config(data, path, text)
     return Config()
+
+
+def _upward() -> tuple[Path, ...]:
+    """The working directory and those above; none if it was removed."""
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:
+        return ()
+    return (here, *here.parents)
 
 
 def _load(path: Path, said: str) -> Config:
@@ -58,12 +68,18 @@ def _text(path: Path, said: str) -> str:
 
 
 def _parsed(path: Path, text: str) -> dict[str, Any]:
+    try:
+        return _loads(text)
+    except ValueError as error:  # not its cause: that holds the whole text
+        raise ConfigError(f"{shown(path)} is no TOML: {error}") from None
+
+
+@lru_cache(maxsize=4)
+def _loads(text: str) -> dict[str, Any]:
+    """Kept, as parsing a long file takes far longer than the rest of `open_store`. Not to be changed."""
     import tomllib
 
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{shown(path)} is no TOML: {error}") from None
+    return tomllib.loads(text)
 
 
 def _ours(path: Path, data: dict[str, Any]) -> dict[str, Any] | None:

@@ -157,7 +157,7 @@ def text_of(value: object, option: Option, label: str) -> str:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """How to go on after "there is no WORD": the nearest that there is, or all of them."""
-    names = sorted(known)
+    names = sorted(set(known))
     near = difflib.get_close_matches(word, names, n=1)
     if near:
         return f"; did you mean {near[0]}?"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -174,3 +176,14 @@ def test_bench_and_conform_take_what_is_configured_but_no_default(args: list[str
     done = CliRunner().invoke(main, args)
     assert done.exit_code == 0, done.output
     assert "local.db" in done.stdout
+
+
+def test_a_missing_extra_is_told_with_what_to_install(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['asyncpg'] = None; from hive_state_core.cli import main; main()"
+    run = [sys.executable, "-c", code]
+    done = subprocess.run([*run, "init", "postgres://h/d"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = "the backend postgres needs asyncpg: pip install 'hive-state[postgres]'"
+    assert done.stderr == f"hive-state: error: {said}\n"
+    listed = subprocess.run([*run, "backends"], capture_output=True, text=True, check=True)
+    assert said in listed.stdout

@@ -96,6 +96,12 @@ def test_use_of_a_store_that_is_not_there(write: Write) -> None:
     assert refusal() == "there is no store 'prod' in hive-state.toml; there are none"
 
 
+def test_what_only_the_backend_knows_is_told_with_the_place(write: Write) -> None:
+    assert refusal("postgres://h") == "postgres:// names no database; write postgres://user@host/database"
+    write("[stores.prod]\nbackend = 'postgres'")
+    assert refusal("prod").startswith("hive-state.toml:1: stores.prod: postgres:// names no database; write")
+
+
 # --- open_store ------------------------------------------------------------------------------------
 
 

@@ -63,6 +63,26 @@ def test_a_pyproject_above(write: Write, tmp_path: Path, monkeypatch: pytest.Mon
     assert read_config().use == "both", "in one folder hive-state.toml comes first"
 
 
+def test_without_a_working_directory_there_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert read_config().path is None
+
+
+def test_a_folder_that_may_not_be_entered_has_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: object, **_: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.stat", closed)
+        found = read_config()
+    assert found.path is None
+
+
 def test_the_environment_names_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     write('use = "found"')
     monkeypatch.setenv("HIVE_STATE_CONFIG", str(write('use = "named"', "other.toml")))

@@ -13,6 +13,7 @@ from importlib.metadata import EntryPoint
 from types import ModuleType
 from typing import Any, cast
 
+import msgspec
 import pluggy
 import pytest
 
@@ -202,6 +203,39 @@ def test_registered_in_process(plugin: Plugin) -> None:
 def test_a_backend_that_cannot_be_reached_is_refused(name: str, schemes: Any) -> None:
     with pytest.raises(ConfigError):
         Backend(name=name, schemes=schemes, summary="", connect=connect)
+
+
+def test_a_backend_has_either_connect_or_compose() -> None:
+    for both in ({}, {"connect": connect, "compose": connect}):
+        with pytest.raises(ConfigError, match="needs connect or compose, and not both"):
+            Backend(name="x", schemes=("x",), summary="", **both)  # type: ignore[arg-type]
+
+
+def test_what_is_missing_is_told_with_what_to_do(plugin: Plugin) -> None:
+    lacking = Backend(name="x", schemes=("x",), summary="", connect=connect, requires=("no_such_module",))
+    with pytest.raises(ConfigError, match=r"^the backend x needs no_such_module \(No module named"):
+        lacking.driver(parse_url("x://"), "n", cast("Any", None))
+    hinted = msgspec.structs.replace(lacking, install="pip install x")
+    with pytest.raises(ConfigError, match=r"^the backend x needs no_such_module: pip install x$"):
+        hinted.driver(parse_url("x://"), "n", cast("Any", None))
+
+
+def test_by_name(plugin: Plugin) -> None:
+    registry = Registry(
+        [
+            plugin("a", backend("twin", "one")),
+            plugin("b", backend("twin", "two"), backend("solo")),
+            missing("gone"),
+        ]
+    )
+    assert registry.backend_named("solo").schemes == ("solo",)
+    for name, said in {
+        "twin": r"2 plugins have a backend 'twin'; list those to load in HIVE_STATE_PLUGINS",
+        "sole": r"there is no backend 'sole'; did you mean solo\?",
+        "gone": r"there is no backend 'gone'; there are solo, twin: plugin 'gone' \(no_such_module_gone\)",
+    }.items():
+        with pytest.raises(ConfigError, match=said):
+            registry.backend_named(name)
 
 
 def test_many_threads_load_once(plugin: Plugin, monkeypatch: pytest.MonkeyPatch) -> None:
