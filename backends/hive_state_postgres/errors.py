@@ -88,6 +88,8 @@ def connect_error(error: BaseException, place: str) -> HiveStateError:
         return Unavailable(f"{where}: there is no such socket; is the server running?")
     if isinstance(error, PermissionError):
         return AccessDenied(f"{where}: {error.strerror}")
+    if isinstance(error, ConnectionRefusedError):
+        return Unavailable(f"{where}: nothing listens there; is the server running?")
     if isinstance(error, OSError):
         return Unavailable(f"{where}: {error.strerror or 'it cannot be reached'}; is the server running?")
     return Unavailable(f"{where}: {type(error).__name__}")

@@ -109,6 +109,8 @@ class Waiters:
             while True:
                 if connection is None or connection.is_closed():
                     connection = await self._try_listen()
+                    if connection is not None:  # what was said before it listened, nobody heard
+                        self._wake(set(self._waiting))
                 if connection is None and self._waiting:
                     counter = await self._try_counter(seen)
                     if counter != seen:

@@ -51,21 +51,37 @@ async def work(hive: Store, dice: random.Random, said: collections.Counter[str])
             async with hive.atomic() as unit:
                 unit.tasks.complete(lease)
                 unit.records.put("done", lease.id, 1, if_absent=True)
+                unit.events.publish("audit", lease.id)
         except (LeaseLost, AlreadyExists):
             continue
         said["done"] += 1
 
 
+async def deliver(hive: Store, said: collections.Counter[str]) -> None:
+    """What was claimed is recorded once, in the commit that acks it."""
+    for delivery in await hive.events.claim("audit", "g", consumer="c", lease=5, limit=3):
+        try:
+            async with hive.atomic() as unit:
+                unit.events.ack(delivery)
+                unit.records.put("delivered", str(delivery.event.seq), 1, if_absent=True)
+        except LeaseLost:
+            continue
+        said["delivered"] += 1
+
+
 async def agent(hive: Store, dice: random.Random, until: float, said: collections.Counter[str]) -> None:
     while time.monotonic() < until:
         try:
-            match dice.randrange(3):
+            match dice.randrange(4):
                 case 0:
                     await count(hive, said)
                 case 1:
                     await many(hive, dice)
+                case 2:
+                    await deliver(hive, said)
                 case _:
                     await work(hive, dice, said)
+            said["rounds"] += 1
         except HiveStateError as error:
             said[f"error {type(error).__name__}"] += 1
 

@@ -8,13 +8,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from hive_state_core import Store, open_store
 from hive_state_core.errors import HiveStateError, Indeterminate, LeaseLost, Unavailable
+from hive_state_core.events import Event
 from hive_state_core.model import TaskState
 
 PROGRAM = Path(__file__).with_name("race_process.py")
@@ -22,17 +25,39 @@ SECONDS = float(os.environ.get("HIVE_STATE_SOAK_SECONDS", "4"))
 KILLS = int(os.environ.get("HIVE_STATE_KILLS", "2"))
 
 
-@pytest.mark.timeout(120)
-async def test_eight_processes(url: str) -> None:
+async def race(url: str, processes: int) -> Counter[str]:
+    """What that many processes of six agents each did and saw in so many seconds."""
     command = [sys.executable, str(PROGRAM), url]
     running = [
-        subprocess.Popen([*command, str(seed), str(SECONDS)], stdout=subprocess.PIPE) for seed in range(8)
+        subprocess.Popen([*command, str(seed), str(SECONDS)], stdout=subprocess.PIPE)
+        for seed in range(processes)
     ]
     said: Counter[str] = Counter()
     for process in running:
         out, _ = await asyncio.to_thread(process.communicate)
         said.update(json.loads(out))
+    return said
+
+
+async def deadlocks(url: str) -> int:
+    """That the server has seen; what sessions count reaches the view when they end."""
+    db = await asyncpg.connect(url.partition("?")[0])
+    found = await db.fetchval("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()")
+    await db.close()
+    return int(found)
+
+
+@pytest.mark.timeout(120)
+async def test_eight_processes(url: str) -> None:
+    async with open_store(url) as hive:
+        await hive.events.create_group("audit", "g", start="beginning")
+    before = await deadlocks(url)
+    alone = await race(url, 1)
+    together = await race(url, 8)
+    said = alone + together
     assert not [word for word in said if word.startswith("error")]
+    assert await deadlocks(url) == before
+    assert together["rounds"] > alone["rounds"] / 2  # no convoy, on a machine that all of them share
     async with open_store(url) as hive:
         record = await hive.records.get("hot", "counter")
         assert record is not None
@@ -41,6 +66,19 @@ async def test_eight_processes(url: str) -> None:
         completed = [task.id async for task in hive.tasks.list(states=[TaskState.COMPLETED])]
         assert sorted(done) == sorted(completed)
         assert len(done) == said["done"] > 0
+        events = [event async for event in audit(hive)]
+        assert sorted(event.body for event in events) == sorted(done)
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        delivered = [record.key async for record in hive.records.list("delivered")]
+        assert len(delivered) == said["delivered"] > 0
+
+
+async def audit(hive: Store) -> AsyncIterator[Event]:
+    start = 1
+    while found := await hive.events.read("audit", start=start, limit=1000):
+        for event in found:
+            yield event
+        start = found[-1].seq + 1
 
 
 class Load:
@@ -67,6 +105,7 @@ class Load:
                     async with self.hive.atomic() as unit:
                         unit.tasks.complete(lease)
                         unit.records.put("effects", f"{lease.id}/{lease.token}", name)
+                        unit.events.publish("audit", lease.id)
                     self.done[lease.id] += 1
             except LeaseLost:
                 pass
@@ -102,3 +141,6 @@ async def test_a_server_that_is_killed(server: Any) -> None:
         effects = Counter([record.key.split("/")[0] async for record in hive.records.list("effects")])
         assert set(effects.values()) == {1}
         assert {id for id, state in states.items() if state is TaskState.COMPLETED} == set(effects)
+        events = [event async for event in audit(hive)]
+        assert [event.seq for event in events] == list(range(1, len(events) + 1))
+        assert sorted(event.body for event in events) == sorted(effects)
