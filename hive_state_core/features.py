@@ -59,7 +59,8 @@ class Facility(Enum):
     DEPENDENCIES = "dependencies"  #: Enqueue.depends_on
     REQUIREMENTS = "requirements"  #: Enqueue.requires
     STREAMS = "streams"
-    REPLICATION = "replication"
+    IMPORT = "import"  #: `spi.Loading`: images of term 0 fill a store in use
+    REPLICATION = "replication"  #: `spi.Replication`; IMPORT belongs to it
     OUTCOMES = "outcomes"  #: trips are recorded, `outcome(trip_id)` answers
 
 

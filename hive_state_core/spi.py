@@ -987,7 +987,42 @@ Notes = Mapping[str, bytes | None]
 NO_NOTES: Notes = MappingProxyType({})
 
 
-class Replication(Protocol):
+class Loading(Protocol):
+    """What a store offers to be filled while it is in use (Facility.IMPORT).
+
+    A driver without Facility.REPLICATION does this for images of records, tasks, events and streams, takes no
+    notes, and raises Unsupported for anything else.
+    """
+
+    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        """Current images in the order of `refs`, from one snapshot: tombstones, Gones, expired records and
+        dropped streams included; None = no trace of it."""
+        ...
+
+    async def export(self, span: Span) -> Sequence[Image]:
+        """Up to `limit` images, tombstones of records included, but no Gone, from one snapshot. Fewer (at
+        least one) if their values pass `limits.REPLY_BYTES`; empty: there is nothing more."""
+        ...
+
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        """Write each image whose version is higher than that of what is there (a tombstone or Gone counts),
+        exactly as it is; how many were written. The notes are written in the same transaction.
+
+        Decides nothing: no child is released, no dedupe key is refused, no clock is read. A Gone leaves a
+        Gone, whether or not the entity was there. An event is written if it is not there, and not below the
+        `first` of its stream. Of two live tasks that hold one dedupe key, as may be until both are current,
+        that of the higher version has it. Instants, task orders and stream numbers of the store go on above
+        all that was loaded.
+
+        An open store's clock and numbers are its own: the instants of an import do not move its clock, and
+        no event is added to a stream that a trip of the store has written to.
+
+        Raises: Sealed; Conflict in an open store for an image above term 0.
+        """
+        ...
+
+
+class Replication(Loading, Protocol):
     """What a store offers to be moved.
 
     Capture. Every write trip of `Driver`, `sweep` included, also writes, for each entity it changed and each
@@ -1025,35 +1060,8 @@ class Replication(Protocol):
         """Remove those marks whose version is still the one given; how many."""
         ...
 
-    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
-        """Current images in the order of `refs`, from one snapshot: tombstones, Gones, expired records and
-        dropped streams included; None = no trace of it."""
-        ...
-
-    async def export(self, span: Span) -> Sequence[Image]:
-        """Up to `limit` images, tombstones of records included, but no Gone, from one snapshot. Fewer (at
-        least one) if their values pass `limits.REPLY_BYTES`; empty: there is nothing more."""
-        ...
-
     async def digest(self, span: Span) -> Digest:
         """Over all that `export` would give, page after page, whatever the span's limit."""
-        ...
-
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        """Write each image whose version is higher than that of what is there (a tombstone or Gone counts),
-        exactly as it is; how many were written. The notes are written in the same transaction.
-
-        Decides nothing: no child is released, no dedupe key is refused, no clock is read. A Gone leaves a
-        Gone, whether or not the entity was there. An event is written if it is not there, and not below the
-        `first` of its stream. Of two live tasks that hold one dedupe key, as may be until both are current,
-        that of the higher version has it. Instants, task orders and stream numbers of the store go on above
-        all that was loaded.
-
-        An open store's clock and numbers are its own: the instants of an import do not move its clock, and
-        no event is added to a stream that a trip of the store has written to.
-
-        Raises: Sealed; Conflict in an open store for an image above term 0.
-        """
         ...
 
     async def notes(self) -> Mapping[str, bytes]:

@@ -19,7 +19,7 @@ from hive_state_core.histogram import Histogram
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordRef, StreamImage
 from hive_state_core.retention import Retention, retention_of
-from hive_state_core.spi import Driver, Examining, Finding, Replication, Scan, SchemaInfo, Swept
+from hive_state_core.spi import Driver, Examining, Finding, Loading, Replication, Scan, SchemaInfo, Swept
 from hive_state_core.stats import Sample, StoreStats, store_stats
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
@@ -185,6 +185,14 @@ class Store:
         The Store does this by itself about once a minute (see `open_store`), and trims streams too."""
         validate.integer(limit, "limit", 1, 100_000)
         return await self._trips.sweep(limit, retention or self.retention)
+
+    def loading(self) -> Loading:
+        """The port through which a store in use is filled, see `spi`. Raises Unsupported."""
+        if not self.features.has(Facility.IMPORT):
+            raise Unsupported(
+                f"the backend {self.backend} cannot be imported into", feature=Facility.IMPORT.value
+            )
+        return cast(Loading, self._driver)
 
     def replication(self) -> Replication:
         """The port through which the store is moved, see `spi`. Raises Unsupported."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from hive_state_core.model import EventImage, Image
-from hive_state_core.spi import Replication
+from hive_state_core.spi import Loading
 from hive_state_core.store import Store
 from hive_state_legacy.judging import Fate, Known, heads_of, known_of
 from hive_state_legacy.quarantine import ENTRIES, Flaw, State
@@ -31,7 +31,7 @@ async def decisions_of(hive: Store) -> Decisions:
 class Import:
     """One run. `port` None: a trial for a store that is not there yet. `write` False: a trial."""
 
-    def __init__(self, reader: Reader, port: Replication | None, *, chunk: int, write: bool) -> None:
+    def __init__(self, reader: Reader, port: Loading | None, *, chunk: int, write: bool) -> None:
         self.report = Report()
         self._reader = reader
         self._port = port

@@ -8,7 +8,7 @@ from enum import Enum
 import msgspec
 
 from hive_state_core.model import EntityRef, EventImage, Image, StreamImage, StreamRef
-from hive_state_core.spi import Replication, Span
+from hive_state_core.spi import Loading, Span
 from hive_state_legacy.mapping import TERM
 from hive_state_legacy.source import RowImage
 
@@ -47,7 +47,7 @@ class Known(msgspec.Struct, frozen=True):
         return Fate.IMPORTED if head is None or head.version < TERM else Fate.TAKEN
 
 
-async def known_of(port: Replication, images: Sequence[RowImage]) -> Known:
+async def known_of(port: Loading, images: Sequence[RowImage]) -> Known:
     """What the store has of these."""
     ranges: dict[str, tuple[int, int]] = {}
     refs: list[EntityRef] = []
@@ -80,7 +80,7 @@ def heads_of(known: Known, events: Iterable[EventImage]) -> list[StreamImage]:
     return made
 
 
-async def _events(port: Replication, stream: str, first: int, last: int) -> list[EventImage]:
+async def _events(port: Loading, stream: str, first: int, last: int) -> list[EventImage]:
     found: list[EventImage] = []
     while first <= last:
         span = Span(kind="event", after=(stream, first - 1), stop=(stream, last + 1), limit=last - first + 1)

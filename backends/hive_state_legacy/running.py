@@ -61,7 +61,7 @@ async def run(
             found = None
         else:
             reader.source.decisions = await decisions_of(hive)
-            work = Import(reader, hive.replication(), chunk=plan.chunk, write=plan.write)
+            work = Import(reader, hive.loading(), chunk=plan.chunk, write=plan.write)
             report = await work.run(imported)
             found = await _verifier(reader, hive, report, verified).run() if plan.verify else None
         return Outcome(

@@ -108,7 +108,7 @@ class Verifier:
 
     async def _notes(self, ids: list[str]) -> list[Values | None]:
         """What is kept of the tasks beside them. No facet shows it."""
-        images = await self._hive.replication().images([RecordRef("hive:legacy-tasks", id) for id in ids])
+        images = await self._hive.loading().images([RecordRef("hive:legacy-tasks", id) for id in ids])
         return [_note(image.value) if isinstance(image, RecordImage) else None for image in images]
 
     async def _checkpoints(self, db: sqlite3.Connection) -> None:

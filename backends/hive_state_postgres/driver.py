@@ -14,12 +14,14 @@ import msgspec
 
 from hive_state_core.errors import Closed, Indeterminate, Unavailable
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
-from hive_state_core.model import ReadRef, Topic
+from hive_state_core.model import EntityRef, Image, ReadRef, Topic
 from hive_state_core.spi import (
+    NO_NOTES,
     Batch,
     Claimed,
     ClaimRequest,
     Finding,
+    Notes,
     Outcome,
     Page,
     Reply,
@@ -28,16 +30,18 @@ from hive_state_core.spi import (
     ScanImage,
     SchemaAction,
     SchemaInfo,
+    Span,
     Stats,
     StreamPage,
     StreamRead,
     Swept,
 )
-from hive_state_postgres import examining, reading, replies, scanning, schema
+from hive_state_postgres import examining, exporting, reading, replies, scanning, schema
 from hive_state_postgres.claiming import claim_arguments
 from hive_state_postgres.dialing import Connection, Dialer
 from hive_state_postgres.encoding import Encoded
 from hive_state_postgres.errors import AGAIN, ALONE, READ_ONLY, SCHEMA_VERSION, call_error, sqlstate
+from hive_state_postgres.loading import load_arguments
 from hive_state_postgres.options import Options
 from hive_state_postgres.pool import Pool
 from hive_state_postgres.statements import Statements
@@ -53,6 +57,7 @@ _FACILITIES = frozenset(
         Facility.DEPENDENCIES,
         Facility.REQUIREMENTS,
         Facility.OUTCOMES,
+        Facility.IMPORT,
     }
 )
 
@@ -192,6 +197,18 @@ class PostgresDriver:
             commits_removed=row["commits"],
             more=max(row) >= limit,
         )
+
+    # -- an import
+
+    async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        return await self._read(lambda db: exporting.images(db, self._statements, self._ns, refs))
+
+    async def export(self, span: Span) -> Sequence[Image]:
+        return await self._read(lambda db: exporting.export(db, self._statements, self._ns, span))
+
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        (row,) = await self._write(self._statements.load, self._ns, *load_arguments(images, notes))
+        return int(row["written"])
 
     # -- calls
 

@@ -42,6 +42,7 @@ FUNCTIONS = (
     "fn_outcome",
     "fn_removable",
     "fn_sweep",
+    "fn_load",
 )
 """In the order in which they are created."""
 
@@ -61,6 +62,7 @@ class Statements:
         self.claim = self.text("claim")
         self.outcome = self.text("outcome")
         self.sweep = self.text("sweep")
+        self.load = self.text("load")
         self.read_records = self.text("read_records")
         self.read_mixed = self.text("read_mixed")
         self.tasks_held = self.text("tasks_held")

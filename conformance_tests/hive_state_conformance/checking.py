@@ -77,6 +77,7 @@ CHECK_MODULES = (
     "control",
     "capture",
     "images",
+    "imports",
     "moving",
     "trip_deliveries",
 )

@@ -10,7 +10,7 @@ from hive_state_conformance.env import Env
 from hive_state_core.features import Facility
 from hive_state_core.images import Key, key_of
 from hive_state_core.model import Image, StreamImage, StreamRef
-from hive_state_core.spi import KINDS, PEER, Control, ControlState, Kind, Mark, Replication, Span
+from hive_state_core.spi import KINDS, PEER, Control, ControlState, Kind, Loading, Mark, Replication, Span
 from hive_state_core.store import Store
 
 NEEDS = {Facility.REPLICATION}
@@ -43,7 +43,7 @@ async def standby(env: Env, suffix: str = "-standby") -> Store:
     return store
 
 
-async def images_of(port: Replication, kind: Kind, page: int = 1000) -> list[Image]:
+async def images_of(port: Loading, kind: Kind, page: int = 1000) -> list[Image]:
     """All of one kind, page by page."""
     found: list[Image] = []
     after: Key | None = None

@@ -17,6 +17,10 @@ from hive_state_core.store import Store
 Verb = Callable[[Store], Any]
 
 
+async def _loading(store: Store) -> object:
+    return store.loading()
+
+
 async def _replication(store: Store) -> object:
     return store.replication()
 
@@ -29,6 +33,7 @@ VERBS: dict[Facility, tuple[Verb, ...]] = {
         lambda store: store.tasks.count(),
     ),
     Facility.DEPENDENCIES: (lambda store: store.tasks.enqueue("q", 1, depends_on=["parent"]),),
+    Facility.IMPORT: (_loading,),
     Facility.REPLICATION: (_replication,),
     Facility.REQUIREMENTS: (lambda store: store.tasks.enqueue("q", 1, requires=["skill"]),),
     Facility.STREAMS: (

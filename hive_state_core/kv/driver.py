@@ -49,6 +49,7 @@ FACILITIES: Final = frozenset(
         Facility.DEPENDENCIES,
         Facility.REQUIREMENTS,
         Facility.STREAMS,
+        Facility.IMPORT,
         Facility.REPLICATION,
     }
 )

@@ -51,7 +51,7 @@ INTERNAL = {
     "Delivery": {"retry_ms", "named", "refresh"},
     "Lock": {"check"},
     "Unit": {"check", "add", "count"},
-    "Store": {"replication"},
+    "Store": {"loading", "replication"},
 }
 """For the facets, and of no use to threads."""
 

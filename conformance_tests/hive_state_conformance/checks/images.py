@@ -27,12 +27,10 @@ from hive_state_core.errors import Conflict, Sealed
 from hive_state_core.images import digest_of, key_of, kind_of, sort_key
 from hive_state_core.model import (
     EntityRef,
-    EventImage,
     Gone,
     Image,
     RecordImage,
     RecordRef,
-    StreamImage,
     StreamRef,
     TaskImage,
     TaskRef,
@@ -246,48 +244,6 @@ async def loaded_only_where_allowed(env: Env) -> None:
     await raises(Sealed, port(env).load(imported, {"cursor": b"1"}))
     assert await port(env).notes() == {}
     assert await images_of(port(env), "record") == [before[0], imported[2], there]
-
-
-@check("images.import_leaves_the_clock", area="R", number=28, needs=NEEDS)
-async def import_leaves_the_clock(env: Env) -> None:
-    """Contract: an image of term 0 that says to be of the future does not take the clock of an open store
-    there, or nothing would expire in it until then."""
-    await env.store.records.put("c", "k", 1)
-    (image,) = await images_of(port(env), "record")
-    ahead = await env.now() + 3_600_000
-    future = replace(
-        cast(RecordImage, image), ref=RecordRef("c", "future"), version=7, created_at=ahead, updated_at=ahead
-    )
-    assert await port(env).load([future]) == 1
-    await env.store.records.put("c", "k", 2)
-    assert await env.now() < ahead
-    written = await env.record("c", "k")
-    assert written is not None
-    assert written.updated_at < ahead
-
-
-@check("images.import_leaves_streams", area="R", number=28, needs=STREAMS)
-async def import_leaves_streams(env: Env) -> None:
-    """Contract: events of term 0 fill a stream that an open store does not have, or has by an import; to one
-    that the store itself has written to none is added, and its numbers go on."""
-    await env.store.events.publish_many("own", ["a", "b"])
-    (first, *_) = await images_of(port(env), "event")
-    (head,) = await images_of(port(env), "stream")
-    assert isinstance(first, EventImage)
-    assert isinstance(head, StreamImage)
-
-    def imported(stream: str, *seqs: int) -> list[Image]:
-        events = [replace(first, stream=stream, seq=seq, version=seq) for seq in seqs]
-        return [*events, replace(head, ref=StreamRef(stream), version=seqs[-1], first=1, last=seqs[-1])]
-
-    assert await port(env).load(imported("own", 1, 2, 3)) == 0
-    assert await env.store.events.publish("own", "c") == 3
-    assert await port(env).load(imported("new", 1, 2)) == 3
-    assert await port(env).load(imported("new", 1, 2, 3)) == 2
-    assert await env.store.events.publish("new", "c") == 4
-    assert await port(env).load(imported("new", 5)) == 0
-    assert await env.store.events.publish("new", "d") == 5
-    assert len(await env.store.events.read("new")) == 5
 
 
 @check("images.way_back", area="R", number=28, needs=TASKS)

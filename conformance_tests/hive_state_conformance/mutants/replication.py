@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from hive_state_conformance.mutants.base import Mutant, mutant
 from hive_state_core.images import digest_of, key_of
-from hive_state_core.model import EntityRef, Gone, Image, RecordImage, TaskImage, TaskState
+from hive_state_core.model import EntityRef, Gone, Image, RecordImage, StreamImage, TaskImage, TaskState
 from hive_state_core.spi import (
     NO_NOTES,
     PEER,
@@ -183,6 +183,28 @@ class ReleasesLeases(LoadMutant):
 class LoadsNoDedupeKeys(LoadMutant):
     def loaded(self, image: Image) -> Image:
         return replace(image, dedupe_key=None) if isinstance(image, TaskImage) else image
+
+
+@mutant("import.fills")
+class TakesAnyTerm(LoadMutant):
+    """As if what is above term 0 were of term 0."""
+
+    def loaded(self, image: Image) -> Image:
+        return replace(image, version=image.version & 0xFFF)
+
+
+@mutant("import.fills_queues")
+class ImportsLeasesAsTheyAre(LoadMutant):
+    """But for their tokens."""
+
+    def loaded(self, image: Image) -> Image:
+        return replace(image, token=image.token + 1) if isinstance(image, TaskImage) else image
+
+
+@mutant("import.leaves_streams")
+class ImportsNoHeads(Mutant):
+    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+        return await self.port.load([image for image in images if not isinstance(image, StreamImage)], notes)
 
 
 @mutant("notes.kept_beside")
