@@ -43,6 +43,7 @@ async def doctor(store: LiveStore, as_json: bool) -> int:
     try:
         async with store.unopened() as hive:
             url = str(hive.url)
+            findings.append(_chosen(hive, store.source))
             async for finding in examined(hive):
                 findings.append(finding)
     except HiveStateError as error:
@@ -57,11 +58,13 @@ async def doctor(store: LiveStore, as_json: bool) -> int:
     return code
 
 
+def _chosen(hive: Store, source: str) -> Finding:
+    sentence = f"{hive.url}, chosen {source}; backend {hive.backend}, namespace {hive.namespace}"
+    return Finding(name="store", status="ok", sentence=sentence)
+
+
 async def examined(hive: Store) -> AsyncIterator[Finding]:
     """Of a Store that is not open. Raises what hinders its opening."""
-    yield Finding(
-        name="store", status="ok", sentence=f"{hive.url} ({hive.backend}), namespace {hive.namespace}"
-    )
     for finding in await hive.examine():
         yield finding
     schema = await hive.inspect_schema()

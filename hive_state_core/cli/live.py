@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 
 class LiveStore:
-    """The store that the user named, and the namespace in it; None is what the configuration says."""
+    """The store that the user named, and the namespace in it; None is what the configuration says.
+
+    `source` is what named the store, in words, once it is known.
+    """
 
     def __init__(self, argument: StoreArgument, namespace: str | None) -> None:
         self.argument = argument
         self.namespace = namespace
+        self.source: str = ""
 
     @asynccontextmanager
     async def unopened(self) -> AsyncIterator[Store]:
@@ -36,6 +40,7 @@ class LiveStore:
         from hive_state_core.store import open_store
 
         async with self.argument.chosen() as chosen:
+            self.source = _SOURCES.get(chosen.source, f"by {chosen.source}")
             yield open_store(chosen, namespace=self.namespace, janitor=False)
 
     @asynccontextmanager
@@ -45,6 +50,9 @@ class LiveStore:
             await existing(hive)
             async with hive:
                 yield hive
+
+
+_SOURCES = {"argument": "by the argument", "default": "by default"}
 
 
 async def existing(hive: Store) -> None:

@@ -49,6 +49,13 @@ def test_a_store_that_is_there(cli: Any) -> None:
     assert "0 wrong" in cli.shown("doctor", cli.url)
 
 
+def test_it_says_what_chose_the_store(cli: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "chosen by the argument" in by_name(cli.told("doctor", cli.url))["store"]["sentence"]
+    assert "chosen by default" in by_name(cli.told("doctor"))["store"]["sentence"]
+    monkeypatch.setenv("HIVE_STATE_URL", cli.url)
+    assert "chosen by HIVE_STATE_URL" in by_name(cli.told("doctor"))["store"]["sentence"]
+
+
 def test_a_store_that_is_not_there_yet_is_not_made(cli: Any, tmp_path: Path) -> None:
     schema = by_name(cli.told("doctor", f"sqlite:///{tmp_path}/new.db"))["schema"]
     assert (schema["status"], "hive-state init" in schema["mend"]) == ("warn", True)
