@@ -199,6 +199,21 @@ class Lane(Generic[Item, Result]):
 
     def _take(self) -> list[_Ticket[Item, Result]]:
         """The oldest calls that may share a trip. One that has to stay keeps back all that meet it."""
+        return self._take_all() or self._take_some()
+
+    def _take_all(self) -> list[_Ticket[Item, Result]]:
+        """All that wait, if they fit a trip and no two of them meet; else nothing."""
+        trip = list(self._waiting)
+        keys = [key for ticket in trip for key in ticket.keys]
+        fits = len(trip) <= self._most and sum([ticket.size for ticket in trip]) <= self._most_bytes
+        if not fits or len({*keys}) < len(keys) or any(t.shared or t.future.done() for t in trip):
+            return []
+        self._waiting.clear()
+        for ticket in trip:
+            ticket.sent = True
+        return trip
+
+    def _take_some(self) -> list[_Ticket[Item, Result]]:
         trip: list[_Ticket[Item, Result]] = []
         left: list[_Ticket[Item, Result]] = []
         taken: set[Hashable] = set()

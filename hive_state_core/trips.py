@@ -99,10 +99,13 @@ class Trips:
             self._send_reads, telemetry.reads, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
         )
         self._commit: Lane[Batch, Outcome] = Lane(
-            self._send_commits, telemetry.commits, most=TRIP_BATCHES, most_bytes=TRIP_BYTES
+            lambda batches: self._write(self.driver.commit, batches),
+            telemetry.commits,
+            most=TRIP_BATCHES,
+            most_bytes=TRIP_BYTES,
         )
         self._claim: Lane[ClaimRequest, Claimed] = Lane(
-            self._send_claims,
+            lambda requests: self._write(self.driver.claim, requests),
             telemetry.claims,
             most=TRIP_BATCHES,
             most_bytes=TRIP_BYTES,
@@ -252,12 +255,6 @@ class Trips:
         except Exception as error:
             return _for_each(error, len(reads))
 
-    async def _send_commits(self, batches: Sequence[Batch]) -> Sequence[Outcome | HiveStateError]:
-        return await self._write(self.driver.commit, batches)
-
-    async def _send_claims(self, requests: Sequence[ClaimRequest]) -> Sequence[Claimed | HiveStateError]:
-        return await self._write(self.driver.claim, requests)
-
     async def _write(
         self, send: Callable[[Sequence[Sent], str], Awaitable[Reply[Answer]]], items: Sequence[Sent]
     ) -> Sequence[Answer | HiveStateError]:
@@ -265,7 +262,10 @@ class Trips:
         once, so that one caller's poison does not fail its neighbours."""
         trip_id = self._next_trip_id()
         try:
-            return (await self._once_unsealed(send, items, trip_id)).results
+            try:
+                return (await send(items, trip_id)).results
+            except Sealed:
+                return (await self._once_unsealed(send, items, trip_id)).results
         except Indeterminate as error:
             return await self._ask_outcome(trip_id, error, len(items))
         except Exception as error:
@@ -285,16 +285,16 @@ class Trips:
         items: Sequence[Sent],
         trip_id: str,
     ) -> Reply[Answer]:
-        """The trip's reply. While the store is sealed the trip waits, and all that gathers behind it, for as
+        """The reply of a trip that a sealed store refused. It waits, and all that gathers behind it, for as
         long as a switch may take."""
         until = monotonic() + SWITCH_BUDGET
         while True:
+            await asyncio.sleep(SEALED_POLL * uniform(0.5, 1.5))
             try:
                 return await send(items, trip_id)
             except Sealed:
                 if self._closed or monotonic() > until:
                     raise
-            await asyncio.sleep(SEALED_POLL * uniform(0.5, 1.5))
 
     def _next_trip_id(self) -> str:
         """Never used again, by nobody."""

@@ -17,9 +17,11 @@ from hive_state_sqlite.turnstile import Turnstile
 
 Answer = TypeVar("Answer")
 
-CHECKPOINT_CHANGES = 4000
-"""Row changes of one process, each about a page of write-ahead log, after which it copies the log into the
-database."""
+CHECKPOINT_PAGES = 4000
+"""Pages of write-ahead log, about, after which the process that added them copies the log into the database."""
+
+TRIP_PAGES = 3
+"""What a trip adds to the log beside a page for each row that it changes: the control row, ends of indexes."""
 
 
 class Trip:
@@ -83,6 +85,7 @@ class Writer:
         self._turnstile = turnstile
         self._timeout_s = timeout_s
         self._copied_changes = 0
+        self._trips = 0  # since then
         self._blocked_until = 0.0
 
     def run(
@@ -142,18 +145,20 @@ class Writer:
         writer meanwhile. Then the log starts anew, in place, as overwriting is cheaper to sync than
         growing; unless it has become so large that its space is better given back.
         """
+        self._trips += 1
         changes = db.total_changes
-        if changes - self._copied_changes < CHECKPOINT_CHANGES or time.monotonic() < self._blocked_until:
+        added = changes - self._copied_changes + TRIP_PAGES * self._trips
+        if added < CHECKPOINT_PAGES or time.monotonic() < self._blocked_until:
             return
         try:
             db.execute("PRAGMA busy_timeout = 0")
             blocked, log, done = db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
-            if log - done < CHECKPOINT_CHANGES:
-                mode = "TRUNCATE" if log > 8 * CHECKPOINT_CHANGES else "RESTART"
+            if log - done < CHECKPOINT_PAGES:
+                mode = "TRUNCATE" if log > 8 * CHECKPOINT_PAGES else "RESTART"
                 db.execute("PRAGMA busy_timeout = 100")
                 blocked, _, _ = db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
         finally:
             db.execute(f"PRAGMA busy_timeout = {int(self._timeout_s * 1000)}")
-        self._copied_changes = changes
+        self._copied_changes, self._trips = changes, 0
         # A reader in the way: wait a while before the next try.
         self._blocked_until = time.monotonic() + 1 if blocked else 0.0
