@@ -191,6 +191,7 @@ class Lane(Generic[Item, Result]):
                 self._company = len(trip) > 1
                 if trip:
                     await self._travel(trip)
+                if self._company:
                     # The callers that were just answered get one turn to ask for more, so that
                     # they travel together again instead of the quickest of them alone.
                     await asyncio.sleep(0)

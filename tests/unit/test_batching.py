@@ -21,11 +21,13 @@ class Carrier:
 
     def __init__(self) -> None:
         self.trips: list[list[int]] = []
+        self.tasks: list[asyncio.Task[object] | None] = []
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def send(self, items: Sequence[int]) -> Sequence[int | HiveStateError]:
         self.trips.append(list(items))
+        self.tasks.append(asyncio.current_task())
         await self.gate.wait()
         return [Internal("negative") if item < 0 else item * 10 for item in items]
 
@@ -76,6 +78,16 @@ async def under_way(lane: Lane[int, int], carrier: Carrier) -> asyncio.Task[int]
 async def test_a_lone_call_leaves_at_once(lane: Lane[int, int], carrier: Carrier) -> None:
     assert await lane.call(7) == 70
     assert carrier.trips == [[7]]
+
+
+async def test_who_has_become_alone_carries_its_calls_itself(
+    new_lane: Lane[int, int], carrier: Carrier
+) -> None:
+    await asyncio.gather(*(new_lane.call(n) for n in (1, 2, 3)))
+    for n in (4, 5, 6):
+        await new_lane.call(n)
+    own = asyncio.current_task()
+    assert [task is own for task in carrier.tasks] == [False, False, True, True]
 
 
 async def test_calls_gather_while_a_trip_is_under_way(lane: Lane[int, int], carrier: Carrier) -> None:
