@@ -18,10 +18,10 @@ from hive_state_sqlite.turnstile import Turnstile
 Answer = TypeVar("Answer")
 
 CHECKPOINT_PAGES = 4000
-"""Pages of write-ahead log, about, after which the process that added them copies the log into the database."""
+"""Pages of write-ahead log, about, after which who added them copies the log into the database."""
 
 TRIP_PAGES = 3
-"""What a trip adds to the log beside a page for each row that it changes: the control row, ends of indexes."""
+"""What a trip adds to the log beside a page for each changed row: the control row, ends of indexes."""
 
 
 class Trip:
@@ -138,7 +138,7 @@ class Writer:
             )
 
     def _checkpoint_if_due(self, db: sqlite3.Connection) -> None:
-        """Copy the write-ahead log into the database once this process has added enough to it.
+        """Copy the write-ahead log into the database once this process has added enough to it, by estimate.
 
         Automatic checkpoints are off: this one runs inside the turnstile, so that none ever runs beside a
         write of hive-state (docs/adr/0003-sqlite-wal-reset.md). FULL makes SQLite itself refuse a foreign
