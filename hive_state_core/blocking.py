@@ -12,7 +12,18 @@ from types import TracebackType
 from typing import Any, Self
 
 import hive_state_core.store
-from hive_state_core import agents, checkpoints, events, leases, locks, records, sessions, tasks, unit
+from hive_state_core import (
+    agents,
+    checkpoints,
+    events,
+    leases,
+    locks,
+    records,
+    sessions,
+    task_ops,
+    tasks,
+    unit,
+)
 from hive_state_core.codec import Json
 from hive_state_core.portal import CANCEL_SECONDS, Call, Holder, Portal
 
@@ -23,7 +34,7 @@ _WITH_VERBS = (
     *(unit.Unit, leases.Lease, locks.Held),
     *(records.Records, agents.Agents, tasks.Tasks, sessions.Sessions),
     *(locks.Locks, events.Events, checkpoints.Checkpoints),
-    *(records.RecordOps, agents.AgentOps, tasks.TaskOps, sessions.SessionOps),
+    *(records.RecordOps, agents.AgentOps, task_ops.TaskOps, sessions.SessionOps),
     *(locks.LockOps, events.EventOps, checkpoints.CheckpointOps),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
-from typing import Any, cast
+from typing import cast
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
@@ -13,19 +13,12 @@ from hive_state_core import codec, validate, watch
 from hive_state_core import worker as working
 from hive_state_core.backoff import DEFAULT_BACKOFF, Backoff
 from hive_state_core.codec import Json
-from hive_state_core.errors import InvalidArgument, LimitExceeded
+from hive_state_core.errors import InvalidArgument
 from hive_state_core.features import Facility
-from hive_state_core.ids import derived_id, names, new_id
+from hive_state_core.ids import new_id
 from hive_state_core.leases import Lease, Task
 from hive_state_core.limits import (
-    ATTEMPTS,
-    BATCH_BYTES,
-    BATCH_OPS,
     CLAIM,
-    DEPENDS,
-    PRIORITY_MAX,
-    PRIORITY_MIN,
-    REQUIRES,
     SCAN_PAGE,
 )
 from hive_state_core.model import QueueRef, TaskImage, TaskRef, TaskState
@@ -34,24 +27,20 @@ from hive_state_core.roster import Roster
 from hive_state_core.spi import (
     Batch,
     Cancel,
-    Committed,
-    Enqueue,
     Enqueued,
-    LeaseIs,
     Op,
     OpResult,
-    Prioritize,
     Redrive,
     Scan,
     SetPaused,
     Take,
 )
+from hive_state_core.task_ops import TaskOps, chunks, enqueue_op, prioritize_op, task_ref
 from hive_state_core.trips import Trips
-from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
 from hive_state_core.worker import Claims, Handler, claim_request
 
-__all__ = ["Backoff", "Enqueued", "Lease", "Task", "TaskOps", "TaskState", "Tasks"]
+__all__ = ["Backoff", "Enqueued", "Lease", "Task", "TaskOps", "TaskState", "Tasks", "task_ref"]
 
 States = Iterable[TaskState | str]
 
@@ -119,7 +108,7 @@ class Tasks:
         model = enqueue_op("-", queue, b"", False, priority, delay, max_attempts, None, depends_on, requires)
         encoded = [codec.encode(payload) for payload in payloads]
         done: list[OpResult] = []
-        for chunk, size in _chunks(encoded):
+        for chunk, size in chunks(encoded):
             ops = [replace(model, ref=TaskRef(new_id()), payload=data, raw=raw) for data, raw in chunk]
             done += (await self._trips.commit(Batch(tuple(ops)), size, timeout)).results
         return cast("list[Enqueued]", done)
@@ -326,130 +315,6 @@ class Tasks:
         return (await self._trips.commit(Batch((op,)), timeout=timeout)).results[0]
 
 
-class TaskOps:
-    """`unit.tasks`: the writing verbs, gathered instead of awaited; each is as its namesake in `Tasks`.
-
-    A lease that the unit ends is not completed again at the end of its block, once the unit is committed.
-    """
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-
-    def enqueue(
-        self,
-        queue: str,
-        payload: Json,
-        *,
-        priority: int = 5,
-        delay: Duration = 0,
-        max_attempts: int = 5,
-        dedupe_key: str | None = None,
-        depends_on: Iterable[str] = (),
-        requires: Iterable[str] = (),
-        id: str | None = None,
-    ) -> Pending[Enqueued]:
-        """In a unit with a commit_id the default id follows from that and the place in the unit."""
-        data, raw = codec.encode(payload)
-        task_id = self._new_id() if id is None else id
-        op = enqueue_op(
-            task_id, queue, data, raw, priority, delay, max_attempts, dedupe_key, depends_on, requires
-        )
-        return self._unit.add(op, _as_it_is, len(data))
-
-    def complete(self, lease: Lease, result: Json = None) -> Pending[None]:
-        op, size = lease.completion(result)
-        return self._unit.add(op, lease.settle, size)
-
-    def fail(
-        self, lease: Lease, error: str | BaseException, *, retry_in: Duration | UnsetType | None = UNSET
-    ) -> Pending[TaskState]:
-        """In a unit with a commit_id the back-off is not jittered: a retry must ask for the same."""
-        op = lease.failure(error, retry_in, jitter=self._unit.commit_id is None)
-        return self._unit.add(op, lease.settle)
-
-    def release(self, lease: Lease, *, delay: Duration = 0) -> Pending[TaskState]:
-        return self._unit.add(lease.giving_back(delay), lease.settle)
-
-    def cancel(self, id: str) -> Pending[TaskState | None]:
-        return self._unit.add(Cancel(task_ref(id)), _as_it_is)
-
-    def redrive(self, id: str) -> Pending[bool]:
-        return self._unit.add(Redrive(task_ref(id)), _as_it_is)
-
-    def prioritize(self, id: str, priority: int) -> Pending[bool]:
-        return self._unit.add(prioritize_op(id, priority), _as_it_is)
-
-    def expect(self, lease: Lease) -> None:
-        """Commit the unit only if the lease is current, else LeaseLost; the lease goes on."""
-        self._unit.check(LeaseIs(TaskRef(lease.id), lease.token))
-
-    def _new_id(self) -> str:
-        commit_id = self._unit.commit_id
-        return new_id() if commit_id is None else derived_id(commit_id, self._unit.count())
-
-
-def task_ref(id: str) -> TaskRef:
-    return TaskRef(validate.key(id, "a task's id"))
-
-
-def enqueue_op(
-    id: str,
-    queue: str,
-    data: bytes,
-    raw: bool,
-    priority: int,
-    delay: Duration,
-    max_attempts: int,
-    dedupe_key: str | None,
-    depends_on: Iterable[str],
-    requires: Iterable[str],
-) -> Enqueue:
-    """The operation, everything but the payload validated."""
-    return Enqueue(
-        task_ref(id),
-        validate.name(queue, "queue"),
-        data,
-        raw,
-        validate.integer(priority, "priority", PRIORITY_MIN, PRIORITY_MAX),
-        validate.duration(delay, "delay", zero=True),
-        validate.integer(max_attempts, "max_attempts", 1, ATTEMPTS),
-        None if dedupe_key is None else validate.key(dedupe_key, "dedupe_key"),
-        _sorted_set(names(requires, "requires"), "requires", REQUIRES) if requires else (),
-        _sorted_set(_ids(depends_on), "depends_on", DEPENDS) if depends_on else (),
-    )
-
-
-def prioritize_op(id: str, priority: int) -> Prioritize:
-    return Prioritize(task_ref(id), validate.integer(priority, "priority", PRIORITY_MIN, PRIORITY_MAX))
-
-
-def _ids(given: Iterable[str]) -> list[str]:
-    if isinstance(given, str):
-        raise InvalidArgument("depends_on must be a list of ids, not one str")
-    return [validate.key(each, "one of depends_on") for each in given]
-
-
-def _sorted_set(given: list[str], what: str, most: int) -> tuple[str, ...]:
-    unique = tuple(sorted(set(given)))
-    if len(unique) > most:
-        raise LimitExceeded(f"the number of entries in {what}", len(unique), most)
-    return unique
-
-
-def _chunks(encoded: list[tuple[bytes, bool]]) -> Iterable[tuple[list[tuple[bytes, bool]], int]]:
-    """Runs that each fit one batch, with their sizes."""
-    chunk: list[tuple[bytes, bool]] = []
-    size = 0
-    for entry in encoded:
-        if chunk and (len(chunk) == BATCH_OPS or size + len(entry[0]) > BATCH_BYTES):
-            yield chunk, size
-            chunk, size = [], 0
-        chunk.append(entry)
-        size += len(entry[0])
-    if chunk:
-        yield chunk, size
-
-
 def _scan(queue: str | None, states: States | None, reverse: bool) -> Scan:
     within = None if queue is None else validate.name(queue, "queue")
     wanted = None if states is None else _states(states)
@@ -461,7 +326,3 @@ def _states(states: States) -> frozenset[TaskState]:
         return frozenset([TaskState(each) for each in ([states] if isinstance(states, str) else states)])
     except (ValueError, TypeError) as error:
         raise InvalidArgument(f"states must be among {[state.value for state in TaskState]}") from error
-
-
-def _as_it_is(result: Any, _: Committed) -> Any:
-    return result

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from hive_state_core.locks import LockOps
     from hive_state_core.records import RecordOps
     from hive_state_core.sessions import SessionOps
-    from hive_state_core.tasks import TaskOps
+    from hive_state_core.task_ops import TaskOps
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class Unit:
         from hive_state_core.locks import LockOps
         from hive_state_core.records import RecordOps
         from hive_state_core.sessions import SessionOps
-        from hive_state_core.tasks import TaskOps
+        from hive_state_core.task_ops import TaskOps
 
         self.commit_id: str | None = None if commit_id is None else validate.key(commit_id, "commit_id")
         self._trips = trips
