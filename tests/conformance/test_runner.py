@@ -157,7 +157,7 @@ async def test_undeclared_is_refused_and_holds() -> None:
 
 
 async def test_undeclared_but_accepted_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hive_state_core.trips.Trips._require", lambda *_: None)
+    monkeypatch.setattr("hive_state_core.trips.Trips.require", lambda *_: None)
     result = await run_check(made(write, Facility.TASKS), MutantHarness(MEMORY, Less))
     assert result.status is Status.FAILED
 

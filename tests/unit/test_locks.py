@@ -334,7 +334,7 @@ async def test_release_tries_again(hive: Store) -> None:
             raise failures.pop()
 
     before_commits(hive, fail)
-    async with hive.locks.acquire("l", ttl=0.1):
+    async with hive.locks.acquire("l", ttl=10):
         pass
     assert await hive.locks.holder("l") is None
 
