@@ -44,7 +44,7 @@ def test_a_store_that_is_there(cli: Any) -> None:
         "room",
         "durability",
     } <= names.keys()
-    for name in ("schema", "latency", "clock", "durability", "rights"):
+    for name in ("schema", "clock", "durability", "rights"):
         assert names[name]["status"] == "ok", names[name]
     assert "0 wrong" in cli.shown("doctor", cli.url)
 
@@ -114,7 +114,7 @@ def test_a_server(cli: Any, server_url: str) -> None:
     assert before["schema"]["status"] == "warn"
     assert cli.run("init", server_url).exit_code == 0
     after = by_name(cli.told("doctor", server_url))
-    for name in ("durability", "connections", "schema", "latency", "clock"):
+    for name in ("durability", "connections", "schema", "clock"):
         assert after[name]["status"] == "ok", after[name]
     assert (after["rights"]["status"], after["rights"]["sentence"]) == ("warn", "the user is a superuser")
     many = by_name(cli.told("doctor", f"{server_url}?max_connections=5000"))
