@@ -13,11 +13,13 @@ from hive_state_core.cli.stores import StoreArgument
 from hive_state_legacy.options import QUARANTINE, RULES
 
 if TYPE_CHECKING:
-    from hive_state_legacy.report import Report
+    from hive_state_legacy.report import PoisonRow, Report
     from hive_state_legacy.running import Outcome
     from hive_state_legacy.verify import Verified
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+COUNTS = ("read", "imported", "unchanged", "newer", "waived", "poison", "settled")
 
 SHOWN = 20
 """Rows that are named without --json; all are counted."""
@@ -92,17 +94,16 @@ async def import_legacy(
     if as_json:
         emit_json({"file": plan.options.path, "dry_run": dry_run, **_as_json(outcome)})
     else:
-        _tell(outcome, dry_run, validate_only)
+        _tell(outcome, plan.write)
     return EXIT.OK if outcome.clean else EXIT.DIFFERENCES
 
 
 class _Progress:
-    """A line on stderr for each second, and for each table."""
+    """A line on stderr every second."""
 
     def __init__(self, silent: bool) -> None:
         self._silent = silent
         self._next = perf_counter() + 1
-        self._rows = 0
 
     def imported(self, report: Report) -> None:
         if self._due():
@@ -122,59 +123,50 @@ class _Progress:
 
 
 def _as_json(outcome: Outcome) -> dict[str, object]:
-    report, found = outcome.report, outcome.verified
-    rows = sum(report.read.values())
-    counts = {name: getattr(report, name) for name in COUNTS}
+    report = outcome.report
     return {
         "store": outcome.store,
         "timezone": outcome.timezone,
-        "read": report.read,
-        **counts,
+        **{name: getattr(report, name) for name in COUNTS},
         "poison_rows": report.poison_rows,
-        "verified": found,
+        "verified": outcome.verified,
         "warnings": outcome.warnings,
         "seconds": round(outcome.seconds, 3),
-        "rows_per_s": round(rows / outcome.seconds),
+        "rows_per_s": round(sum(report.read.values()) / outcome.seconds),
     }
 
 
-COUNTS = ("imported", "unchanged", "newer", "waived", "poison", "settled")
-
-
-def _tell(outcome: Outcome, dry_run: bool, validate_only: bool) -> None:
-    report, found = outcome.report, outcome.verified
-    would = (
-        "  (a dry run: nothing was written)"
-        if dry_run
-        else "  (nothing was written)"
-        if validate_only
-        else ""
-    )
-    click.echo(f"{'':<18}{'read':>10}" + "".join(f"{name:>11}" for name in COUNTS) + would)
-    for table, read in report.read.items():
-        numbers = "".join(f"{getattr(report, name)[table]:>11,}" for name in COUNTS)
-        click.echo(f"{table:<18}{read:>10,}{numbers}")
+def _tell(outcome: Outcome, wrote: bool) -> None:
+    report = outcome.report
+    click.echo(f"{'':<18}" + "".join(f"{name:>11}" for name in COUNTS))
+    for table in report.read:
+        click.echo(f"{table:<18}" + "".join(f"{getattr(report, name)[table]:>11,}" for name in COUNTS))
     for warning in outcome.warnings:
         click.echo(f"note: {warning}")
-    _list(
-        [f"{p.table}:{p.rowid} {p.column}: {p.reason}" + _hint(p.rule) for p in report.poison_rows], "poison"
-    )
-    if found is not None:
-        lines = [f"{d.table}:{d.rowid} {', '.join(d.fields) or 'not in the store'}" for d in found.rows]
-        _list(lines, "different", sum(found.different.values()))
-        live = sum(found.live.values()) + sum(report.newer.values())
-        passed = f", {live:,} are the store's own by now" if live else ""
-        click.echo(f"verified: {sum(found.same.values()):,} rows are the same in {outcome.store}{passed}")
+    _list("poison", [_poison(row) for row in report.poison_rows], len(report.poison_rows))
+    if outcome.verified is not None:
+        _tell_verified(outcome, outcome.verified)
     click.echo(f"times are taken to be in {outcome.timezone}; {outcome.seconds:.1f} s")
+    if not wrote:
+        click.echo("nothing was written")
 
 
-def _hint(rule: str | None) -> str:
-    return "" if rule is None else f" (settled by --{rule.replace('_', '-')})"
+def _poison(row: PoisonRow) -> str:
+    column = f" {row.column}" if row.column else ""
+    hint = f" (settled by --{row.rule.replace('_', '-')})" if row.rule else ""
+    return f"{row.table}:{row.rowid}{column}: {row.reason}{hint}"
 
 
-def _list(lines: list[str], what: str, count: int | None = None) -> None:
-    count = len(lines) if count is None else count
+def _tell_verified(outcome: Outcome, found: Verified) -> None:
+    lines = [f"{row.table}:{row.rowid} {', '.join(row.fields) or 'not in the store'}" for row in found.rows]
+    _list("different", lines, sum(found.different.values()))
+    live = sum(found.live.values()) + sum(outcome.report.newer.values())
+    passed = f", {live:,} are the store's own by now" if live else ""
+    click.echo(f"verified: {sum(found.same.values()):,} rows are the same in {outcome.store}{passed}")
+
+
+def _list(what: str, lines: list[str], count: int) -> None:
     for line in lines[:SHOWN]:
-        click.echo(f"{what}: {line}".replace("  ", " "))
+        click.echo(f"{what}: {line}")
     if count > SHOWN:
         click.echo(f"{what}: and {count - SHOWN:,} more (--json names them)")

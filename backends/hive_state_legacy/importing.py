@@ -25,7 +25,8 @@ TAKEN = Flaw("checkpoint_name", "the store has another history of this name")
 
 async def decisions_of(hive: Store) -> Decisions:
     """What the store remembers of its quarantine."""
-    return {record.key: State(record.version) async for record in hive.records.list(ENTRIES)}
+    states = {state.name.lower(): state for state in State}
+    return {record.key: states[record.value["state"]] async for record in hive.records.list(ENTRIES)}
 
 
 class Import:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from time import perf_counter
 
 import msgspec
@@ -55,17 +54,18 @@ async def run(
     Raises what the file, the store and their options may raise; what was imported until then stays.
     """
     started = perf_counter()
-    async with Reader(plan.options) as reader, _target(store, plan) as hive:
-        if hive is None:
-            report = await Import(reader, None, chunk=plan.chunk, write=False).run(imported)
-            found = None
+    hive = open_store(store)
+    async with Reader(plan.options) as reader:
+        if await _is_there(hive, plan):
+            async with hive:
+                reader.source.decisions = await decisions_of(hive)
+                work = Import(reader, hive.loading(), chunk=plan.chunk, write=plan.write)
+                report = await work.run(imported)
+                found = await _verifier(reader, hive, report, verified).run() if plan.verify else None
         else:
-            reader.source.decisions = await decisions_of(hive)
-            work = Import(reader, hive.loading(), chunk=plan.chunk, write=plan.write)
-            report = await work.run(imported)
-            found = await _verifier(reader, hive, report, verified).run() if plan.verify else None
+            report, found = await Import(reader, None, chunk=plan.chunk, write=False).run(imported), None
         return Outcome(
-            store=str(open_store(store).url),
+            store=str(hive.url),
             timezone=reader.source.clock.name,
             report=report,
             verified=found,
@@ -74,23 +74,22 @@ async def run(
         )
 
 
-@asynccontextmanager
-async def _target(store: str | Choice, plan: Plan) -> AsyncIterator[Store | None]:
-    """The open store, its schema created; None if there is none and none is to be made."""
-    hive = open_store(store)
+async def _is_there(hive: Store, plan: Plan) -> bool:
+    """Whether the store has a schema; it gets one if something is to be written.
+
+    Raises SchemaMismatch if there is none, and the file was to be compared with it.
+    """
     if plan.write:
         await hive.upgrade_schema()
-    elif (info := await hive.inspect_schema()).found is None:
-        if plan.verify:
-            raise SchemaMismatch(
-                f"{hive.url} is no hive-state store yet, so there is nothing to compare",
-                found=None,
-                expected=info.wanted,
-            )
-        yield None
-        return
-    async with hive:
-        yield hive
+        return True
+    info = await hive.inspect_schema()
+    if info.found is None and plan.verify:
+        raise SchemaMismatch(
+            f"{hive.url} is no hive-state store yet, so there is nothing to compare",
+            found=None,
+            expected=info.wanted,
+        )
+    return info.found is not None
 
 
 def _verifier(reader: Reader, hive: Store, report: Report, progress: Callable[[Verified], None]) -> Verifier:
