@@ -22,8 +22,15 @@ from hive_state_core.cli.stats import stats
 from hive_state_core.cli.tasks import tasks
 
 EPILOG = """\
-Environment: HIVE_STATE_PLUGINS=a,b loads only these plugins; HIVE_STATE_STRICT_PLUGINS=1 stops at the first
-broken one.
+STORE is a URL, a configured name or a preset; without it, the configured store is meant.
+
+\b
+Environment:
+  HIVE_STATE_URL             the URL of the store
+  HIVE_STATE_USE             or its name in the configuration
+  HIVE_STATE_CONFIG          the configuration; else the nearest hive-state.toml or pyproject.toml
+  HIVE_STATE_PLUGINS         load only these plugins: a,b
+  HIVE_STATE_STRICT_PLUGINS  1: stop at the first broken one
 
 \b
 Exit codes:

@@ -209,7 +209,14 @@ def test_no_arguments_show_the_help() -> None:
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_is_complete(flag: str) -> None:
     done = subprocess.run([*CLI, flag], capture_output=True, text=True, check=True)
-    for word in ("backends", "--verbose", "--version", "HIVE_STATE_PLUGINS", "130  interrupted"):
+    for word in (
+        "backends",
+        "--verbose",
+        "--version",
+        "HIVE_STATE_USE",
+        "HIVE_STATE_PLUGINS",
+        "130  interrupted",
+    ):
         assert word in done.stdout
     assert "\x1b" not in done.stdout
     assert run("backends", flag).exit_code == 0
