@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from hive_state_conformance.checking import AREAS, SUITE_VERSION, Check, all_checks
+from hive_state_conformance.coverage import WITHOUT, checks_by_number
 
 HEAD = """\
 # Conformance checks
@@ -25,6 +26,17 @@ The level of a backend is **full** if every check holds, **base** if those of ar
 the store) do not count against it, all other checks that were not run do.
 """
 
+COVERAGE = """\
+## By number
+
+The suite was written from a numbered list of what a store must do; the first column above is the place in
+it (areas R, S and T, which came later, count on their own). Every number of the list has a check, or the
+reason why it has none.
+
+| number | checks |
+|---|---|
+"""
+
 
 def reference() -> str:
     """The page, as Markdown."""
@@ -32,15 +44,27 @@ def reference() -> str:
     parts = [HEAD.format(version=SUITE_VERSION, count=len(checks))]
     for area, title in AREAS.items():
         rows = "\n".join(_row(check) for check in checks if check.area == area)
-        parts.append(f"## {area}. {title}\n\n| check | contract | needs |\n|---|---|---|\n{rows}\n")
-    return "\n".join(parts)
+        parts.append(f"## {area}. {title}\n\n| | check | contract | needs |\n|---|---|---|---|\n{rows}\n")
+    return "\n".join([*parts, _coverage()])
+
+
+def _coverage() -> str:
+    """What is checked by what, and what by nothing."""
+    rows = []
+    for number, checks in checks_by_number().items():
+        if checks:
+            rows.append(f"| {number} | {', '.join(f'`{check.id}`' for check in checks)} |")
+        else:
+            what, why = WITHOUT[number]
+            rows.append(f"| {number} | no check. {what[0].upper()}{what[1:]}: {why} |")
+    return COVERAGE + "\n".join(rows) + "\n"
 
 
 def _row(check: Check) -> str:
     needs = ", ".join(sorted(facility.value for facility in check.needs))
     race = " *race*" if check.tier.value == "race" else ""
     contract = check.contract[0].upper() + check.contract[1:]
-    return f"| `{check.id}`{race} | {contract} | {needs} |"
+    return f"| {check.number} | `{check.id}`{race} | {contract} | {needs} |"
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 import hive_state_conformance
 from hive_state_conformance.checking import all_checks
 from hive_state_conformance.conform_command import conform
+from hive_state_conformance.coverage import WITHOUT, checks_by_number
 from hive_state_conformance.reference import reference
 
 ROOT = Path(hive_state_conformance.__file__).parents[2]
@@ -96,6 +97,11 @@ def test_the_suite_knows_no_backend_by_name() -> None:
         text = path.read_text()
         named = [name for name in ("sqlite", "memory://", "hive_state_memory") if name in text]
         assert not named, f"{path} names {named}"
+
+
+def test_every_number_of_the_list_has_a_check_or_a_reason() -> None:
+    without = {number for number, checks in checks_by_number().items() if not checks}
+    assert without == set(WITHOUT)
 
 
 def test_reference_page_is_current() -> None:
