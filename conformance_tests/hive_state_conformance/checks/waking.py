@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 from hive_state_conformance.chaos import ChaosHarness, Wakes
 from hive_state_conformance.checking import NotRun, Tier, check, find_check
@@ -19,6 +18,9 @@ from hive_state_core.model import CollectionRef, QueueRef, RecordRef, StreamRef,
 from hive_state_core.store import Store
 
 TASKS = {Facility.TASKS}
+
+LONG = 3000
+"""Milliseconds: longer than any hint takes."""
 
 WAITING = (
     "wake.work_gets_what_comes",
@@ -37,16 +39,15 @@ async def pushed(env: Env, topic: Topic, act: Callable[[], Any]) -> None:
     """Fails unless a wait for the topic that is under way ends early once `act` was done elsewhere."""
     if env.store.features.wake is Wake.NONE:
         raise NotRun("nothing wakes here (wake=none)", physics=True)
-    for _ in range(3):  # a hint may be lost
-        waiting = asyncio.create_task(env.driver.wait(frozenset({topic}), round(PATIENCE * 1000)))
+    for _ in range(2):  # a hint may be lost
+        waiting = asyncio.create_task(env.driver.wait(frozenset({topic}), LONG))
         await asyncio.sleep(0.05)
-        started = time.monotonic()
         await act()
         heard = await waiting
         assert heard <= {topic}
-        if heard and time.monotonic() - started < PATIENCE / 2:
+        if heard:
             return
-    raise AssertionError(f"nothing was heard of {topic}, three times")
+    raise AssertionError(f"nothing was heard of {topic}, twice")
 
 
 async def writer(env: Env) -> Store:
@@ -104,36 +105,29 @@ async def wake_streams(env: Env) -> None:
 
 @check("wake.not_before_visible", area="L", number=135, tier=Tier.RACE)
 async def not_before_visible(env: Env) -> None:
-    """Contract: who is woken by a write sees that write."""
+    """Contract: who is woken by the first write of a record, where news are pushed, sees it."""
+    if env.store.features.wake is not Wake.PUSH:
+        raise NotRun("news are looked for here, not pushed", physics=True)
     stores = await with_peer(env)
-    seen: list[int] = []
-    written = 0
 
-    async def look(store: Store) -> None:
-        while not seen or seen[-1] < 25:
-            before = written
-            heard = await driver_of(store).wait(frozenset({RecordRef("c", "k")}), 30)
-            record = await store.records.get("c", "k")
-            value = 0 if record is None else cast(int, record.value)
-            assert not heard or value >= before, "woken before the commit was visible"
-            seen.append(value)
+    async def look(store: Store, key: str) -> None:
+        heard = await driver_of(store).wait(frozenset({RecordRef("c", key)}), 200)
+        if heard:
+            assert await store.records.get("c", key) is not None, "woken before the commit was visible"
 
-    async def write() -> None:
-        nonlocal written
-        for n in range(1, 26):
-            await stores[0].records.put("c", "k", n)
-            written = n
-            await asyncio.sleep(0)
+    async def write(key: str) -> None:
+        await asyncio.sleep(0.02)
+        await stores[0].records.put("c", key, 1)
 
-    async with asyncio.timeout(PATIENCE):
-        await together(look(stores[-1]), look(stores[0]), write())
+    for n in range(5):
+        await together(*(look(store, f"{n}") for store in stores), write(f"{n}"))
 
 
 @check("wake.many_waits", area="L", number=136)
 async def many_waits(env: Env) -> None:
     """Contract: a thousand waits at once are under way beside all other calls, and all end in time."""
     waits = [
-        asyncio.create_task(env.driver.wait(frozenset({RecordRef("c", f"{n}")}), 300)) for n in range(1000)
+        asyncio.create_task(env.driver.wait(frozenset({RecordRef("c", f"{n}")}), 1000)) for n in range(1000)
     ]
     await asyncio.sleep(0)
     await together(*(env.store.records.put("c", f"{n}", n) for n in range(0, 1000, 4)))

@@ -43,8 +43,8 @@ from hive_state_core.store import Store
 class Mutant:
     """Forwards everything to the driver `right`. A subclass overrides one thing, by mistake as it were."""
 
-    killed_by: ClassVar[str]
-    """Id of a check that must find it out."""
+    killed_by: ClassVar[tuple[str, ...]]
+    """Ids of checks that must each find it out."""
 
     def __init__(self, right: Driver, memory: dict[Any, Any]) -> None:
         self.right = right
@@ -154,7 +154,7 @@ class Mutant:
 MUTANTS: dict[str, type[Mutant]] = {}
 
 
-def mutant(killed_by: str) -> Callable[[type[Mutant]], type[Mutant]]:
+def mutant(*killed_by: str) -> Callable[[type[Mutant]], type[Mutant]]:
     """Put a mutant on the list, under the name of its class."""
 
     def register(kind: type[Mutant]) -> type[Mutant]:

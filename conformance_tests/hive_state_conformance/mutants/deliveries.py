@@ -8,7 +8,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from hive_state_conformance.mutants.base import Mutant, mutant
-from hive_state_conformance.mutants.streams import ApartMutant, TakesAcksOfWhatIsGone
+from hive_state_conformance.mutants.streams import ApartMutant
 from hive_state_core.model import GroupRef, PendingImage
 from hive_state_core.spi import (
     Ack,
@@ -45,7 +45,7 @@ class DeliveryMutant(Mutant):
         return {image.ref.seq: image.token for image in page.items if isinstance(image, PendingImage)}
 
 
-@mutant("delivery.late_ack_fenced")
+@mutant("delivery.late_ack_fenced", "events.unit.publishes_and_acks")
 class AckIgnoresTheTokenOfEvents(DeliveryMutant):
     kinds = (Ack,)
 
@@ -58,11 +58,6 @@ class NackIgnoresTheToken(DeliveryMutant):
 @mutant("delivery.late_ack_fenced")
 class ExtendIgnoresTheTokenOfEvents(DeliveryMutant):
     kinds = (ExtendDeliveries,)
-
-
-@mutant("events.unit.publishes_and_acks")
-class UnitsIgnoreTokens(DeliveryMutant):
-    pass
 
 
 @mutant("delivery.dead.token_0_is_no_other")
@@ -89,11 +84,6 @@ class RefusesWhatIsOver(DeliveryMutant):
             if isinstance(image, PendingImage) and not image.dead and image.until <= page.at
         }
         return tuple((seq, token + 1 if seq in over else token) for seq, token in named)
-
-
-@mutant("delivery.ack.once")
-class TakesAcksTwice(TakesAcksOfWhatIsGone):
-    pass
 
 
 @mutant("delivery.ack.with_all_kinds")
@@ -142,15 +132,10 @@ class NackNeverKills(NackMutant):
         return replace(nack, retry_in=nack.retry_in or 0)
 
 
-@mutant("delivery.unspent")
+@mutant("delivery.unspent", "events.subscribe.acks")
 class CountsTheUnspent(NackMutant):
     def nack(self, nack: Nack) -> Op:
         return replace(nack, spent=True)
-
-
-@mutant("events.subscribe.acks")
-class CountsWhatWasNotGivenOut(CountsTheUnspent):
-    pass
 
 
 @mutant("delivery.dead.redriven")

@@ -190,7 +190,7 @@ class HandsOutWhatIsHeld(ClaimMutant):
         return found
 
 
-@mutant("group.claim.limit")
+@mutant("group.claim.limit", "stream.trim.keeps_the_unfinished")
 class IgnoresTheLimitOfEvents(Mutant):
     def request(self, request: ClaimRequest) -> ClaimRequest:
         return replace(request, limit=CLAIM) if isinstance(request, ClaimEvents) else request

@@ -37,7 +37,7 @@ class PutMutant(Mutant):
         raise NotImplementedError
 
 
-@mutant("cas.stale_refused")
+@mutant("cas.stale_refused", "locks.one_holder", "locks.mutual_exclusion", "sessions.set_is_checked")
 class IgnoresVersionChecks(Mutant):
     def checks(self, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         return tuple(check for check in checks if not isinstance(check, VersionIs))

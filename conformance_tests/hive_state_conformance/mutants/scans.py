@@ -28,7 +28,7 @@ class DropsTheLastOfAPage(PageMutant):
         return replace(page, items=page.items[:-1]) if page.next is not None and len(page.items) > 1 else page
 
 
-@mutant("scan.byte_order")
+@mutant("scan.byte_order", "sessions.list")
 class SortsLikeADictionary(PageMutant):
     def page(self, query: Scan, page: Page) -> Page:
         if not page.items or not isinstance(page.items[0], RecordImage):

@@ -50,7 +50,7 @@ class StreamPageMutant(Mutant):
         raise NotImplementedError
 
 
-@mutant("stream.append.round_trip")
+@mutant("stream.append.round_trip", "checkpoints.values")
 class TakesEventsForText(StreamPageMutant):
     def events(self, page: StreamPage) -> StreamPage:
         return replace(page, events=[replace(event, raw=False) for event in page.events])
@@ -105,13 +105,8 @@ class ApartMutant(Mutant):
         return replace(reply, results=[replace(done, results=tuple(every))])
 
 
-@mutant("stream.append.all_kinds_or_nothing")
+@mutant("stream.append.all_kinds_or_nothing", "events.publish_many.side_by_side")
 class AppendsApart(ApartMutant):
-    pass
-
-
-@mutant("events.publish_many.side_by_side")
-class AppendsOneByOne(ApartMutant):
     pass
 
 
@@ -121,7 +116,8 @@ class AppendsAgain(Mutant):
         return replace(batch, commit_id=None, fingerprint=None) if appends_of(batch) else batch
 
 
-class ForgetfulMutant(Mutant):
+@mutant("stream.append.race", "events.follow.misses_nothing", "checkpoints.list")
+class ShowsLaterEventsFirst(Mutant):
     """What is not committed yet when a later event is read is never seen: numbers by an open sequence."""
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
@@ -137,23 +133,13 @@ class ForgetfulMutant(Mutant):
         return replace(page, events=[event for event in page.events if event.seq != late])
 
 
-@mutant("stream.append.race")
-class ShowsLaterEventsFirst(ForgetfulMutant):
-    pass
-
-
-@mutant("events.follow.misses_nothing")
-class SkipsEventsOnTheWay(ForgetfulMutant):
-    pass
-
-
 @mutant("stream.read.bounds")
 class StartIsExcluded(Mutant):
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
         return await super().stream([replace(read, start=read.start + 1) for read in reads], fresh)
 
 
-@mutant("stream.read.bounds")
+@mutant("stream.read.bounds", "checkpoints.latest", "checkpoints.snapshots")
 class ReadsUpwardsOnly(Mutant):
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
         return await super().stream([replace(read, reverse=False) for read in reads], fresh)
@@ -191,8 +177,9 @@ class FoldsStreams(Mutant):
         return StreamRef(ref.stream.casefold())
 
 
-class LonelyMutant(Mutant):
-    """Sees those events only that it appended itself."""
+@mutant("stream.at_peer", "stream.survives_reopen", "checkpoints.at_peer", "checkpoints.saved_at_once")
+class SeesItsOwnEventsOnly(Mutant):
+    """Those that it appended itself."""
 
     def __init__(self, right: Any, memory: dict[Any, Any]) -> None:
         super().__init__(right, memory)
@@ -210,16 +197,6 @@ class LonelyMutant(Mutant):
             for page in reply.results
         ]
         return replace(reply, results=pages)
-
-
-@mutant("stream.at_peer")
-class SeesItsOwnEventsOnly(LonelyMutant):
-    pass
-
-
-@mutant("stream.survives_reopen")
-class ForgetsEventsAtClose(LonelyMutant):
-    pass
 
 
 @mutant("stream.instants")
@@ -255,7 +232,7 @@ class TrimMutant(Mutant):
         raise NotImplementedError
 
 
-@mutant("stream.trim.without_groups")
+@mutant("stream.trim.without_groups", "checkpoints.prune")
 class TrimIncludesItsFirst(TrimMutant):
     def trim(self, trim: Trim) -> Trim:
         return replace(trim, first=trim.first + 1)
@@ -360,13 +337,13 @@ class MakesGroupsBeforeItAppends(OrderMutant):
     first = (CreateGroup,)
 
 
-@mutant("stream.drop")
+@mutant("stream.drop", "checkpoints.delete")
 class DropLeavesAnEmptyStream(Mutant):
     async def op(self, op: Op) -> Op:
         return Trim(op.ref, 2**50, force=True) if isinstance(op, DropStream) else op
 
 
-@mutant("stream.drop.loses_leases")
+@mutant("stream.drop.loses_leases", "delivery.ack.once", "errors.no_bodies_in_messages")
 class TakesAcksOfWhatIsGone(Mutant):
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         reply = await super().commit(batches, trip_id)

@@ -12,7 +12,7 @@ from hive_state_conformance.mutants.base import Mutant, mutant
 from hive_state_core.spi import Batch, Check, Committed, CreatedIs, LeaseIs, Outcome, Refused, Reply
 
 
-@mutant("cas.refused_batch_leaves_nothing")
+@mutant("cas.refused_batch_leaves_nothing", "checkpoints.in_a_unit")
 class RefusedBatchLeavesItsFirst(Mutant):
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         reply = await self.right.commit(batches, trip_id)
@@ -73,7 +73,7 @@ class IgnoresFingerprints(Mutant):
         return replace(batch, fingerprint=batch.fingerprint and b"same")
 
 
-@mutant("trip.created_is")
+@mutant("trip.created_is", "locks.stale_holder_fenced")
 class IgnoresCreatedIs(Mutant):
     def checks(self, checks: tuple[Check, ...]) -> tuple[Check, ...]:
         return tuple(check for check in checks if not isinstance(check, CreatedIs))
