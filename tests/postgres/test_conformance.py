@@ -9,7 +9,7 @@ from hive_state_conformance.report import Level, Status
 from hive_state_conformance.runner import conform
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(540)
 async def test_level_full(url: str) -> None:
     report = await conform(UrlHarness(url))
     assert not [result for result in report.results if result.status is Status.FAILED]

@@ -229,7 +229,7 @@ async def many_cycles(env: Env) -> None:
     for n in range(3):
         await cycle(n)
     files, threads, tasks = open_files(), threading.active_count(), len(asyncio.all_tasks())
-    for n in range(25):
+    for n in range(15):
         await cycle(n)
     assert open_files() <= files + 1, "files are left open"
     assert threading.active_count() <= threads + 1, "threads are left"

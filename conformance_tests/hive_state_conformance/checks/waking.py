@@ -25,10 +25,8 @@ LONG = 3000
 WAITING = (
     "wake.work_gets_what_comes",
     "wake.due_tasks_are_found",
-    "wake.many_hints_lose_nothing",
     "events.follow.misses_nothing",
     "events.group.misses_nothing",
-    "events.subscribe.acks",
     "events.consume.ends",
     "locks.handed_over",
 )
