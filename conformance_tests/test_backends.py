@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from hive_state_conformance.chaos import ChaosHarness, Wakes
 from hive_state_conformance.harness import LateHarness, UrlHarness
 from hive_state_conformance.pytest_plugin import ConformanceSuite
 
@@ -31,7 +32,25 @@ class TestSqliteAtALateTerm(ConformanceSuite):
         return LateHarness(UrlHarness(f"sqlite:///{tmp_path}/hive.db?synchronous=NORMAL"))
 
 
+class TestMemoryWithBadHints(ConformanceSuite):
+    """All of queues and streams, whatever becomes of the hints."""
+
+    select = ("H", "I", "J", "locks")
+
+    @pytest.fixture(params=list(Wakes), ids=[wakes.value for wakes in Wakes])
+    def harness(self, request: pytest.FixtureRequest) -> ChaosHarness:
+        return ChaosHarness(UrlHarness("memory://"), request.param)
+
+
 class TestSqlite(ConformanceSuite):
-    @pytest.fixture(params=["", "?synchronous=NORMAL"], ids=["full", "normal"])
-    def harness(self, tmp_path: Path, request: pytest.FixtureRequest) -> UrlHarness:
-        return UrlHarness(f"sqlite:///{tmp_path}/hive.db{request.param}")
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> UrlHarness:
+        return UrlHarness(f"sqlite:///{tmp_path}/hive.db")
+
+
+class TestSqliteSyncedNowAndThen(ConformanceSuite):
+    select = ("A", "D", "E", "O", "T")
+
+    @pytest.fixture
+    def harness(self, tmp_path: Path) -> UrlHarness:
+        return UrlHarness(f"sqlite:///{tmp_path}/hive.db?synchronous=NORMAL")

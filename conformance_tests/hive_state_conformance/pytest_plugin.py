@@ -20,17 +20,17 @@ Instead of the attribute there may be a fixture `harness`, in the class or anywh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pytest
 
 pytest.register_assert_rewrite("hive_state_conformance.checks")
 
-from hive_state_conformance.checking import Check, Tier, all_checks  # noqa: E402
+from hive_state_conformance.checking import Check, Tier  # noqa: E402
 from hive_state_conformance.harness import Harness  # noqa: E402
 from hive_state_conformance.report import Status  # noqa: E402
-from hive_state_conformance.runner import TIMEOUT, judge, run_check  # noqa: E402
+from hive_state_conformance.runner import TIMEOUT, judge, run_check, select_checks  # noqa: E402
 
 
 class ConformanceSuite:
@@ -41,6 +41,8 @@ class ConformanceSuite:
     known: ClassVar[Mapping[str, str]] = {}
     """Failures that are known, id -> reason: such a test is xfailed, and fails if its check passes."""
     tiers: ClassVar[tuple[Tier, ...]] = tuple(Tier)
+    select: ClassVar[Sequence[str] | None] = None
+    """Only these checks, as `conform` takes them; None = all."""
     timeout: ClassVar[float] = TIMEOUT
 
     def test_conforms(self, conformance_check: Check, harness: Harness) -> None:
@@ -69,5 +71,5 @@ def harness_of_the_class(request: pytest.FixtureRequest) -> Harness:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test for each check."""
     if "conformance_check" in metafunc.fixturenames and metafunc.cls is not None:
-        checks = [check for check in all_checks() if check.tier in metafunc.cls.tiers]
+        checks = [check for check in select_checks(metafunc.cls.select) if check.tier in metafunc.cls.tiers]
         metafunc.parametrize("conformance_check", checks, ids=[check.id for check in checks])

@@ -20,7 +20,14 @@ from hive_state_core.cli import main
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = ["docs/reference/configuration.md"]
-PAGES = ["README.md", "docs/get-started.md", "docs/blocking.md", "docs/migrate-from-leanvibe.md", *CONSOLE]
+PAGES = [
+    "README.md",
+    "docs/get-started.md",
+    "docs/blocking.md",
+    "docs/migrate-from-leanvibe.md",
+    "docs/extend/backend-in-100-lines.md",
+    *CONSOLE,
+]
 BLOCK = re.compile(r'^```(python|console|toml title="([^"]+)")\n(.*?)^```', re.DOTALL | re.MULTILINE)
 
 
