@@ -211,9 +211,17 @@ async def test_follow_from_now_on_misses_nothing(hive: Store, dropped: bool) -> 
     await hive.events.publish("s", "old")
     if dropped:
         await hive.events.drop("s")
-    async with asyncio.timeout(5), aclosing(hive.events.follow("s", poll=5)) as events:
+    stream, looked = hive._trips.stream, asyncio.Event()
+
+    async def look(*args: Any) -> Any:
+        page = await stream(*args)
+        looked.set()
+        return page
+
+    hive._trips.stream = look  # type: ignore[assignment]
+    async with asyncio.timeout(20), aclosing(hive.events.follow("s", poll=5)) as events:
         asked = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0.01)
+        await looked.wait()
         await hive.events.publish_many("s", [1, 2])
         assert ((await asked).body, (await anext(events)).body) == (1, 2)
 
