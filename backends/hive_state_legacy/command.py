@@ -128,7 +128,10 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
         "store": outcome.store,
         "timezone": outcome.timezone,
         **{name: getattr(report, name) for name in COUNTS},
-        "poison_rows": report.poison_rows,
+        "poison_rows": [
+            {"table": row.table, "rowid": row.rowid, "column": row.column, "reason": row.reason}
+            for row in report.poison_rows
+        ],
         "verified": outcome.verified,
         "warnings": outcome.warnings,
         "seconds": round(outcome.seconds, 3),

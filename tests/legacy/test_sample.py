@@ -20,8 +20,7 @@ def test_nan_is_poison_until_a_rule_settles_it(sample: Any, store: str) -> None:
     assert first["poison"] == {**NOTHING, "tasks": 41}
     assert len(first["poison_rows"]) == 41
     row = first["poison_rows"][0]
-    reason = "NaN is no JSON number"
-    assert row == {"table": "tasks", "rowid": 3, "column": "metadata", "reason": reason, "rule": "nan"}
+    assert row == {"table": "tasks", "rowid": 3, "column": "metadata", "reason": "NaN is no JSON number"}
 
     again = sample.into(store, exit_code=3)
     assert again["imported"] == NOTHING
@@ -130,3 +129,15 @@ async def test_the_hive_goes_on(sample: Any, store: str) -> None:
     assert again.report.newer["tasks"] == 389 + 217 + 155
     assert again.report.imported["tasks"] == 0
     assert again.clean
+
+
+def test_what_people_read(sample: Any, store: str) -> None:
+    done = sample.run(store, "--timezone", "UTC")
+    assert done.exit_code == 3
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["read", "imported", "unchanged", "newer", "waived", "poison", "settled"]
+    assert lines[2].split() == ["tasks", "1,500", "1,459", "0", "0", "0", "41", "0"]
+    assert lines[5] == "poison: tasks:3 metadata: NaN is no JSON number (settled by --nan)"
+    assert lines[25] == "poison: and 21 more (--json names them)"
+    assert lines[26].startswith("verified: 1,545 rows are the same in sqlite:///")
+    assert sample.run(store, "--dry-run", "--validate-only").exit_code == 2
