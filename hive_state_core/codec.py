@@ -46,6 +46,14 @@ def decode(data: bytes, raw: bool, what: str) -> Json:
         raise CorruptData(f"the stored value of {what} is not valid JSON", raw=data) from error
 
 
+def is_canonical(data: bytes) -> bool:
+    """Whether these bytes are what `encode` makes of some JSON value."""
+    try:
+        return _encode(_decode(data)) == data
+    except (msgspec.MsgspecError, ValueError):
+        return False
+
+
 def _encode_json(value: Json) -> bytes:
     if not _is_strict(value, VALUE_DEPTH):
         where, why = _find_fault(value, "value", VALUE_DEPTH)

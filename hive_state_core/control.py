@@ -31,8 +31,7 @@ def term_of(version: int) -> int:
 
 def refusal(state: ControlState, peer: str | None) -> HiveStateError | None:
     """What a write trip raises in this state; None: it may go on."""
-    elsewhere = f"the store {peer!r}" if peer else "another store"
-    line = f"; open that one: `use = {peer!r}` in hive-state.toml, or HIVE_STATE_URL" if peer else ""
+    elsewhere, line = _place(peer)
     match state:
         case ControlState.OPEN:
             return None
@@ -42,6 +41,15 @@ def refusal(state: ControlState, peer: str | None) -> HiveStateError | None:
             return StoreMoved(f"the hive has moved to {elsewhere}{line}", peer=peer)
         case ControlState.STANDBY:
             return NotPrimary(f"this store is a standby, the hive lives in {elsewhere}{line}")
+
+
+def _place(peer: str | None) -> tuple[str, str]:
+    """Where the hive is, and what to write so that it is found there."""
+    if peer is None:
+        return "another store", ""
+    if "://" in peer:
+        return peer, f"; open that one: HIVE_STATE_URL={peer} (and its password, if it has one)"
+    return f"the store {peer}", f'; open that one: use = "{peer}" in hive-state.toml'
 
 
 def require_open(state: ControlState, peer: str | None) -> None:

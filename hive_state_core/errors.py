@@ -8,6 +8,7 @@
     +- NotFound (LookupError)            something named as a precondition is not there
     +- Conflict                          a check failed; nothing of the batch was applied
     |  +- AlreadyExists                  the failed check was "is absent"
+    |  +- NotEmpty                       a store that has to be empty holds data
     |  +- LeaseLost                      the lease (of a task or a delivery) is not current any more
     +- Unavailable                       not applied, worth another try: busy, refused, shutting down
     |  +- Sealed                         the store takes no writes for a moment (a switch is under way)
@@ -104,6 +105,10 @@ class Conflict(HiveStateError):
 
 class AlreadyExists(Conflict):
     code = "already_exists"
+
+
+class NotEmpty(Conflict):
+    code = "not_empty"
 
 
 class LeaseLost(Conflict):

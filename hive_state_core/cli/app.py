@@ -15,9 +15,11 @@ from hive_state_core.cli.backends import backends
 from hive_state_core.cli.config import config
 from hive_state_core.cli.doctor import doctor
 from hive_state_core.cli.events import events
+from hive_state_core.cli.exchange import export_, import_
 from hive_state_core.cli.frame import Settings, report
 from hive_state_core.cli.health import health
 from hive_state_core.cli.init import init
+from hive_state_core.cli.migrate import migrate
 from hive_state_core.cli.stats import stats
 from hive_state_core.cli.tasks import tasks
 
@@ -153,5 +155,18 @@ def main() -> None:
     """hive-state: a state store for hives of AI agents."""
 
 
-for _command in (agents, backends, config, doctor, events, health, init, stats, tasks):
+for _command in (
+    agents,
+    backends,
+    config,
+    doctor,
+    events,
+    export_,
+    health,
+    import_,
+    init,
+    migrate,
+    stats,
+    tasks,
+):
     main.add_command(_command)

@@ -45,7 +45,7 @@ class EXIT(IntEnum):
     DIFFERENCES = 3
     """The command did its work, and found differences or failed checks."""
     PRECONDITION = 4
-    """Rights, schema, a full disk, a store that moved or is sealed."""
+    """Rights, schema, a full disk, a store that moved, is sealed, or holds what it should not."""
     UNREACHABLE = 5
     INTERRUPTED = 130
 
@@ -54,7 +54,7 @@ class EXIT(IntEnum):
 _EXITS: tuple[tuple[tuple[type[Exception], ...], EXIT], ...] = (
     ((errors.ConfigError, errors.InvalidArgument), EXIT.USAGE),
     ((errors.AccessDenied, errors.SchemaMismatch, errors.StoreMoved, errors.NotPrimary), EXIT.PRECONDITION),
-    ((errors.StoreFull, errors.Sealed), EXIT.PRECONDITION),
+    ((errors.StoreFull, errors.Sealed, errors.NotEmpty), EXIT.PRECONDITION),
     ((errors.Unavailable,), EXIT.UNREACHABLE),
 )
 

@@ -78,6 +78,7 @@ CODES: list[tuple[errors.HiveStateError, int]] = [
     (errors.LeaseLost("x"), 1),
     (errors.Unavailable("x"), 5),
     (errors.Sealed("x"), 4),
+    (errors.NotEmpty("x"), 4),
     (errors.StoreFull("x"), 4),
     (errors.Indeterminate("x"), 1),
     (errors.AccessDenied("x"), 4),

@@ -1,0 +1,197 @@
+"""`hive-state migrate`: move a hive from one store to another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.progress import Progress
+from hive_state_core.cli.stores import StoreArgument
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hive_state_core.choosing import Choice
+    from hive_state_core.migration.report import Report
+
+Command = Callable[..., Any]
+
+
+@click.group()
+def migrate() -> None:
+    """Move a hive from one store to another."""
+
+
+def sides(command: Command) -> Command:
+    """Adds `--from` and `--to`, as `source` and `target`."""
+    words = "A URL, a configured name or a preset."
+    command = click.option("--to", "target", required=True, metavar="STORE", help=words)(command)
+    return click.option("--from", "source", required=True, metavar="STORE", help=words)(command)
+
+
+@migrate.command()
+@sides
+@click.option(
+    "--offline", is_flag=True, expose_value=False, help="The hive rests meanwhile. There is no other way yet."
+)
+@click.option("--copy-only", is_flag=True, help="Leave the hive where it is; --to becomes a verified copy.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
+@click.option("--validate-only", is_flag=True, help="Compare the two stores, and write nothing.")
+@click.option(
+    "--batch-size",
+    default=5000,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="Rows in a transaction.",
+)
+@json_option
+@async_command
+async def run(
+    source: str,
+    target: str,
+    copy_only: bool,
+    dry_run: bool,
+    validate_only: bool,
+    batch_size: int,
+    as_json: bool,
+) -> int:
+    """Move a hive that is at rest: seal, copy, verify, hand over.
+
+    In the end the store --from says where the hive is, and can still be read; the store --to has it.
+    Versions, leases, positions of groups, TTLs and dedupe keys go over as they are. A run that was killed is
+    gone on with by the same command. Exits with 3 if the two stores differ; then the hive stays where it is.
+    """
+    if dry_run and validate_only:
+        raise click.UsageError("--dry-run and --validate-only exclude one another")
+    async with _chosen(source, target) as (one, other):
+        if dry_run:
+            await _say_what(one, other, as_json)
+            return EXIT.OK
+        progress = Progress(silent=as_json)
+        started = perf_counter()
+        with _closing(progress):
+            if validate_only:
+                report = await _compare(one, other, progress)
+            else:
+                report = await _move(one, other, progress, batch_size, copy_only)
+        seconds = perf_counter() - started
+    words = "compared" if validate_only else "copied" if copy_only else "moved"
+    _tell(report, seconds, words, as_json)
+    return EXIT.OK if report.clean else EXIT.DIFFERENCES
+
+
+@migrate.command()
+@sides
+@json_option
+@async_command
+async def cancel(source: str, target: str, as_json: bool) -> None:
+    """Give up a move that did not come to its end: the store --from takes writes again."""
+    from hive_state_core.migration.opening import opened
+
+    async with _chosen(source, target) as (one, other), opened(one, other, lambda *_: None) as move:
+        cancelled = await move.cancel()
+    if as_json:
+        emit_json({"cancelled": cancelled})
+    else:
+        click.echo("the hive goes on where it was" if cancelled else "there was nothing to cancel")
+
+
+@asynccontextmanager
+async def _chosen(source: str, target: str) -> AsyncIterator[tuple[Choice, Choice]]:
+    async with StoreArgument(source).chosen() as one, StoreArgument(target).chosen() as other:
+        yield one, other
+
+
+@contextmanager
+def _closing(progress: Progress) -> Iterator[None]:
+    """After an error or Ctrl-C it says how to go on."""
+    try:
+        yield
+    except BaseException:
+        progress.close()
+        if progress.begun:
+            click.echo(
+                "hive-state: the store --from is still sealed: the same command goes on,"
+                " `hive-state migrate cancel` gives up",
+                err=True,
+            )
+        raise
+    progress.close()
+
+
+async def _move(one: Choice, other: Choice, progress: Progress, batch: int, copy_only: bool) -> Report:
+    from hive_state_core.migration.opening import move
+
+    progress.expected = sum((await _counts(one)).values())
+    return await move(one, other, progress.tell, batch=batch, copy_only=copy_only)
+
+
+async def _compare(one: Choice, other: Choice, progress: Progress) -> Report:
+    from hive_state_core.migration.opening import opened
+
+    async with opened(one, other, progress.tell) as move:
+        await move.compare()
+        return move.report
+
+
+async def _counts(choice: Choice) -> dict[str, int]:
+    """Of what the store itself counts: about what there is to copy."""
+    from hive_state_core.store import open_store
+
+    async with open_store(choice, janitor=False) as hive:
+        stats = await hive.stats()
+    tasks = sum(sum(queue.states.values()) for queue in stats.queues.values())
+    return {"record": sum(stats.records.values()), "task": tasks, "event": sum(stats.streams.values())}
+
+
+async def _say_what(one: Choice, other: Choice, as_json: bool) -> None:
+    """What `run` would do. The stores are opened, and nothing else."""
+    from hive_state_core.migration.opening import name_of
+    from hive_state_core.store import open_store
+
+    counts = await _counts(one)
+    schema = await open_store(other).inspect_schema()
+    steps = [
+        *schema.steps,
+        f"seal {name_of(one)}: its writes wait, and are refused after a while",
+        f"copy about {sum(counts.values()):,} rows into {name_of(other)}, which has to be empty",
+        "verify every row by digests, and once more by reading it",
+        f"hand over: {name_of(one)} says where the hive is, {name_of(other)} takes writes",
+    ]
+    if as_json:
+        emit_json({"dry_run": True, "rows": counts, "steps": steps})
+        return
+    for step in steps:
+        click.echo(step)
+
+
+def _tell(report: Report, seconds: float, words: str, as_json: bool) -> None:
+    copying = report.seconds.get("copy", 0.0)
+    rate = report.copied / copying if copying else 0.0
+    if as_json:
+        emit_json(
+            {
+                "result": words if report.clean else "different",
+                "kinds": report.kinds,
+                "seconds": seconds,
+                "phases": report.seconds,
+                "rows_per_s": rate,
+                "differences": list(report.first()),
+            }
+        )
+        return
+    click.echo(f"{'kind':<8} {'copied':>11} {'verified':>11} {'different':>10} {'missing':>8} {'extra':>6}")
+    for kind, counts in report.kinds.items():
+        click.echo(
+            f"{kind:<8} {counts.copied:>11,} {counts.verified:>11,} {counts.different:>10,}"
+            f" {counts.missing:>8,} {counts.extra:>6,}"
+        )
+    for difference in report.first():
+        click.echo(difference)
+    end = words if report.clean else "the stores differ, so the hive stays where it is"
+    click.echo(f"{end} in {seconds:.1f} s" + (f", {rate:,.0f} rows/s copied" if rate else ""))
