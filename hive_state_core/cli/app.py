@@ -155,7 +155,7 @@ def main() -> None:
     """hive-state: a state store for hives of AI agents."""
 
 
-for _command in (
+COMMANDS = (
     agents,
     backends,
     config,
@@ -168,5 +168,6 @@ for _command in (
     migrate,
     stats,
     tasks,
-):
+)
+for _command in COMMANDS:
     main.add_command(_command)
