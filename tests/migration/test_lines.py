@@ -88,7 +88,7 @@ async def test_what_was_cut_off_is_read_again(new_store: Callable[[str], Choice]
     ("line", "words"),
     [
         (b"{", "line 2"),
-        (b'{"kind":"recrod"}', "recrod"),
+        (b'{"kind":"agent"}', "agent"),
         (b'{"kind":"record","collection":"c"}', "line 2"),
         (b'{"kind":"event","stream":1}', "line 2"),
         (b"[]", "line 2"),
