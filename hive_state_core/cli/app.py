@@ -155,7 +155,7 @@ def main() -> None:
     """hive-state: a state store for hives of AI agents."""
 
 
-COMMANDS = (
+COMMANDS: tuple[click.Command, ...] = (
     agents,
     backends,
     config,

@@ -51,8 +51,8 @@ class Move:
         self._stores = source, target
         self.source: Replication = source.replication()
         self.target: Replication = target.replication()
-        self.names = names
-        self.report = Report()
+        self.names: tuple[str, str] = names
+        self.report: Report = Report()
         self._tell = tell
 
     async def run(self, *, batch: int = 5000, copy_only: bool = False) -> Report:
