@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -14,13 +14,17 @@ import msgspec
 
 from hive_state_core.errors import Closed, Indeterminate, Unavailable
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
+from hive_state_core.images import add, digest_of, key_of
 from hive_state_core.model import EntityRef, Image, ReadRef, Topic
 from hive_state_core.spi import (
     NO_NOTES,
     Batch,
     Claimed,
     ClaimRequest,
+    Control,
+    Digest,
     Finding,
+    Mark,
     Notes,
     Outcome,
     Page,
@@ -36,12 +40,20 @@ from hive_state_core.spi import (
     StreamRead,
     Swept,
 )
-from hive_state_postgres import examining, exporting, reading, replies, scanning, schema
+from hive_state_postgres import (
+    controlling,
+    examining,
+    exporting,
+    loading,
+    reading,
+    replies,
+    scanning,
+    schema,
+)
 from hive_state_postgres.claiming import claim_arguments
 from hive_state_postgres.dialing import Connection, Dialer
 from hive_state_postgres.encoding import Encoded
 from hive_state_postgres.errors import AGAIN, ALONE, READ_ONLY, SCHEMA_VERSION, call_error, sqlstate
-from hive_state_postgres.loading import load_arguments
 from hive_state_postgres.options import Options
 from hive_state_postgres.pool import Pool
 from hive_state_postgres.statements import Statements
@@ -49,6 +61,9 @@ from hive_state_postgres.topics import hashes_of
 from hive_state_postgres.waiting import Waiters
 
 Answer = TypeVar("Answer")
+
+DIGEST_PAGE = 2000
+"""Images that are read and digested at once."""
 
 _FACILITIES = frozenset(
     {
@@ -58,6 +73,7 @@ _FACILITIES = frozenset(
         Facility.REQUIREMENTS,
         Facility.OUTCOMES,
         Facility.IMPORT,
+        Facility.REPLICATION,
     }
 )
 
@@ -198,17 +214,50 @@ class PostgresDriver:
             more=max(row) >= limit,
         )
 
-    # -- an import
+    # -- the replication port
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        if expect is None or change is None:
+            return await self._port(controlling.read_control)
+        return await self._port(controlling.change_control, expect, change, writes=True)
+
+    async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
+        return await self._port(controlling.marks, sink, limit)
+
+    async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
+        return await self._port(controlling.clear, sink, marks, writes=True)
 
     async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
-        return await self._read(lambda db: exporting.images(db, self._statements, self._ns, refs))
+        return await self._port(exporting.images, refs)
 
     async def export(self, span: Span) -> Sequence[Image]:
-        return await self._read(lambda db: exporting.export(db, self._statements, self._ns, span))
+        return await self._port(exporting.export, span)
+
+    async def digest(self, span: Span) -> Digest:
+        """Page by page, so that the event loop is not held up."""
+        total, page = Digest(0, 0), msgspec.structs.replace(span, limit=DIGEST_PAGE)
+        while found := await self.export(page):
+            total = add(total, digest_of(found))
+            page = msgspec.structs.replace(page, after=key_of(found[-1]))
+        return total
 
     async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        (row,) = await self._write(self._statements.load, self._ns, *load_arguments(images, notes))
-        return int(row["written"])
+        return await self._port(loading.load, images, notes, writes=True)
+
+    async def notes(self) -> Mapping[str, bytes]:
+        return await self._port(controlling.read_notes)
+
+    async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
+        return await self._port(controlling.note, changes, expect, writes=True)
+
+    async def _port(
+        self, work: Callable[..., Awaitable[Answer]], *arguments: Any, writes: bool = False
+    ) -> Answer:
+        """Work that has transactions of its own; repeated while others are in its way."""
+        self._opened()
+        return await self._repeated(
+            lambda: self._pool.run(lambda db: work(db, self._statements, self._ns, *arguments), writes=writes)
+        )
 
     # -- calls
 
@@ -220,11 +269,16 @@ class PostgresDriver:
         """The rows of one call. It is repeated while the server says that all of it was rolled back because
         of what others did meanwhile."""
         self._opened()
+        return await self._repeated(
+            lambda: self._pool.run(lambda db: db.fetch(statement, *arguments), writes=True)
+        )
+
+    async def _repeated(self, call: Callable[[], Awaitable[Answer]]) -> Answer:
         until = time.monotonic() + self._options.command_timeout
         pause = 0.001
         while True:
             try:
-                return await self._pool.run(lambda db: db.fetch(statement, *arguments), writes=True)
+                return await call()
             except Unavailable as error:
                 voided = getattr(error.__cause__, "constraint_name", None) == "trips_pkey"
                 again = sqlstate(error) in AGAIN or sqlstate(error) == READ_ONLY  # of a server that was left

@@ -8,6 +8,7 @@ import ssl
 import asyncpg  # type: ignore[import-untyped]
 from asyncpg import exceptions as pg
 
+from hive_state_core.control import refusal
 from hive_state_core.errors import (
     AccessDenied,
     ConfigError,
@@ -16,11 +17,10 @@ from hive_state_core.errors import (
     Internal,
     NotPrimary,
     SchemaMismatch,
-    Sealed,
     StoreFull,
-    StoreMoved,
     Unavailable,
 )
+from hive_state_core.spi import ControlState
 
 SCHEMA_VERSION = 1
 
@@ -123,7 +123,7 @@ def call_error(error: BaseException, place: str, *, writes: bool) -> HiveStateEr
 def _server_error(error: asyncpg.PostgresError, where: str, writes: bool) -> HiveStateError:
     state = error.sqlstate or ""
     if state == CONTROL:
-        return control_error(str(error), getattr(error, "detail", "") or "")
+        return control_error(getattr(error, "message", "") or "", getattr(error, "detail", "") or "")
     if is_lost(error):
         if writes:  # the word may come after the commit was made, but before it was said
             return Indeterminate(f"{where} is shutting down, and did not say what became of the work")
@@ -162,15 +162,9 @@ def missing_schema(where: str) -> SchemaMismatch:
 
 def control_error(state: str, peer: str) -> HiveStateError:
     """What the control row said."""
-    match state:
-        case "sealed":
-            return Sealed("the store is sealed: a switch is under way; try again in a moment")
-        case "moved":
-            return StoreMoved(f"the hive has moved to {peer or 'another store'}", peer=peer or None)
-        case "dropped":
-            return dropped()
-        case _:
-            return NotPrimary("the store is a standby and takes no writes of its own")
+    if state == "dropped":
+        return dropped()
+    return refusal(ControlState(state), peer or None) or Internal("an open store refused a write")
 
 
 def dropped() -> SchemaMismatch:

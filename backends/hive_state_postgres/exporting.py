@@ -1,137 +1,175 @@
-"""`images` and `export`: what is stored, tombstones and expired records included."""
+"""Images on their way out: single ones, pages in key order, and their digest."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from hive_state_core.errors import Unsupported
-from hive_state_core.features import Facility
+from hive_state_core import outcomes
 from hive_state_core.limits import REPLY_BYTES
-from hive_state_core.model import EntityRef, Image, RecordRef, StreamImage, StreamRef, TaskRef
+from hive_state_core.model import (
+    CommitImage,
+    CommitRef,
+    EntityRef,
+    EventImage,
+    Gone,
+    GroupRef,
+    Image,
+    RecordRef,
+    StreamImage,
+    StreamRef,
+)
+from hive_state_core.naming import Name, name_of
 from hive_state_core.spi import Kind, Span
+from hive_state_postgres import rows
 from hive_state_postgres.dialing import Connection
-from hive_state_postgres.rows import Row, event_image, record_image, task_image
+from hive_state_postgres.replies import load_committed
+from hive_state_postgres.rows import Row
 from hive_state_postgres.statements import Statements
 
 
-class _Table(NamedTuple):
-    """Where the images of a kind lie: `key` columns in order, with their types; `values` count for the size
-    of a page."""
+class Table(NamedTuple):
+    """Where the images of a kind lie. `key`: its columns in order, the last `numbers` of them ints."""
 
     name: str
-    key: tuple[tuple[str, str], ...]
+    key: tuple[str, ...]
     image: Callable[[Row], Image]
     values: tuple[str, ...] = ()
+    columns: str = "t.*"
+    numbers: int = 0
 
 
-def _stream_image(row: Row) -> StreamImage:
-    ref = StreamRef(row["stream"])
-    columns = ("version", "first", "last", "dropped")
-    return StreamImage(ref=ref, **{name: row[name] for name in columns})
+_COUNTS = """t.*,
+    (SELECT count(*) FROM hive.pending p
+     WHERE p.ns = t.ns AND p.stream = t.stream AND p.grp = t.grp AND NOT p.dead) AS pending,
+    (SELECT count(*) FROM hive.pending p
+     WHERE p.ns = t.ns AND p.stream = t.stream AND p.grp = t.grp AND p.dead) AS dead"""
 
 
-_TABLES: dict[Kind, _Table] = {
-    "record": _Table(
-        "records",
-        (("collection", "text"), ("key", "text")),
-        lambda row: record_image(RecordRef(row["collection"], row["key"]), row),
-        ("value",),
-    ),
-    "task": _Table("tasks", (("id", "text"),), task_image, ("payload", "result")),
-    "event": _Table(
-        "events",
-        (("stream", "text"), ("seq", "bigint")),
-        lambda row: event_image(row["stream"], row),
-        ("body",),
-    ),
-    "stream": _Table("streams", (("stream", "text"),), _stream_image),
+def _record(row: Row) -> Image:
+    return rows.record_image(RecordRef(row["collection"], row["key"]), row)
+
+
+def _queue(row: Row) -> Image:
+    return rows.queue_image(row["queue"], row["version"], row["paused"])
+
+
+def _event(row: Row) -> Image:
+    return EventImage(
+        stream=row["stream"],
+        seq=row["seq"],
+        version=row["version"],
+        body=row["body"],
+        raw=row["raw"],
+        at=row["at"],
+    )
+
+
+def _stream(row: Row) -> Image:
+    return StreamImage(
+        ref=StreamRef(row["stream"]),
+        version=row["version"],
+        first=row["first"],
+        last=row["last"],
+        dropped=row["dropped"],
+    )
+
+
+def _pending(row: Row) -> Image:
+    return rows.pending_image(GroupRef(row["stream"], row["grp"]), row)
+
+
+def _group(row: Row) -> Image:
+    return rows.group_image(GroupRef(row["stream"], row["grp"]), row)
+
+
+def _commit(row: Row) -> Image:
+    return CommitImage(
+        ref=CommitRef(row["id"]),
+        version=row["version"],
+        fingerprint=row["fingerprint"],
+        results=outcomes.dump(load_committed(row["outcome"])),
+        at=row["at"],
+    )
+
+
+TABLES: dict[Kind, Table] = {
+    "record": Table("records", ("collection", "key"), _record, ("value",)),
+    "task": Table("tasks", ("id",), rows.task_image, ("payload", "result")),
+    "queue": Table("queues", ("queue",), _queue),
+    "event": Table("events", ("stream", "seq"), _event, ("body",), numbers=1),
+    "stream": Table("streams", ("stream",), _stream),
+    "pending": Table("pending", ("stream", "grp", "seq"), _pending, numbers=1),
+    "group": Table("groups", ("stream", "grp"), _group, columns=_COUNTS),
+    "commit": Table("commits", ("id",), _commit),
 }
+
+
+async def export(db: Connection, statements: Statements, ns: int, span: Span) -> list[Image]:
+    """One page: up to `limit`, or until the values pass REPLY_BYTES."""
+    table = TABLES[span.kind]
+    key = ", ".join(f"t.{column}" for column in table.key)
+    where, arguments = ["t.ns = $1"], [ns, span.limit]
+    for bound, comparison in ((span.after, ">"), (span.stop, "<")):
+        if bound is not None:
+            places = [f"${len(arguments) + n}" for n in range(1, len(bound) + 1)]
+            where.append(f"({key}) {comparison} ({', '.join(places)})")
+            arguments += bound  # type: ignore[arg-type]
+    if span.below is not None:
+        arguments.append(span.below)
+        where.append(f"t.version < ${len(arguments)}")
+    statement = (
+        f"SELECT {table.columns} FROM hive.{table.name} t WHERE {' AND '.join(where)} ORDER BY {key} LIMIT $2"
+    )
+    found: list[Image] = []
+    room = REPLY_BYTES
+    for row in await db.fetch(statements.qualify(statement), *arguments):
+        found.append(table.image(row))
+        room -= sum([len(row[column] or b"") for column in table.values])
+        if room < 0:
+            break
+    return found
 
 
 async def images(
     db: Connection, statements: Statements, ns: int, refs: Sequence[EntityRef]
 ) -> list[Image | None]:
-    """In the order of `refs`, None where there is nothing."""
-    found: list[Image | None] = [None] * len(refs)
+    """In the order of `refs`, from one snapshot."""
+    names = [name_of(ref) for ref in refs]
+    found: dict[Name, Image] = {}
+    by_kind: dict[Kind, list[Name]] = defaultdict(list)
+    for name in dict.fromkeys(names):
+        by_kind[name.kind].append(name)
     async with db.transaction(isolation="repeatable_read", readonly=True):
-        for kind, places in _by_kind(refs).items():
-            table = _TABLES[kind]
-            keys = [_key(refs[place]) for place in places]
-            columns = [list(column) for column in zip(*keys, strict=True)]
-            for row in await db.fetch(statements.qualify(_images_sql(table)), ns, *columns):
-                found[places[row["place"] - 1]] = table.image(row)
-    return found
+        for kind, some in by_kind.items():
+            found.update(await _images_of(db, statements, ns, kind, some))
+        missing = [name for name in dict.fromkeys(names) if name not in found]
+        gone = await _gones(db, statements, ns, missing)
+    found.update({name: Gone(ref, gone[name]) for ref, name in zip(refs, names, strict=True) if name in gone})
+    return [found.get(name) for name in names]
 
 
-async def export(db: Connection, statements: Statements, ns: int, span: Span) -> list[Image]:
-    """One page."""
-    table = _table(span.kind)
-    sql, arguments = _export_sql(table, span)
-    found: list[Image] = []
-    room = REPLY_BYTES
-    async with db.transaction(readonly=True):
-        async for row in db.cursor(statements.qualify(sql), ns, *arguments):
-            found.append(table.image(row))
-            room -= sum(len(row[name] or b"") for name in table.values)
-            if room < 0:
-                break
-    return found
-
-
-def _by_kind(refs: Sequence[EntityRef]) -> dict[Kind, list[int]]:
-    places: dict[Kind, list[int]] = {}
-    for place, ref in enumerate(refs):
-        kinds: dict[type, Kind] = {RecordRef: "record", TaskRef: "task", StreamRef: "stream"}
-        if type(ref) not in kinds:
-            raise _unsupported(type(ref).__name__)
-        places.setdefault(kinds[type(ref)], []).append(place)
-    return places
-
-
-def _key(ref: EntityRef) -> tuple[str, ...]:
-    match ref:
-        case RecordRef(collection, key):
-            return collection, key
-        case TaskRef(id):
-            return (id,)
-        case StreamRef(stream):
-            return (stream,)
-    raise _unsupported(type(ref).__name__)
-
-
-def _images_sql(table: _Table) -> str:
-    names = [name for name, _ in table.key]
-    arrays = ", ".join(f"${n}::{type}[]" for n, (_, type) in enumerate(table.key, 2))
-    same = " AND ".join(f"t.{name} = u.{name}" for name in names)
-    return (
-        f"SELECT u.place, t.* FROM unnest({arrays}) WITH ORDINALITY u({', '.join(names)}, place),"
-        f" LATERAL (SELECT * FROM hive.{table.name} t WHERE t.ns = $1 AND {same} OFFSET 0) t"
+async def _images_of(
+    db: Connection, statements: Statements, ns: int, kind: Kind, names: Sequence[Name]
+) -> dict[Name, Image]:
+    table = TABLES[kind]
+    columns = [list(column) for column in zip(*[name.key for name in names], strict=True)]
+    types = ["bigint[]" if n >= len(table.key) - table.numbers else "text[]" for n in range(len(table.key))]
+    unnest = ", ".join(f"${n + 2}::{type_}" for n, type_ in enumerate(types))
+    match = " AND ".join(f"t.{column} = u.{column}" for column in table.key)
+    statement = (
+        f"SELECT {table.columns} FROM unnest({unnest}) u({', '.join(table.key)})"
+        f" JOIN hive.{table.name} t ON t.ns = $1 AND {match}"
     )
+    fetched = await db.fetch(statements.qualify(statement), ns, *columns)
+    return {Name(kind, tuple(row[column] for column in table.key)): table.image(row) for row in fetched}
 
 
-def _export_sql(table: _Table, span: Span) -> tuple[str, list[Any]]:
-    names = ", ".join(name for name, _ in table.key)
-    where = ["ns = $1"]
-    arguments: list[Any] = []
-    for bound, comparison in ((span.after, ">"), (span.stop, "<")):
-        if bound is not None:
-            marks = ", ".join(f"${n}" for n in range(len(arguments) + 2, len(arguments) + 2 + len(bound)))
-            where.append(f"({names}) {comparison} ({marks})")
-            arguments += bound
-    if span.below is not None:
-        arguments.append(span.below)
-        where.append(f"version < ${len(arguments) + 1}")
-    arguments.append(span.limit)
-    order = f"ORDER BY {names} LIMIT ${len(arguments) + 1}"
-    return f"SELECT * FROM hive.{table.name} WHERE {' AND '.join(where)} {order}", arguments
-
-
-def _table(kind: Kind) -> _Table:
-    if kind not in _TABLES:
-        raise _unsupported(f"images of kind {kind!r}")
-    return _TABLES[kind]
-
-
-def _unsupported(what: str) -> Unsupported:
-    return Unsupported(f"this backend does not give {what} yet", feature=Facility.REPLICATION.value)
+async def _gones(db: Connection, statements: Statements, ns: int, names: Sequence[Name]) -> dict[Name, int]:
+    """The versions of those that there are."""
+    if not names:
+        return {}
+    places: list[Any] = [list(column) for column in zip(*[name.place for name in names], strict=True)]
+    fetched = await db.fetch(statements.named("gones_read"), ns, *places)
+    return {names[row["n"] - 1]: row["version"] for row in fetched}

@@ -1,107 +1,190 @@
-"""`load`: an import into an open store, as arguments of `hive.load`."""
+"""Images on their way in: each is written if it is newer than what is there.
+
+What goes where nothing is yet, as a copy into a standby does, is sent by COPY; the rest by upserts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 from hive_state_core.control import require_loadable
-from hive_state_core.errors import Unsupported
-from hive_state_core.features import Facility
-from hive_state_core.images import key_of, sort_key
-from hive_state_core.model import EventImage, Image, RecordImage, StreamImage, TaskImage
-from hive_state_core.spi import ControlState, Notes
-from hive_state_postgres.rows import dump_index, dump_names, lane_of
+from hive_state_core.images import instant_of, key_of, kind_of, sort_key
+from hive_state_core.model import EventImage, Gone, Image, RecordImage, StreamImage, TaskImage
+from hive_state_core.naming import name_of
+from hive_state_core.spi import ControlState, Kind, Notes
+from hive_state_postgres.controlling import write_notes
+from hive_state_postgres.errors import dropped
+from hive_state_postgres.exporting import TABLES
+from hive_state_postgres.loadrows import COLUMNS, load_row
+from hive_state_postgres.dialing import Connection
+from hive_state_postgres.statements import Statements
+from hive_state_postgres.yielding import without_clashes
 
-T = TypeVar("T", bound=RecordImage | TaskImage | EventImage | StreamImage)
+COPY_FROM = 100
+"""Images of one kind from which on COPY pays."""
 
-_RECORD_COLUMNS, _TASK_COLUMNS, _EVENT_COLUMNS, _HEAD_COLUMNS = 10, 23, 6, 5
+CHUNK = 500
+"""Upserts that are sent together."""
 
 
-def load_arguments(images: Sequence[Image], notes: Notes) -> list[list[Any]]:
-    """The arrays, for `hive.load`, whose transaction finds out whether the store is open.
+async def load(db: Connection, statements: Statements, ns: int, images: Sequence[Image], notes: Notes) -> int:
+    """How many were newer."""
+    async with db.transaction():
+        row = await db.fetchrow(statements.named("load_enter"), ns)
+        if row["state"] is None:
+            raise dropped()
+        state = ControlState(row["state"])
+        highest = max([image.version for image in images], default=0)
+        require_loadable(state, highest)
+        written = await _Load(db, statements, ns).run(images)
+        # What is imported into an open store was timed by another clock, which may be wrong.
+        floor = 0 if state is ControlState.OPEN else max(map(instant_of, images), default=0)
+        orders = max([image.order for image in images if isinstance(image, TaskImage)], default=0)
+        await db.execute(statements.named("control_above"), ns, floor, orders, highest)
+        await write_notes(db, statements, ns, notes)
+    return written
 
-    Raises Conflict for an image above term 0, Unsupported for what only Facility.REPLICATION can take.
-    """
-    require_loadable(ControlState.OPEN, max([image.version for image in images], default=0))
-    known = (RecordImage, TaskImage, EventImage, StreamImage)
-    if notes or not all(isinstance(image, known) and _plain(image) for image in images):
-        raise Unsupported(
-            "this backend takes records, tasks without parents and dedupe keys, events and streams only",
-            feature=Facility.REPLICATION.value,
+
+class _Load:
+    """Inside the transaction."""
+
+    def __init__(self, db: Connection, statements: Statements, ns: int) -> None:
+        self._db = db
+        self._ns = ns
+        self._statements = statements
+
+    async def run(self, images: Sequence[Image]) -> int:
+        written = 0
+        for gone in images:
+            if isinstance(gone, Gone):
+                written += await self._bury(gone)
+        by_kind: dict[Kind, list[Image]] = defaultdict(list)
+        for image in await self._not_gone([image for image in images if not isinstance(image, Gone)]):
+            by_kind[kind_of(image)].append(image)
+        for kind, group in by_kind.items():
+            if await self._is_free(kind, group):
+                await self._copy(kind, group)
+                written += len(group)
+            else:
+                written += await self._upsert(kind, group)
+        await self._settle(by_kind)
+        return written
+
+    async def _execute(self, name: str, *arguments: object) -> None:
+        await self._db.execute(self._statements.named(name), self._ns, *arguments)
+
+    async def _value(self, name: str, *arguments: object) -> Any:
+        return await self._db.fetchval(self._statements.named(name), self._ns, *arguments)
+
+    # -- by COPY
+
+    async def _is_free(self, kind: Kind, images: Sequence[Image]) -> bool:
+        """Whether nothing lies between the first and the last of many that come in order, without doubles."""
+        if len(images) < COPY_FROM:
+            return False
+        if any(one >= other for one, other in pairwise([sort_key(key_of(image)) for image in images])):
+            return False
+        if kind == "event" and await self._value("load_streams", _streams_of(images)):
+            return False  # some of them may have been trimmed already
+        table, bounds = TABLES[kind], (*key_of(images[0]), *key_of(images[-1]))
+        places = [f"${n}" for n in range(2, len(bounds) + 2)]
+        lows, highs = ", ".join(places[: len(table.key)]), ", ".join(places[len(table.key) :])
+        key = ", ".join(table.key)
+        statement = (
+            f"SELECT 1 FROM hive.{table.name}"
+            f" WHERE ns = $1 AND ({key}) >= ({lows}) AND ({key}) <= ({highs}) LIMIT 1"
         )
-    return [
-        *_columns(map(_record, _newest(images, RecordImage)), _RECORD_COLUMNS),
-        *_columns(map(_task, _newest(images, TaskImage)), _TASK_COLUMNS),
-        *_columns(map(_event, _newest(images, EventImage)), _EVENT_COLUMNS),
-        *_columns(map(_head, _newest(images, StreamImage)), _HEAD_COLUMNS),
-    ]
+        return await self._db.fetchval(self._statements.qualify(statement), self._ns, *bounds) is None
+
+    async def _copy(self, kind: Kind, images: Sequence[Image]) -> None:
+        if kind == "task":
+            images = await without_clashes(self._db, self._statements, self._ns, images)
+        await self._db.copy_records_to_table(
+            TABLES[kind].name,
+            schema_name=self._statements.schema,
+            columns=COLUMNS[kind],
+            records=[load_row(self._ns, image) for image in images],
+        )
+
+    # -- by upsert
+
+    async def _upsert(self, kind: Kind, images: Sequence[Image]) -> int:
+        images = sorted(images, key=lambda image: (sort_key(key_of(image)), image.version))
+        if kind == "task":
+            await self._execute("load_unlink", [key_of(image)[0] for image in images])
+            images = await without_clashes(self._db, self._statements, self._ns, images)
+        if kind == "event":
+            statement = self._statements.named("load_event")
+        else:
+            statement = self._statements.qualify(_upsert_statement(kind))
+        written = 0
+        for n in range(0, len(images), CHUNK):
+            rows = [load_row(self._ns, image) for image in images[n : n + CHUNK]]
+            written += len(await self._db.fetchmany(statement, rows))
+        return written
+
+    # -- what was deleted
+
+    async def _bury(self, gone: Gone) -> bool:
+        """Leave a Gone in the place of what is older, and of what is not there."""
+        name = name_of(gone.ref)
+        if (await self._value("gone_read", *name.place) or 0) >= gone.version:
+            return False
+        table = TABLES[name.kind]
+        where = " AND ".join(f"{column} = ${n}" for n, column in enumerate(("ns", *table.key), 1))
+        place = f"hive.{table.name} WHERE {where}"
+        found = await self._db.fetchval(
+            self._statements.qualify(f"SELECT version FROM {place} FOR UPDATE"), self._ns, *name.key
+        )
+        if found is not None and found >= gone.version:
+            return False
+        if name.kind == "task":  # children that count it go on counting it
+            await self._execute("load_uncounted", *name.key)
+            await self._execute("load_unlink", [*name.key])
+        await self._db.execute(self._statements.qualify(f"DELETE FROM {place}"), self._ns, *name.key)
+        await self._execute("load_gone", *name.place, gone.version)
+        return True
+
+    async def _not_gone(self, images: Sequence[Image]) -> Sequence[Image]:
+        """Those that no Gone of a higher version stands for; a lower one ends."""
+        if not await self._value("gone_any"):
+            return images
+        return [image for image in images if await self._outlives(image)]
+
+    async def _outlives(self, image: Image) -> bool:
+        if isinstance(image, EventImage | RecordImage):
+            return True
+        place = name_of(image.ref).place
+        await self._execute("gone_older", *place, image.version)
+        return await self._value("gone_read", *place) is None
+
+    # -- what goes with an image
+
+    async def _settle(self, by_kind: dict[Kind, list[Image]]) -> None:
+        """Edges of tasks, and the events that a stream has lost."""
+        tasks = [image for image in by_kind.get("task", ()) if isinstance(image, TaskImage)]
+        if any(task.parents for task in tasks):
+            await self._execute("load_link", [task.ref.id for task in tasks])
+        streams = [image.ref.stream for image in by_kind.get("stream", ()) if isinstance(image, StreamImage)]
+        if streams:
+            await self._execute("load_trim", streams)
 
 
-def _plain(image: Image) -> bool:
-    return not isinstance(image, TaskImage) or not (image.parents or image.dedupe_key)
+def _streams_of(events: Sequence[Image]) -> list[str]:
+    return sorted({event.stream for event in events if isinstance(event, EventImage)})
 
 
-def _newest(images: Sequence[Image], kind: type[T]) -> list[T]:
-    """Those of a kind in the order of their keys; of several of one key the newest."""
-    found = {key_of(image): image for image in sorted(images, key=_version) if isinstance(image, kind)}
-    return [found[key] for key in sorted(found, key=sort_key)]
-
-
-def _version(image: Image) -> int:
-    return image.version
-
-
-def _columns(rows: Iterable[tuple[Any, ...]], count: int) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]
-
-
-def _record(image: RecordImage) -> tuple[Any, ...]:
+def _upsert_statement(kind: Kind) -> str:
+    """Of one row; it gives a row back if it wrote."""
+    table, columns = TABLES[kind], COLUMNS[kind]
+    places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
+    insert = f"INSERT INTO hive.{table.name} AS t ({', '.join(columns)})"
+    key = ("ns", *table.key)
+    sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
     return (
-        image.ref.collection,
-        image.ref.key,
-        image.version,
-        image.created_version,
-        image.value,
-        image.raw,
-        dump_index(image.index),
-        image.created_at,
-        image.updated_at,
-        image.expires_at,
+        f"{insert} VALUES ({places}) ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
+        " WHERE excluded.version > t.version RETURNING 1"
     )
-
-
-def _task(image: TaskImage) -> tuple[Any, ...]:
-    return (
-        image.ref.id,
-        image.version,
-        image.queue,
-        image.state.value,
-        image.priority,
-        image.order,
-        image.due_at,
-        image.payload,
-        image.raw,
-        lane_of(image.requires),
-        dump_names(image.requires),
-        image.attempt,
-        image.max_attempts,
-        image.token,
-        image.lease_until,
-        image.worker,
-        image.cancel_requested,
-        image.error,
-        image.result,
-        image.result_raw,
-        image.created_at,
-        image.updated_at,
-        image.finished_at,
-    )
-
-
-def _event(image: EventImage) -> tuple[Any, ...]:
-    return image.stream, image.seq, image.version, image.body, image.raw, image.at
-
-
-def _head(image: StreamImage) -> tuple[Any, ...]:
-    return image.ref.stream, image.version, image.first, image.last, image.dropped

@@ -76,9 +76,18 @@ class _Results:
         return next(self._seqs) if letter == "a" else None
 
 
+def load_committed(text: str) -> Committed:
+    """Of `commits.outcome`."""
+    return _committed(msgspec.json.decode(text))
+
+
+def _committed(found: dict[str, Any]) -> Committed:
+    return Committed(found["v"], found["t"], tuple(map(_result, found["x"])))
+
+
 def _outcome(found: dict[str, Any]) -> Outcome:
     if "f" not in found:
-        return Committed(found["v"], found["t"], tuple(map(_result, found["x"])))
+        return _committed(found)
     return Refused(
         reason=_REASONS[found["f"]],
         ref=_ref(*found["r"]),

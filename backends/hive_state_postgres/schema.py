@@ -23,6 +23,9 @@ TABLES = (
     "streams",
     "commits",
     "trips",
+    "marks",
+    "gone",
+    "notes",
     "control",
 )
 OLDEST_SERVER = 140_000

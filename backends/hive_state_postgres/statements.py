@@ -6,10 +6,17 @@ import re
 from functools import cache
 from importlib.resources import files
 
+from hive_state_postgres import capturing
+
 _SCHEMA = re.compile(r"\bhive\.")
 
 FUNCTIONS = (
     "fn_enter",
+    "fn_enter_port",
+    "fn_mark",
+    "fn_bury",
+    "fn_load_gone",
+    "fn_is_marked",
     "fn_instant",
     "fn_lock",
     "fn_lock_streams",
@@ -42,7 +49,6 @@ FUNCTIONS = (
     "fn_outcome",
     "fn_removable",
     "fn_sweep",
-    "fn_load",
 )
 """In the order in which they are created."""
 
@@ -57,12 +63,12 @@ class Statements:
 
     def __init__(self, schema: str) -> None:
         self.schema = schema
+        self._named: dict[str, str] = {}
         self.commit_flat = self.text("commit_flat")
         self.commit = self.text("commit")
         self.claim = self.text("claim")
         self.outcome = self.text("outcome")
         self.sweep = self.text("sweep")
-        self.load = self.text("load")
         self.read_records = self.text("read_records")
         self.read_mixed = self.text("read_mixed")
         self.tasks_held = self.text("tasks_held")
@@ -77,6 +83,10 @@ class Statements:
         self.stats_groups = self.text("stats_groups")
         self.stats_store = self.text("stats_store")
 
+    def named(self, name: str) -> str:
+        """A statement of the replication port, which is asked for seldom."""
+        return self._named.get(name) or self._named.setdefault(name, self.text(name))
+
     def text(self, name: str) -> str:
         return self.qualify(_load(name))
 
@@ -87,4 +97,5 @@ class Statements:
     def creation(self) -> list[str]:
         """What makes the schema, in order."""
         names = ("tables", *FUNCTIONS, "trigger_index", "views")
-        return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"', *map(self.text, names)]
+        scripts = [*map(self.text, names), *map(self.qualify, capturing.creation())]
+        return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"', *scripts]

@@ -6,10 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 
 from hive_state_core.control import changed
+from hive_state_core.naming import name_of, ref_of
 from hive_state_core.spi import PEER, TERM_SHIFT, Control, ControlState, Mark
 from hive_state_sqlite import capturing
 from hive_state_sqlite.connection import dropped
-from hive_state_sqlite.naming import name_of, ref_of
 
 _HELD = (*capturing.ENTITIES, "events", "gone")
 

@@ -9,9 +9,9 @@ from typing import NamedTuple
 from hive_state_core.images import digest_of
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import EntityRef, Gone, GroupRef, Image
+from hive_state_core.naming import name_of
 from hive_state_core.spi import Digest, Kind, Span
 from hive_state_sqlite import rows
-from hive_state_sqlite.naming import name_of
 from hive_state_sqlite.reading import snapshot
 
 

@@ -11,10 +11,10 @@ import msgspec
 from hive_state_core.control import require_loadable
 from hive_state_core.images import instant_of, kind_of
 from hive_state_core.model import Gone, Image, TaskImage
+from hive_state_core.naming import Name, name_of
 from hive_state_core.spi import ControlState, Kind, Notes
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.loadrows import load_row
-from hive_state_sqlite.naming import Name, name_of
 from hive_state_sqlite.notes import write_notes
 from hive_state_sqlite.rows import Row
 

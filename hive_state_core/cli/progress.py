@@ -20,8 +20,7 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._phase = ""
         self._counts: dict[str, int] = {}
-        self._begun = monotonic()
-        self._next = self._begun + EVERY
+        self._begun = self._next = 0.0
         self._open = False
 
     @property
@@ -34,6 +33,7 @@ class Progress:
         now = monotonic()
         if phase != self._phase:
             self._phase, self._counts, self._begun = phase, {}, now
+            self._next = now + EVERY
         self._counts[kind] = count
         if self._silent or now < self._next:
             return

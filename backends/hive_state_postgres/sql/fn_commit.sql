@@ -44,7 +44,7 @@ BEGIN
         v_others := v_part.others;
     END IF;
     IF cardinality(p_task_places) > 0 THEN
-        v_part := hive.apply_enqueues(p_ns, version, at, v_counter << 10, p_task_places, p_orders, p_ids,
+        v_part := hive.apply_enqueues(p_ns, version, at, v_control.order_floor + (v_counter << 10), p_task_places, p_orders, p_ids,
                                       p_queues, p_payloads, p_payload_raws, p_priorities, p_delays, p_attempts,
                                       p_lanes, p_requires, '{}');
         v_done := v_done + v_part.done;
@@ -62,14 +62,14 @@ BEGIN
         IF v_outcome IS NULL THEN
             IF v_batch ? 's' THEN  -- a block with a handler is a savepoint: only where one is needed
                 BEGIN
-                    v_outcome := hive.apply_batch(p_ns, version, at, v_counter << 10, p_alone, v_batch,
+                    v_outcome := hive.apply_batch(p_ns, version, at, v_control.order_floor + (v_counter << 10), p_alone, v_batch,
                                                   p_batch_values);
                 EXCEPTION WHEN SQLSTATE 'HS003' THEN
                     GET STACKED DIAGNOSTICS v_detail = PG_EXCEPTION_DETAIL;
                     v_outcome := v_detail::jsonb;
                 END;
             ELSE
-                v_outcome := hive.apply_batch(p_ns, version, at, v_counter << 10, p_alone, v_batch,
+                v_outcome := hive.apply_batch(p_ns, version, at, v_control.order_floor + (v_counter << 10), p_alone, v_batch,
                                               p_batch_values);
             END IF;
             IF v_outcome ? 'x' THEN

@@ -42,7 +42,7 @@ BEGIN
         v_others := coalesce(v_others || v_part.others, v_others, v_part.others);
     END IF;
     IF cardinality(p_task_places) > 0 THEN
-        v_part := hive.apply_enqueues(p_ns, version, at, v_counter << 10, p_task_places, p_orders, p_ids,
+        v_part := hive.apply_enqueues(p_ns, version, at, v_control.order_floor + (v_counter << 10), p_task_places, p_orders, p_ids,
                                       p_queues, p_payloads, p_payload_raws, p_priorities, p_delays, p_attempts,
                                       p_lanes, p_requires, v_refused);
         v_done := v_done + v_part.done;

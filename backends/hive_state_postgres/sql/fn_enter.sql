@@ -12,5 +12,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'HS010', MESSAGE = coalesce(v_control.state, 'dropped'),
             DETAIL = coalesce(v_control.peer, '');
     END IF;
+    IF cardinality(v_control.sinks) > 0 THEN  -- for the triggers of `capturing`
+        PERFORM set_config('hive_state.sinks', array_to_string(v_control.sinks, E'\n'), true);
+    END IF;
     RETURN v_control;
 END $$;

@@ -7,6 +7,7 @@ CREATE OR REPLACE FUNCTION hive.sweep(
 ) LANGUAGE plpgsql AS $$
 DECLARE
     v_at bigint := hive.instant(p_ns, 0);
+    v_forget boolean;
     v_alone boolean;
     v_control hive.control;
     v_version bigint;
@@ -16,13 +17,18 @@ DECLARE
     v_turned record;
     v_state text;
     v_age bigint;
+    v_gones int;
 BEGIN
-    v_alone := EXISTS (SELECT 1 FROM hive.records WHERE ns = p_ns AND deleted_at <= v_at - p_tombstones)
+    -- While a copy of what was deleted may still be on its way to a peer, nothing is forgotten.
+    v_forget := NOT EXISTS (SELECT 1 FROM hive.control WHERE ns = p_ns AND 'peer' = ANY (sinks));
+    v_alone := v_forget AND EXISTS (SELECT 1 FROM hive.records WHERE ns = p_ns AND deleted_at <= v_at - p_tombstones)
+        OR v_forget AND EXISTS (SELECT 1 FROM hive.gone WHERE ns = p_ns)
         OR EXISTS (SELECT hive.removable(p_ns, 'completed', v_at - p_completed, 1))
         OR EXISTS (SELECT hive.removable(p_ns, 'cancelled', v_at - p_cancelled, 1))
         OR EXISTS (SELECT hive.removable(p_ns, 'dead', v_at - p_dead, 1));
     v_control := hive.enter(p_ns, v_alone);
     v_at := hive.instant(p_ns, v_control.floor);
+    v_forget := v_forget AND NOT 'peer' = ANY (v_control.sinks);
     SELECT array_agg(collection) AS collections, array_agg(key) AS keys INTO v_keys FROM (
         SELECT collection, key FROM hive.records
         WHERE ns = p_ns AND expires_at <= v_at ORDER BY expires_at LIMIT p_limit FOR UPDATE SKIP LOCKED
@@ -57,9 +63,15 @@ BEGIN
     tombstones := 0;
     removed := 0;
     IF v_alone THEN
-        DELETE FROM hive.records WHERE ctid = ANY (ARRAY(
-            SELECT ctid FROM hive.records WHERE ns = p_ns AND deleted_at <= v_at - p_tombstones LIMIT p_limit));
+        DELETE FROM hive.records WHERE v_forget AND ctid = ANY (ARRAY(
+            SELECT ctid FROM hive.records r WHERE ns = p_ns AND deleted_at <= v_at - p_tombstones
+                AND NOT hive.is_marked(p_ns, v_control.sinks, 'record', r.collection, r.key, 0) LIMIT p_limit));
         GET DIAGNOSTICS tombstones = ROW_COUNT;
+        DELETE FROM hive.gone WHERE v_forget AND ctid = ANY (ARRAY(
+            SELECT ctid FROM hive.gone g WHERE ns = p_ns
+                AND NOT hive.is_marked(p_ns, v_control.sinks, g.kind, g.name, g.part, g.seq) LIMIT p_limit));
+        GET DIAGNOSTICS v_gones = ROW_COUNT;
+        tombstones := tombstones + v_gones;
         FOR v_state, v_age IN VALUES ('completed', p_completed), ('cancelled', p_cancelled), ('dead', p_dead) LOOP
             v_ids := ARRAY(SELECT hive.removable(p_ns, v_state, v_at - v_age, p_limit));
             removed := removed + cardinality(v_ids);

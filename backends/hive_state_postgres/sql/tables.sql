@@ -19,7 +19,9 @@ CREATE TABLE hive.control (       -- the one row of a namespace that says who ma
     term      bigint NOT NULL,
     epoch     bigint NOT NULL,
     sinks     text[] NOT NULL DEFAULT '{}',
-    floor     bigint NOT NULL     -- no instant is earlier, nor than the latest of `trips`
+    floor     bigint NOT NULL,    -- no instant is earlier, nor than the latest of `trips`
+    order_floor bigint NOT NULL DEFAULT 0,  -- no task that is enqueued here has a lower order
+    version   bigint NOT NULL DEFAULT 0     -- the highest that was loaded, or given before `term`
 );
 
 CREATE TABLE hive.records (
@@ -176,6 +178,37 @@ CREATE TABLE hive.trips (         -- what is needed to give the reply of a trip 
     PRIMARY KEY (ns, trip_id)
 );
 CREATE INDEX trips_at ON hive.trips (ns, at);
+
+-- The replication port. An entity is named by its kind and key: `name` and `part` are (collection, key), (stream, group) or
+-- (id, ''), `seq` is that of a delivery, or 0.
+CREATE TABLE hive.marks (         -- what a sink still has to be told
+    ns      int NOT NULL,
+    sink    text COLLATE "C" NOT NULL,
+    kind    text COLLATE "C" NOT NULL,
+    name    text COLLATE "C" NOT NULL,
+    part    text COLLATE "C" NOT NULL,
+    seq     bigint NOT NULL,
+    version bigint NOT NULL,
+    PRIMARY KEY (ns, sink, kind, name, part, seq)
+);
+CREATE INDEX marks_oldest ON hive.marks (ns, sink, version);
+
+CREATE TABLE hive.gone (          -- what was deleted, records apart: their tombstones are rows of their own
+    ns      int NOT NULL,
+    kind    text COLLATE "C" NOT NULL,
+    name    text COLLATE "C" NOT NULL,
+    part    text COLLATE "C" NOT NULL,
+    seq     bigint NOT NULL,
+    version bigint NOT NULL,
+    PRIMARY KEY (ns, kind, name, part, seq)
+);
+
+CREATE TABLE hive.notes (
+    ns    int NOT NULL,
+    name  text COLLATE "C" NOT NULL,
+    value bytea NOT NULL,
+    PRIMARY KEY (ns, name)
+);
 
 -- The planner is not to take a namespace for few rows, because it was when the statistics were made.
 ALTER TABLE hive.records ALTER COLUMN ns SET (n_distinct = 1);

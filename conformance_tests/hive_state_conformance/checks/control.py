@@ -10,7 +10,7 @@ from uuid import uuid4
 from msgspec.structs import replace
 
 from hive_state_conformance.checking import NotRun, Tier, check
-from hive_state_conformance.env import Env, raises, together
+from hive_state_conformance.env import PATIENCE, Env, raises, together
 from hive_state_conformance.harness import driver_of
 from hive_state_conformance.transfer import NEEDS, TASKS, port, sinks, standby, turn
 from hive_state_core.errors import Conflict, InvalidArgument, NotPrimary, Sealed, StoreMoved
@@ -160,12 +160,17 @@ async def sealed_for_all(env: Env) -> None:
     stores = await _several(env)
     acked: list[str] = []
     writers = [asyncio.create_task(_write_on(store, f"{n}", acked)) for n, store in enumerate(stores * 4)]
-    await asyncio.sleep(0.05)
+    await _until(lambda: len(acked) >= 30)
     await turn(port(env), SEALED)
     there = await env.store.records.count("c")
     await together(*writers)
-    assert len(acked) >= len(writers), "the writers did not get to write"
     assert await env.store.records.count("c") == there == len(acked)
+
+
+async def _until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not reached():
+            await asyncio.sleep(0.002)
 
 
 async def _several(env: Env) -> list[Store]:
@@ -193,9 +198,10 @@ async def capture_has_no_hole(env: Env) -> None:
     stores = await _several(env)
     acked: list[str] = []
     writers = [asyncio.create_task(_write_on(store, f"{n}", acked)) for n, store in enumerate(stores * 4)]
-    await asyncio.sleep(0.05)
+    await _until(lambda: len(acked) >= 30)
     row = await sinks(port(env), PEER)
-    await asyncio.sleep(0.05)
+    before = len(acked)
+    await _until(lambda: len(acked) >= before + 30)
     await turn(port(env), SEALED)
     await together(*writers)
     marked = {mark.ref for mark in await port(env).marks(PEER, 100_000)}

@@ -114,10 +114,12 @@ async def digest_sees_all(env: Env) -> None:
     variants += [replace(task, **{name: value}) for name, value in _other_task(task).items()]
     digests: list[Digest] = []
     for n, image in enumerate(variants):
-        target = (await standby(env, f"-{n}")).replication()
+        store = await standby(env, f"-{n}")
+        target = store.replication()
         assert await target.load([image]) == 1
         digests.append(await target.digest(Span(kind=kind_of(image))))
         assert digests[-1] == digest_of([image]), f"{image}"
+        await store.close()
     assert len({(digest.count, digest.sum) for digest in digests}) == len(variants)
 
 
@@ -150,12 +152,14 @@ async def loaded_if_newer(env: Env) -> None:
         await _write(env, write)
         history += await images_of(port(env), "record")
     for n, order in enumerate(permutations(history)):
-        target = (await standby(env, f"-{n}")).replication()
+        store = await standby(env, f"-{n}")
+        target = store.replication()
         for image in order:
             newest = max([0, *[each.version for each in await images_of(target, "record")]])
             assert await target.load([image]) == (image.version > newest)
             assert await target.load([image]) == 0
         assert await images_of(target, "record") == history[-1:]
+        await store.close()
     together = (await standby(env, "-together")).replication()
     await together.load([history[1], history[0]])
     assert await images_of(together, "record") == [history[1]]

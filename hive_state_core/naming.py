@@ -1,4 +1,7 @@
-"""How the tables of the replication port name an entity: by its kind, name, part and seq."""
+"""An entity as the rows of the replication port name it: kind, name, part and seq.
+
+name and part are (collection, key), (stream, group) or (id, ''); seq is that of a delivery, else 0.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,11 @@ _KINDS: dict[type, Kind] = {
     PendingRef: "pending",
 }
 _REFS: dict[str, Any] = {kind: ref for ref, kind in _KINDS.items()}
+_PARTS: dict[str, int] = {"record": 2, "group": 2, "pending": 3}
 
 
 class Name(NamedTuple):
-    """`key` are the parts of the ref."""
+    """`key` are the parts of the ref, as many as the kind has."""
 
     kind: Kind
     key: tuple[str | int, ...]
@@ -39,16 +43,15 @@ class Name(NamedTuple):
     @property
     def place(self) -> tuple[str | int, ...]:
         """(kind, name, part, seq)"""
-        name, part, seq = (*self.key, *("", 0)[len(self.key) - 1 :])
-        return self.kind, name, part, seq
+        return (self.kind, *self.key, *("", 0)[len(self.key) - 1 :])
 
 
 def name_of(ref: EntityRef) -> Name:
+    """The inverse of `ref_of`."""
     return Name(_KINDS[type(ref)], msgspec.structs.astuple(ref))
 
 
 def ref_of(kind: str, name: str, part: str, seq: int) -> EntityRef:
     """The entity of a row."""
-    parts = {"record": (name, part), "group": (name, part), "pending": (name, part, seq)}.get(kind, (name,))
-    ref: EntityRef = _REFS[kind](*parts)
+    ref: EntityRef = _REFS[kind](*(name, part, seq)[: _PARTS.get(kind, 1)])
     return ref

@@ -1,0 +1,1 @@
+SELECT * FROM hive.enter_port($1)

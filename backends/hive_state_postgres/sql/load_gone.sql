@@ -1,0 +1,1 @@
+SELECT hive.load_gone($1, $2, $3, $4, $5, $6)

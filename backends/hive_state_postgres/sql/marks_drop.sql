@@ -1,0 +1,1 @@
+DELETE FROM hive.marks WHERE ns = $1 AND sink = ANY ($2)

@@ -1,0 +1,1 @@
+DELETE FROM hive.notes WHERE ns = $1 AND name = $2
