@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from hive_state_core.codec import Json
+from hive_state_core.model import Image
 
 
 class HeldTask(Protocol):
@@ -120,4 +121,20 @@ class Baseline(Protocol):
 
     async def unfinished(self) -> int:
         """How many events the group has not acked."""
+        ...
+
+
+class Bulk(Protocol):
+    """The quickest way to bring many rows into the backend, with nothing of hive-state around it."""
+
+    async def open(self) -> None:
+        """Connect, and make new tables beside the store, with the columns and indexes of its own."""
+        ...
+
+    async def close(self) -> None:
+        """Remove what `open` made, and give everything back. May be called after an `open` that failed."""
+        ...
+
+    async def copy(self, images: Sequence[Image]) -> float:
+        """Write these images, of one kind; the seconds it took, once they were rows."""
         ...

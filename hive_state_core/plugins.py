@@ -27,7 +27,7 @@ from hive_state_core.url import DEFAULT_URL, SCHEME, StoreURL
 if TYPE_CHECKING:
     import pluggy
 
-    from hive_state_core.baselines import Baseline
+    from hive_state_core.baselines import Baseline, Bulk
     from hive_state_core.choosing import Stores
     from hive_state_core.spi import Driver
 
@@ -53,6 +53,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """For a backend made of others: its options name configured stores, which `Stores` connects."""
     baseline: Callable[[StoreURL], Baseline] | None = None
     """The hand-written competitor that `bench --raw` measures."""
+    bulk: Callable[[StoreURL], Bulk] | None = None
+    """The bare copy that `migrate run --raw` measures."""
     options: tuple[Option, ...] = ()
     """All that a URL or a table of the configuration may say; anything else is refused."""
     requires: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from hive_state_core.plugins import Backend
 from hive_state_postgres.options import OPTIONS
 
 if TYPE_CHECKING:
-    from hive_state_core.baselines import Baseline
+    from hive_state_core.baselines import Baseline, Bulk
     from hive_state_core.spi import Driver
     from hive_state_core.url import StoreURL
 
@@ -32,6 +32,13 @@ def _baseline(url: StoreURL) -> Baseline:
     return PostgresBaseline(parse_options(url))
 
 
+def _bulk(url: StoreURL) -> Bulk:
+    from hive_state_postgres.bulk import PostgresBulk
+    from hive_state_postgres.options import parse_options
+
+    return PostgresBulk(parse_options(url))
+
+
 @hookimpl
 def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
     """The schemes `postgres` and `postgresql`."""
@@ -42,6 +49,7 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             summary="A PostgreSQL server (14 or newer), shared by many machines.",
             connect=_connect,
             baseline=_baseline,
+            bulk=_bulk,
             options=OPTIONS,
             requires=("asyncpg",),
             install="pip install 'hive-state[postgres]'",

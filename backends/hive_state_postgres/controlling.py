@@ -8,8 +8,8 @@ from hive_state_core.control import changed
 from hive_state_core.naming import name_of, ref_of
 from hive_state_core.spi import PEER, TERM_SHIFT, Control, ControlState, Mark, Notes
 from hive_state_postgres import capturing
+from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import dropped
-from hive_state_postgres.pool import Connection
 from hive_state_postgres.rows import Row
 from hive_state_postgres.statements import Statements
 

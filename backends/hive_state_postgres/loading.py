@@ -11,15 +11,15 @@ from itertools import pairwise
 from typing import Any
 
 from hive_state_core.control import require_loadable
-from hive_state_core.images import instant_of, key_of, kind_of, sort_key
+from hive_state_core.images import instant_of, key_of, kind_of
 from hive_state_core.model import EventImage, Gone, Image, RecordImage, StreamImage, TaskImage
 from hive_state_core.naming import name_of
 from hive_state_core.spi import ControlState, Kind, Notes
 from hive_state_postgres.controlling import write_notes
+from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import dropped
 from hive_state_postgres.exporting import TABLES
 from hive_state_postgres.loadrows import COLUMNS, load_row
-from hive_state_postgres.dialing import Connection
 from hive_state_postgres.statements import Statements
 from hive_state_postgres.yielding import without_clashes
 
@@ -39,7 +39,7 @@ async def load(db: Connection, statements: Statements, ns: int, images: Sequence
         state = ControlState(row["state"])
         highest = max([image.version for image in images], default=0)
         require_loadable(state, highest)
-        written = await _Load(db, statements, ns).run(images)
+        written = await _Load(db, statements, ns, row["gones"]).run(images)
         # What is imported into an open store was timed by another clock, which may be wrong.
         floor = 0 if state is ControlState.OPEN else max(map(instant_of, images), default=0)
         orders = max([image.order for image in images if isinstance(image, TaskImage)], default=0)
@@ -51,16 +51,18 @@ async def load(db: Connection, statements: Statements, ns: int, images: Sequence
 class _Load:
     """Inside the transaction."""
 
-    def __init__(self, db: Connection, statements: Statements, ns: int) -> None:
+    def __init__(self, db: Connection, statements: Statements, ns: int, gones: bool) -> None:
         self._db = db
         self._ns = ns
         self._statements = statements
+        self._gones = gones
 
     async def run(self, images: Sequence[Image]) -> int:
         written = 0
         for gone in images:
             if isinstance(gone, Gone):
                 written += await self._bury(gone)
+                self._gones = True
         by_kind: dict[Kind, list[Image]] = defaultdict(list)
         for image in await self._not_gone([image for image in images if not isinstance(image, Gone)]):
             by_kind[kind_of(image)].append(image)
@@ -85,7 +87,7 @@ class _Load:
         """Whether nothing lies between the first and the last of many that come in order, without doubles."""
         if len(images) < COPY_FROM:
             return False
-        if any(one >= other for one, other in pairwise([sort_key(key_of(image)) for image in images])):
+        if any(one >= other for one, other in pairwise(map(key_of, images))):
             return False
         if kind == "event" and await self._value("load_streams", _streams_of(images)):
             return False  # some of them may have been trimmed already
@@ -112,7 +114,7 @@ class _Load:
     # -- by upsert
 
     async def _upsert(self, kind: Kind, images: Sequence[Image]) -> int:
-        images = sorted(images, key=lambda image: (sort_key(key_of(image)), image.version))
+        images = sorted(images, key=lambda image: (key_of(image), image.version))
         if kind == "task":
             await self._execute("load_unlink", [key_of(image)[0] for image in images])
             images = await without_clashes(self._db, self._statements, self._ns, images)
@@ -150,7 +152,7 @@ class _Load:
 
     async def _not_gone(self, images: Sequence[Image]) -> Sequence[Image]:
         """Those that no Gone of a higher version stands for; a lower one ends."""
-        if not await self._value("gone_any"):
+        if not self._gones:
             return images
         return [image for image in images if await self._outlives(image)]
 

@@ -9,7 +9,7 @@ from typing import TypeGuard
 from msgspec.structs import replace
 
 from hive_state_core.model import LIVE, Image, TaskImage
-from hive_state_postgres.pool import Connection
+from hive_state_postgres.dialing import Connection
 from hive_state_postgres.statements import Statements
 
 

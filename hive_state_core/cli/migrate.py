@@ -16,6 +16,7 @@ from hive_state_core.cli.stores import StoreArgument
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hive_state_core.baselines import Bulk
     from hive_state_core.choosing import Choice
     from hive_state_core.migration.report import Report
 
@@ -49,6 +50,7 @@ def sides(command: Command) -> Command:
     type=click.IntRange(1, 100_000),
     help="Rows in a transaction.",
 )
+@click.option("--raw", is_flag=True, help="Measure a bare copy of the same rows too, where there is one.")
 @json_option
 @async_command
 async def run(
@@ -58,6 +60,7 @@ async def run(
     dry_run: bool,
     validate_only: bool,
     batch_size: int,
+    raw: bool,
     as_json: bool,
 ) -> int:
     """Move a hive that is at rest: seal, copy, verify, hand over.
@@ -72,6 +75,9 @@ async def run(
         if dry_run:
             await _say_what(one, other, as_json)
             return EXIT.OK
+        bulk = other.backend.bulk(other.url) if raw and other.backend.bulk else None
+        if raw and bulk is None:
+            raise click.UsageError(f"--raw: the backend {other.backend.name} has no bare copy")
         progress = Progress(silent=as_json)
         started = perf_counter()
         with _closing(progress):
@@ -80,8 +86,9 @@ async def run(
             else:
                 report = await _move(one, other, progress, batch_size, copy_only)
         seconds = perf_counter() - started
+        raw_rate = None if bulk is None else await _measure(one, bulk, batch_size)
     words = "compared" if validate_only else "copied" if copy_only else "moved"
-    _tell(report, seconds, words, as_json)
+    _tell(report, seconds, words, raw_rate, as_json)
     return EXIT.OK if report.clean else EXIT.DIFFERENCES
 
 
@@ -170,7 +177,15 @@ async def _say_what(one: Choice, other: Choice, as_json: bool) -> None:
         click.echo(step)
 
 
-def _tell(report: Report, seconds: float, words: str, as_json: bool) -> None:
+async def _measure(one: Choice, bulk: Bulk, batch: int) -> float:
+    from hive_state_core.migration.raw import measure
+    from hive_state_core.store import open_store
+
+    async with open_store(one, janitor=False) as source:
+        return await measure(source.replication(), bulk, batch)
+
+
+def _tell(report: Report, seconds: float, words: str, raw_rate: float | None, as_json: bool) -> None:
     copying = report.seconds.get("copy", 0.0)
     rate = report.copied / copying if copying else 0.0
     if as_json:
@@ -182,6 +197,7 @@ def _tell(report: Report, seconds: float, words: str, as_json: bool) -> None:
                 "phases": report.seconds,
                 "rows_per_s": rate,
                 "differences": list(report.first()),
+                **({} if raw_rate is None else {"raw_copy_rows_per_s": raw_rate}),
             }
         )
         return
@@ -195,3 +211,5 @@ def _tell(report: Report, seconds: float, words: str, as_json: bool) -> None:
         click.echo(difference)
     end = words if report.clean else "the stores differ, so the hive stays where it is"
     click.echo(f"{end} in {seconds:.1f} s" + (f", {rate:,.0f} rows/s copied" if rate else ""))
+    if raw_rate:
+        click.echo(f"a bare copy of them: {raw_rate:,.0f} rows/s, so this was {rate / raw_rate:.0%} of it")

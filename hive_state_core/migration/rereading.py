@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 from msgspec.structs import replace
 
 from hive_state_core.features import Facility
-from hive_state_core.images import key_of, sort_key
+from hive_state_core.images import key_of
 from hive_state_core.migration.report import Report
 from hive_state_core.model import EventImage, Image, RecordImage, StreamRef
 from hive_state_core.spi import Driver, Kind, Scan, StreamRead
@@ -80,11 +80,11 @@ async def _compare(
     counts = report.kinds[kind]
     one, other = await anext(ours, None), await anext(theirs, None)
     while one is not None or other is not None:
-        if other is None or (one is not None and _place(one) < _place(other)):
+        if other is None or (one is not None and key_of(one) < key_of(other)):
             if not await _expired(sides.source, cast(Image, one)):
                 report.found(kind, key_of(cast(Image, one)), "missing")
             one = await anext(ours, None)
-        elif one is None or _place(other) < _place(one):
+        elif one is None or key_of(other) < key_of(one):
             if not await _expired(sides.target, other):
                 report.found(kind, key_of(other), "extra")
             other = await anext(theirs, None)
@@ -96,10 +96,6 @@ async def _compare(
             if counts.reread % PAGE == 0:
                 tell(kind, counts.reread)
             one, other = await anext(ours, None), await anext(theirs, None)
-
-
-def _place(image: Image) -> tuple[bytes | int, ...]:
-    return sort_key(key_of(image))
 
 
 async def _expired(driver: Driver, image: Image) -> bool:

@@ -1,11 +1,12 @@
--- The fence, shared, for what is written through the replication port; the control row under it, in whatever state.
-CREATE OR REPLACE FUNCTION hive.enter_port(p_ns int) RETURNS hive.control LANGUAGE plpgsql AS $$
-DECLARE v_control hive.control;
+-- The fence, shared, for images that are loaded: in whatever state the store is. One load at a time, or one could leave a
+-- Gone where another puts the entity back. `gones`: there are some.
+CREATE OR REPLACE FUNCTION hive.enter_port(p_ns int, OUT state text, OUT gones boolean) LANGUAGE plpgsql AS $$
+DECLARE v_sinks text[];
 BEGIN
     PERFORM pg_advisory_xact_lock_shared('hive.control'::regclass::oid::int, p_ns);
-    SELECT * INTO v_control FROM hive.control WHERE ns = p_ns;
-    IF cardinality(v_control.sinks) > 0 THEN
-        PERFORM set_config('hive_state.sinks', array_to_string(v_control.sinks, E'\n'), true);
+    SELECT c.state, c.sinks INTO state, v_sinks FROM hive.control c WHERE c.ns = p_ns FOR NO KEY UPDATE;
+    IF cardinality(v_sinks) > 0 THEN
+        PERFORM set_config('hive_state.sinks', array_to_string(v_sinks, E'\n'), true);
     END IF;
-    RETURN v_control;
+    gones := EXISTS (SELECT 1 FROM hive.gone g WHERE g.ns = p_ns);
 END $$;

@@ -1,1 +1,0 @@
-SELECT EXISTS (SELECT 1 FROM hive.gone WHERE ns = $1)

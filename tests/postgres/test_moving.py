@@ -1,0 +1,183 @@
+"""A hive moves into PostgreSQL and out of it again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]
+import pytest
+from msgspec.structs import replace
+
+from hive_state_conformance.env import Env
+from hive_state_conformance.harness import UrlHarness
+from hive_state_conformance.life import live
+from hive_state_core import Store, open_store
+from hive_state_core.choosing import Choice, choose
+from hive_state_core.images import key_of
+from hive_state_core.migration.lines import export_lines
+from hive_state_core.migration.opening import move, opened
+from hive_state_core.migration.report import Report
+from hive_state_core.model import Gone, TaskImage, TaskRef
+from hive_state_core.spi import PEER, Control, ControlState, Span
+
+
+async def populate(choice: Choice, rounds: int = 3) -> None:
+    async with open_store(choice, janitor=False) as hive:
+        env = Env(UrlHarness(""), hive.namespace, hive)
+        for _ in range(rounds):
+            await live(env)
+
+
+async def exported(choice: Choice) -> bytes:
+    async with open_store(choice, janitor=False) as hive:
+        return b"".join([line async for line in export_lines(hive.replication())])
+
+
+async def go(source: Choice, target: Choice, **options: Any) -> Report:
+    return await move(source, target, lambda *_: None, **{"batch": 150, "copy_only": False, **options})
+
+
+async def test_there_and_back(tmp_path: Path, url: str) -> None:
+    """By COPY where a page is large, by upserts where it is small."""
+    first, second, third = (
+        choose(f"sqlite:///{tmp_path}/1.db"),
+        choose(url),
+        choose(f"sqlite:///{tmp_path}/3.db"),
+    )
+    await populate(first, 60)
+    assert (await go(first, second)).clean
+    assert (await go(second, third)).clean
+    assert await exported(first) == await exported(second) == await exported(third)
+    await populate(third, 1)
+
+
+CORRUPTIONS = {
+    "a flipped byte": ("UPDATE {}.records SET value = '31' WHERE key = 'same'", "record", "different"),
+    "a missing row": ("DELETE FROM {}.tasks WHERE id LIKE 'leased%'", "task", "missing"),
+    "an extra row": (
+        "INSERT INTO {0}.queues SELECT ns, 'ghost', version, paused FROM {0}.queues",
+        "queue",
+        "extra",
+    ),
+    "a TTL that drifted": (
+        "UPDATE {}.records SET expires_at = expires_at + 1 WHERE expires_at > 0 AND collection = 'c'",
+        "record",
+        "different",
+    ),
+    "another lease": (
+        "UPDATE {}.tasks SET lease_until = lease_until - 1 WHERE token > 0",
+        "task",
+        "different",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CORRUPTIONS)
+async def test_what_differs_is_found(tmp_path: Path, url: str, what: str) -> None:
+    statement, kind, difference = CORRUPTIONS[what]
+    source, target = choose(f"sqlite:///{tmp_path}/1.db"), choose(url)
+    await populate(source)
+    await go(source, target, copy_only=True)
+    schema = target.url.options["schema"]
+    db = await asyncpg.connect(url.partition("?")[0])
+    done = await db.execute(statement.format(f'"{schema}"'))
+    await db.close()
+    changed = int(done.split()[-1])
+    assert changed > 0, "nothing was corrupted"
+    async with opened(source, target, lambda *_: None) as ready:
+        await ready.compare()
+        assert getattr(ready.report.kinds[kind], difference) == changed  # type: ignore[index]
+
+
+async def sealed(store: Store, state: ControlState) -> Control:
+    port = store.replication()
+    row = await port.control()
+    return await port.control(row.epoch, replace(row, state=state, term=row.term + 1))
+
+
+async def test_loads_at_once_leave_no_ghost(url: str) -> None:
+    """A Gone and the entity that it stands for, loaded by two at the same time."""
+    await open_store(url).upgrade_schema()
+    async with open_store(url, namespace="source", janitor=False) as source:
+        await source.tasks.enqueue("q", 1, id="t")
+        (task,) = await source.replication().export(Span(kind="task"))
+    assert isinstance(task, TaskImage)
+    async with (
+        open_store(url, namespace="target", janitor=False) as one,
+        open_store(url, namespace="target", janitor=False) as other,
+    ):
+        await sealed(one, ControlState.STANDBY)
+        for n in range(60):
+            ref = TaskRef(f"t{n}")
+            gone = Gone(ref, task.version + 1)
+            await asyncio.gather(
+                one.replication().load([replace(task, ref=ref)]), other.replication().load([gone])
+            )
+            assert await one.replication().images([ref]) == [gone]
+        assert await one.replication().export(Span(kind="task")) == []
+
+
+async def test_two_pumps_at_once(url: str) -> None:
+    """What many write at once, sent by two at once, arrives."""
+    await open_store(url).upgrade_schema()
+    async with (
+        open_store(url, namespace="source", janitor=False) as source,
+        open_store(url, namespace="target", janitor=False) as target,
+    ):
+        port, standby = source.replication(), target.replication()
+        await sealed(target, ControlState.STANDBY)
+        row = await port.control()
+        await port.control(row.epoch, replace(row, sinks=frozenset({PEER})))
+        writing = asyncio.gather(*[_write(source, n) for n in range(8)])
+        while not writing.done() or await port.marks(PEER, 1):
+            await asyncio.gather(_pump(port, standby), _pump(port, standby))
+        await writing
+        for kind in ("record", "task"):
+            span = Span(kind=kind, limit=10_000)  # type: ignore[arg-type]
+            ours, theirs = await port.export(span), await standby.export(span)
+            assert list(map(key_of, ours)) == list(map(key_of, theirs))
+            assert ours == theirs
+
+
+async def _write(store: Store, n: int) -> None:
+    for i in range(25):
+        await store.records.put("c", f"{i % 5}", [n, i])
+        await store.records.delete("c", f"{(i + n) % 5}")
+        await store.tasks.enqueue("q", i, id=f"{n}-{i}", dedupe_key=f"{i % 3}")
+        for lease in await store.tasks.claim("q", worker="w"):
+            await store.tasks.complete(lease)
+
+
+async def _pump(port: Any, standby: Any) -> None:
+    marks = await port.marks(PEER, 20)
+    images = await port.images([mark.ref for mark in marks])
+    await standby.load([image for image in images if image is not None])
+    await port.clear(PEER, marks)
+
+
+@pytest.mark.timeout(180)
+async def test_killed_on_the_way(tmp_path: Path, url: str) -> None:
+    source, target = choose(f"sqlite:///{tmp_path}/1.db"), choose(url)
+    await populate(source, 40)
+    await open_store(target).upgrade_schema()
+    command = [sys.executable, "-m", "hive_state_core.cli", "migrate", "run", "--batch-size", "2"]
+    killed = 0
+    for _ in range(30):
+        process = subprocess.Popen(
+            [*command, "--from", f"sqlite:///{tmp_path}/1.db", "--to", url], stdout=subprocess.DEVNULL
+        )
+        try:
+            assert process.wait(timeout=1 + random.random() if killed < 4 else 120) == 0
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed > 0
+    assert await exported(source) == await exported(target)
