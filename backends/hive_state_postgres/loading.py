@@ -39,6 +39,8 @@ async def load(db: Connection, statements: Statements, ns: int, images: Sequence
         state = ControlState(row["state"])
         highest = max([image.version for image in images], default=0)
         require_loadable(state, highest)
+        if state is ControlState.OPEN and (streams := _streams_of(images)):
+            await db.execute(statements.named("load_lock_streams"), ns, streams)
         written = await _Load(db, statements, ns, row["gones"]).run(images)
         # What is imported into an open store was timed by another clock, which may be wrong.
         floor = 0 if state is ControlState.OPEN else max(map(instant_of, images), default=0)
@@ -175,8 +177,9 @@ class _Load:
             await self._execute("load_trim", streams)
 
 
-def _streams_of(events: Sequence[Image]) -> list[str]:
-    return sorted({event.stream for event in events if isinstance(event, EventImage)})
+def _streams_of(images: Sequence[Image]) -> list[str]:
+    """Those that there are events of."""
+    return sorted({image.stream for image in images if isinstance(image, EventImage)})
 
 
 def _upsert_statement(kind: Kind) -> str:
