@@ -20,6 +20,17 @@ Answer = TypeVar("Answer")
 log: logging.Logger = logging.getLogger("hive_state")
 
 
+HOPS = 4
+"""Turns of the event loop until a task that was just made has asked the driver for news, at most."""
+
+
+async def asked() -> None:
+    """Let a task that was just made to listen begin, so that the look which follows misses nothing: what came
+    between that look and the listening would be found by neither."""
+    for _ in range(HOPS):
+        await asyncio.sleep(0)
+
+
 class Watch:
     """The waiting between two looks at something, at most for `poll`, cut short by hints.
 
@@ -39,7 +50,7 @@ class Watch:
     async def wait(self, next_due_in: int | None = None) -> None:
         """After a look that found nothing. `next_due_in`: there may be something after so long."""
         if self._hint is None:
-            self._hint = asyncio.create_task(self._hear())
+            await self._listen()
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -51,7 +62,11 @@ class Watch:
             await asyncio.sleep(nap - spent)
         self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
         if self._hint.done():
-            self._hint = asyncio.create_task(self._hear())
+            await self._listen()
+
+    async def _listen(self) -> None:
+        self._hint = asyncio.create_task(self._hear())
+        await asked()
 
     async def look(self, what: str, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """The answer; None if the store was not available: that was waited out. Raises what waiting does

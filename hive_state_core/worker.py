@@ -28,6 +28,7 @@ from hive_state_core.roster import Roster
 from hive_state_core.spi import Batch, ClaimedTasks, ClaimTasks, Take
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration
+from hive_state_core.waiting import asked
 
 Handler = Callable[[Lease], Awaitable[Json | None]]
 
@@ -164,7 +165,7 @@ class Source:
         """Wait for a hint or the next due instant, at most for `poll`; and for a moment in any case, so
         that wrong hints do not make a busy loop."""
         if self._hint is None:
-            self._listen()
+            await self._listen()
             return  # look once more: what came between the last look and the listening was not heard
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -178,14 +179,15 @@ class Source:
             await asyncio.wait({self._stopped}, timeout=nap - spent)
         self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
         if self._hint.done():
-            self._listen()
+            await self._listen()
 
     def _until_due(self) -> float:
         """Seconds."""
         return inf if self._due_in is None else self._due_in / 1000 + 0.002  # timers may ring a little early
 
-    def _listen(self) -> None:
+    async def _listen(self) -> None:
         self._hint = asyncio.create_task(self._hear())
+        await asked()
 
     async def _hear(self) -> None:
         """Ends when something may have come, or after `poll`."""
