@@ -26,8 +26,8 @@ _NOW = (
 )
 
 _RECORD = (
-    "key, version, created_version, {value} AS value, raw, index_fields, created_at, updated_at, expires_at,"
-    " octet_length(value) AS size"
+    "t.key, version, created_version, {value} AS value, raw, index_fields, created_at, updated_at,"
+    " expires_at, octet_length(value) AS size"
 )
 _TASK = (
     "id AS key, id, version, queue, state, priority, ord, due_at, {payload} AS payload, raw, dedupe_key,"
@@ -54,6 +54,8 @@ class _Query:
     def __init__(self, ns: int, query: Scan) -> None:
         self.arguments: list[Any] = [ns]
         self.conditions = ["t.ns = $1"]
+        self.source = ""  # instead of the table
+        self.found = "t"  # what has the key that rows are found, and ordered, by
         match query.kind:
             case "record":
                 self._records(query)
@@ -75,8 +77,8 @@ class _Query:
             (self._after(query), "<" if query.reverse else ">"),
         ):
             if bound is not None:
-                self.conditions.append(f"t.{self.key} {operator} {self._bind(bound)}")
-        self.where = f"FROM hive.{self.table} t WHERE {' AND '.join(self.conditions)}"
+                self.conditions.append(f"{self.found}.{self.key} {operator} {self._bind(bound)}")
+        self.where = f"FROM {self.source or f'hive.{self.table} t'} WHERE {' AND '.join(self.conditions)}"
 
     def _bind(self, value: Any) -> str:
         self.arguments.append(value)
@@ -91,12 +93,20 @@ class _Query:
             "t.deleted_at IS NULL",
             "(t.expires_at IS NULL OR t.expires_at > now.at)",
         ]
-        for field, scalar in query.where:
-            self.conditions.append(
-                "EXISTS (SELECT 1 FROM hive.record_index i WHERE i.ns = $1"
-                f" AND i.collection = {within} AND i.field = {self._bind(field)}"
-                f" AND i.value = {self._bind(index_text(scalar))} AND i.key = t.key)"
+        entries = [
+            f"FROM hive.record_index WHERE ns = $1 AND collection = {within}"
+            f" AND field = {self._bind(field)} AND value = {self._bind(index_text(scalar))}"
+            for field, scalar in query.where
+        ]
+        if entries:  # the first finds keys, in their order; the others are looked up for each
+            self.found = "i"
+            self.source = (
+                f"(SELECT key {entries[0]}) i, LATERAL (SELECT * FROM hive.records"
+                f" WHERE ns = $1 AND collection = {within} AND key = i.key OFFSET 0) t"
             )
+            self.conditions += [
+                f"EXISTS (SELECT 1 {entry} AND key = i.key OFFSET 0)" for entry in entries[1:]
+            ]
 
     def _tasks(self, query: Scan) -> None:
         self.table, self.key = "tasks", "id"
@@ -124,7 +134,8 @@ class _Query:
     def page(self, query: Scan) -> str:
         """Rows up to one beyond the limit, and until their values pass the bound of a reply."""
         order = "DESC" if query.reverse else "ASC"
-        rows = f"SELECT {self.columns} {self.where} ORDER BY t.{self.key} {order} LIMIT {query.limit + 1}"
+        ordered = f"ORDER BY {self.found}.{self.key} {order} LIMIT {query.limit + 1}"
+        rows = f"SELECT {self.columns} {self.where} {ordered}"
         if query.values and query.kind in _SIZED:
             rows = (
                 f"SELECT * FROM (SELECT *, sum(size) OVER (ORDER BY key {order}) - size AS before"
