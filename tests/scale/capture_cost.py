@@ -49,6 +49,5 @@ async def main(url: str, seconds: float) -> None:
             print(f"{rates}   {on / off:5.0%} of it")
 
 
-
 if __name__ == "__main__":
     asyncio.run(main(sys.argv[1], float(sys.argv[2]) if len(sys.argv) > 2 else 2.0))
