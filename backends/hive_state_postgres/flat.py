@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from hive_state_core.index_text import dump_index
 from hive_state_core.spi import (
     Ack,
     Append,
@@ -24,7 +25,7 @@ from hive_state_core.spi import (
     Put,
     VersionIs,
 )
-from hive_state_postgres.rows import dump_index, dump_names, lane_of
+from hive_state_postgres.rows import dump_names, lane_of
 
 _dump = msgspec.json.Encoder().encode
 _LETTERS: dict[type, str] = {Put: "p", Enqueue: "e", Complete: "c", Append: "a", Ack: "k"}

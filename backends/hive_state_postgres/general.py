@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from hive_state_core.index_text import dump_index
 from hive_state_core.model import GroupRef, RecordRef, StreamRef
 from hive_state_core.spi import (
     Ack,
@@ -38,7 +39,7 @@ from hive_state_core.spi import (
     Trim,
     VersionIs,
 )
-from hive_state_postgres.rows import dump_index, lane_of
+from hive_state_postgres.rows import lane_of
 
 Item = dict[str, Any]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from hive_state_core import outcomes
+from hive_state_core.index_text import dump_index
 from hive_state_core.model import (
     CommitImage,
     EventImage,
@@ -18,7 +19,7 @@ from hive_state_core.model import (
     TaskState,
 )
 from hive_state_core.spi import Committed, Kind, OpResult
-from hive_state_postgres.rows import dump_index, lane_of
+from hive_state_postgres.rows import lane_of
 
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "record": (

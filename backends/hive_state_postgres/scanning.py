@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hive_state_core.index_text import index_text
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import GroupRef, RecordRef
 from hive_state_core.spi import Page, Scan, ScanImage
@@ -12,7 +13,6 @@ from hive_state_postgres.errors import dropped
 from hive_state_postgres.rows import (
     Row,
     group_image,
-    index_text,
     pending_image,
     queue_image,
     record_image,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hive_state_core.index_text import dump_index
 from hive_state_core.model import (
     CommitImage,
     EventImage,
@@ -13,7 +14,7 @@ from hive_state_core.model import (
     StreamImage,
     TaskImage,
 )
-from hive_state_sqlite.rows import Row, dump_index, dump_names
+from hive_state_sqlite.rows import Row, dump_names
 
 
 def load_row(ns: int, image: Image) -> Row:

@@ -7,20 +7,19 @@ from typing import Any
 
 import msgspec
 
+from hive_state_core.index_text import load_index
 from hive_state_core.model import (
     CommitImage,
     CommitRef,
     EventImage,
     GroupImage,
     GroupRef,
-    Index,
     PendingImage,
     PendingRef,
     QueueImage,
     QueueRef,
     RecordImage,
     RecordRef,
-    Scalar,
     StreamImage,
     StreamRef,
     TaskImage,
@@ -31,8 +30,7 @@ from hive_state_core.spi import Enqueue
 
 Row = Sequence[Any]
 
-_dump_index = msgspec.json.Encoder().encode
-_load_index = msgspec.json.Decoder(list[tuple[str, str]]).decode
+_dump = msgspec.json.Encoder().encode
 load_names = msgspec.json.Decoder(tuple[str, ...]).decode
 _STATES = {state.value: state for state in TaskState}
 
@@ -206,50 +204,9 @@ def task_update_row(ns: int, task: TaskImage) -> Row:
 
 def dump_names(names: tuple[str, ...]) -> str:
     """A JSON list."""
-    return _dump_index(names).decode()
+    return _dump(names).decode()
 
 
 def load_lane(lane: str) -> frozenset[str]:
     """What the tasks of a lane require."""
     return frozenset(load_names(lane)) if lane else frozenset()
-
-
-def dump_index(index: Index) -> str | None:
-    """The text of `records.index_fields`: pairs of field and tagged value."""
-    if not index:
-        return None
-    return _dump_index([[field, index_text(value)] for field, value in index]).decode()
-
-
-def load_index(text: str) -> Index:
-    return tuple((field, _untagged(tagged)) for field, tagged in _load_index(text))
-
-
-def index_text(value: Scalar) -> str:
-    """A text that is equal for values of the same type and value, and for no others."""
-    match value:
-        case None:
-            return "n"
-        case bool():
-            return f"b{value:d}"
-        case int():
-            return f"i{value}"
-        case float():
-            return f"f{value + 0.0!r}"  # -0.0 and 0.0 are one value
-        case str():
-            return f"s{value}"
-
-
-def _untagged(tagged: str) -> Scalar:
-    tag, text = tagged[0], tagged[1:]
-    match tag:
-        case "n":
-            return None
-        case "b":
-            return text == "1"
-        case "i":
-            return int(text)
-        case "f":
-            return float(text)
-        case _:
-            return text

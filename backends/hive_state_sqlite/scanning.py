@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, NamedTuple
 
+from hive_state_core.index_text import index_text
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import (
     GroupRef,
@@ -99,7 +100,7 @@ def _records(query: Scan, arguments: dict[str, Any]) -> _Source:
     )
     conditions = ["collection = :within", "value IS NOT NULL", "(expires_at IS NULL OR expires_at > :at)"]
     for place, (field, scalar) in enumerate(query.where):
-        arguments |= {f"f{place}": field, f"v{place}": rows.index_text(scalar)}
+        arguments |= {f"f{place}": field, f"v{place}": index_text(scalar)}
         conditions.append(
             "key IN (SELECT key FROM record_index WHERE ns = :ns AND collection = :within"
             f" AND field = :f{place} AND value = :v{place})"

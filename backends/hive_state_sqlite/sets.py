@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from hive_state_core.index_text import dump_index
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import (
     KEEP_TTL,
@@ -95,7 +96,7 @@ def _row_of(trip: Trip, batch: Batch) -> rows.Row:
 def put_row(trip: Trip, op: Put, expires_at: int | None) -> rows.Row:
     """For `record_put` and its kin."""
     ref = op.ref
-    index = rows.dump_index(op.index) if op.index else None
+    index = dump_index(op.index) if op.index else None
     return trip.ns, ref.collection, ref.key, trip.version, op.value, op.raw, index, trip.at, expires_at
 
 
