@@ -16,7 +16,7 @@ from hive_state_core import (
     agents,
     checkpoints,
     events,
-    leases,
+    held,
     locks,
     records,
     sessions,
@@ -25,13 +25,14 @@ from hive_state_core import (
     unit,
 )
 from hive_state_core.codec import Json
+from hive_state_core.leases import Lease
 from hive_state_core.portal import CANCEL_SECONDS, Call, Holder, Portal
 
 STOP_POLL = 0.1
 """Seconds between two looks at the `stop` of `tasks.work`."""
 
 _WITH_VERBS = (
-    *(unit.Unit, leases.Lease, locks.Held),
+    *(unit.Unit, held.KeptAlive),
     *(records.Records, agents.Agents, tasks.Tasks, sessions.Sessions),
     *(locks.Locks, events.Events, checkpoints.Checkpoints),
     *(records.RecordOps, agents.AgentOps, task_ops.TaskOps, sessions.SessionOps),
@@ -155,7 +156,7 @@ class _Threads:
                 await asyncio.sleep(STOP_POLL)
             self._stop.set()
 
-    async def _handle(self, lease: leases.Lease) -> Json | None:
+    async def _handle(self, lease: Lease) -> Json | None:
         loop = asyncio.get_running_loop()
         running = loop.run_in_executor(self._pool, self._handler, _shown(self._portal, lease))
         try:

@@ -18,9 +18,9 @@ from hive_state_core import codec, spi, validate
 from hive_state_core.backoff import Backoff
 from hive_state_core.codec import Json
 from hive_state_core.errors import Closed, LeaseLost, NotFound
+from hive_state_core.held import Held
 from hive_state_core.ids import error_text
 from hive_state_core.limits import REPLY_BYTES, SCAN_PAGE, VERSION_MAX
-from hive_state_core.locks import Held
 from hive_state_core.model import EventImage, GroupRef, StreamRef
 from hive_state_core.refusals import describe
 from hive_state_core.spi import (

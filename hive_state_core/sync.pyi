@@ -20,7 +20,6 @@ from hive_state_core.config import Config
 from hive_state_core.events import Start
 from hive_state_core.features import Features
 from hive_state_core.health import Health, Thresholds
-from hive_state_core.leases import Task
 from hive_state_core.locks import Holder
 from hive_state_core.model import GroupRef, Scalar, TaskState
 from hive_state_core.pending import PendingEvent
@@ -30,6 +29,7 @@ from hive_state_core.sessions import Session
 from hive_state_core.spi import Enqueued, Finding, SchemaInfo, Swept, Trimmed
 from hive_state_core.stats import StoreStats
 from hive_state_core.subscription import Event
+from hive_state_core.task_model import Task
 from hive_state_core.tasks import States
 from hive_state_core.telemetry import Measured, Telemetry
 from hive_state_core.unit import Pending
@@ -42,14 +42,23 @@ class Iteration(Iterator[T_co]):
     def __next__(self) -> T_co: ...
     def close(self) -> None: ...
 
-class Lease:
+class KeptAlive:
+    ended: bool
+    lost: bool
+
+class Held(KeptAlive):
+    def extend(self, seconds: Duration | None = ..., timeout: float | None = ...) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+class Lease(KeptAlive):
     task: Task
     id: str
     attempt: int
     token: int
     cancel_requested: bool
-    ended: bool
-    lost: bool
 
     @property
     def payload(self) -> Json: ...
@@ -60,16 +69,6 @@ class Lease:
     @result.setter
     def result(self, value: Json) -> None: ...
     def extend(self, seconds: Duration | None = ..., timeout: float | None = ...) -> datetime: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-class Held:
-    ended: bool
-    lost: bool
-
-    def extend(self, seconds: Duration | None = ..., timeout: float | None = ...) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

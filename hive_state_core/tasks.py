@@ -16,7 +16,7 @@ from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.features import Facility
 from hive_state_core.ids import new_id
-from hive_state_core.leases import Lease, Task
+from hive_state_core.leases import Lease
 from hive_state_core.limits import (
     CLAIM,
     SCAN_PAGE,
@@ -35,6 +35,7 @@ from hive_state_core.spi import (
     SetPaused,
     Take,
 )
+from hive_state_core.task_model import Task
 from hive_state_core.task_ops import TaskOps, chunks, enqueue_op, prioritize_op, task_ref
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration

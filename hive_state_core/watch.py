@@ -15,11 +15,12 @@ from typing import cast
 import msgspec
 
 from hive_state_core.errors import Closed, LeaseLost, NotFound, Unavailable
-from hive_state_core.leases import Lease, Task
+from hive_state_core.leases import Lease
 from hive_state_core.model import CollectionRef, RecordImage, RecordRef, TaskImage, TaskRef
 from hive_state_core.paging import pages
 from hive_state_core.refusals import describe
 from hive_state_core.spi import Scan
+from hive_state_core.task_model import Task
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration
 from hive_state_core.waiting import Watch

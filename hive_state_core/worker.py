@@ -20,8 +20,9 @@ from hive_state_core.errors import (
     LeaseLost,
     Unavailable,
 )
+from hive_state_core.held import keep
 from hive_state_core.ids import names
-from hive_state_core.leases import Lease, keep
+from hive_state_core.leases import Lease
 from hive_state_core.limits import CLAIM, REPLY_BYTES
 from hive_state_core.model import QueueRef, TaskImage
 from hive_state_core.roster import Roster

@@ -23,7 +23,7 @@ from hive_state_core.errors import Conflict, NotFound
 from hive_state_core.model import TaskState
 
 if TYPE_CHECKING:
-    from hive_state_core.leases import Task
+    from hive_state_core.task_model import Task
 
 queue_option: Option = click.option("--queue", metavar="NAME", help="Only those of this queue.")
 state_option: Option = click.option(

@@ -24,12 +24,13 @@ from hive_state_core.compat.values import (
 )
 from hive_state_core.compat.work import Work, now
 from hive_state_core.errors import Conflict, HiveStateError, InvalidArgument, NotFound, SchemaMismatch
-from hive_state_core.leases import Lease, Task
+from hive_state_core.leases import Lease
 from hive_state_core.legacy_model import MAX_ATTEMPTS, QUEUE, STATES, Note
 from hive_state_core.locks import this_process
 from hive_state_core.model import TaskState as State
 from hive_state_core.spi import Batch
 from hive_state_core.store import Store, open_store
+from hive_state_core.task_model import Task
 from hive_state_core.validate import Duration
 
 FULL_CONTEXT = 0.8

@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from hive_state_core.agent_model import Agent
-from hive_state_core.leases import Task
 from hive_state_core.legacy_model import METRICS, STATES, Note, status_of
+from hive_state_core.task_model import Task
 
 
 @dataclass

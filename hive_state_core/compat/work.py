@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from hive_state_core import validate
 from hive_state_core.compat.holds import LEASE, Holds
 from hive_state_core.errors import LeaseLost
-from hive_state_core.leases import Task
 from hive_state_core.legacy_model import QUEUE, Note, decode_note, encode_note, note_ref
 from hive_state_core.limits import NAME_BYTES
 from hive_state_core.locks import this_process
 from hive_state_core.model import RecordImage, TaskImage, TaskRef, TaskState
 from hive_state_core.spi import Batch, Complete, Fail, Op, Put, Release
 from hive_state_core.store import Store
+from hive_state_core.task_model import Task
 
 
 class Work:

@@ -32,8 +32,9 @@ class Iteration(Iterator[T_co]):
 """
 
 CLASSES = {
+    "held": ["KeptAlive", "Held"],
     "leases": ["Lease"],
-    "locks": ["Held", "Lock", "Locks", "LockOps"],
+    "locks": ["Lock", "Locks", "LockOps"],
     "subscription": ["Delivery"],
     "records": ["Records", "RecordOps"],
     "agents": ["Agents", "AgentOps"],
@@ -48,6 +49,7 @@ CLASSES = {
 
 INTERNAL = {
     "Lease": {"completion", "failure", "giving_back", "settle", "finish", "abandon", "until_ms"},
+    "KeptAlive": {"extend"},
     "Held": {"lapse", "commit", "finish", "abandon", "wind_up"},
     "Delivery": {"retry_ms", "named", "refresh"},
     "Lock": {"check"},
@@ -128,7 +130,7 @@ def _class(node: ast.ClassDef) -> ast.ClassDef:
             elif item.name not in hidden:
                 body += _method(item)
     node.body = body or [ast.Expr(ast.Constant(...))]
-    node.bases = [base for base in node.bases if ast.unparse(base) in ("Held",)]
+    node.bases = [base for base in node.bases if ast.unparse(base) in ("KeptAlive", "Held")]
     return node
 
 

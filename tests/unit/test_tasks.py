@@ -21,10 +21,11 @@ from hive_state_core.errors import (
     Unavailable,
 )
 from hive_state_core.ids import derived_id, error_text, new_id
-from hive_state_core.leases import Lease, Task
+from hive_state_core.leases import Lease
 from hive_state_core.limits import ERROR_BYTES
 from hive_state_core.model import TaskState
 from hive_state_core.spi import Batch, Complete, Extend, Release, Take
+from hive_state_core.task_model import Task
 
 
 @pytest.fixture
