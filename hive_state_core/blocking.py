@@ -15,9 +15,11 @@ import hive_state_core.store
 from hive_state_core import (
     agents,
     checkpoints,
+    event_ops,
     events,
     held,
     locks,
+    record_ops,
     records,
     sessions,
     task_ops,
@@ -35,8 +37,8 @@ _WITH_VERBS = (
     *(unit.Unit, held.KeptAlive),
     *(records.Records, agents.Agents, tasks.Tasks, sessions.Sessions),
     *(locks.Locks, events.Events, checkpoints.Checkpoints),
-    *(records.RecordOps, agents.AgentOps, task_ops.TaskOps, sessions.SessionOps),
-    *(locks.LockOps, events.EventOps, checkpoints.CheckpointOps),
+    *(record_ops.RecordOps, agents.AgentOps, task_ops.TaskOps, sessions.SessionOps),
+    *(locks.LockOps, event_ops.EventOps, checkpoints.CheckpointOps),
 )
 
 

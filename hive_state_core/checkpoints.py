@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from hive_state_core import codec, validate
 from hive_state_core.codec import Json
 from hive_state_core.errors import CorruptData, InvalidArgument, LimitExceeded
-from hive_state_core.events import require_streams
+from hive_state_core.features import Facility
 from hive_state_core.limits import NAME_BYTES, SCAN_PAGE, VALUE_BYTES, VERSION_MAX
 from hive_state_core.model import EventImage, StreamImage, StreamRef
 from hive_state_core.spi import Append, Batch, Committed, DropStream, Scan, StreamRead
@@ -115,7 +115,7 @@ class Checkpoints:
 
     async def names(self, *, timeout: float | None = None) -> AsyncIterator[str]:
         """The names that have checkpoints, in byte order."""
-        require_streams(self._trips)
+        self._trips.require(Facility.STREAMS)
         stop = validate.prefix_stop(PREFIX)
         query = Scan(kind="stream", start=PREFIX, stop=stop, limit=SCAN_PAGE // 4)
         while True:

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Literal, cast
+from collections.abc import AsyncGenerator, Iterable
+from typing import cast
 
 from msgspec import UNSET, UnsetType
 
-from hive_state_core import codec, subscription, validate
+from hive_state_core import subscription, validate
 from hive_state_core.backoff import DEFAULT_BACKOFF, Backoff
 from hive_state_core.codec import Json
-from hive_state_core.errors import InvalidArgument, NotFound, Unsupported
+from hive_state_core.errors import NotFound
+from hive_state_core.event_ops import (
+    EventOps,
+    Start,
+    ack_op,
+    append_op,
+    claim_request,
+    create_op,
+    group_ref,
+    nack_op,
+    position_of,
+    release_op,
+    seq_of,
+    stream_ref,
+)
 from hive_state_core.features import Facility
-from hive_state_core.ids import error_text
-from hive_state_core.limits import ATTEMPTS, CLAIM, SCAN_PAGE, VERSION_MAX
-from hive_state_core.locks import this_process
-from hive_state_core.model import GroupImage, GroupRef, StreamImage, StreamRef
+from hive_state_core.limits import SCAN_PAGE, VERSION_MAX
+from hive_state_core.model import GroupImage, StreamImage, StreamRef
 from hive_state_core.pending import PendingEvent, dead_deliveries, end_dead, listed
-from hive_state_core.records import RESERVED
 from hive_state_core.refusals import describe
 from hive_state_core.spi import (
     Ack,
-    Append,
     Batch,
-    ClaimEvents,
-    Committed,
-    CreateGroup,
     DropGroup,
     DropStream,
     Nack,
@@ -38,13 +45,10 @@ from hive_state_core.spi import (
 from hive_state_core.subscription import Delivery, Event, Gap, Source
 from hive_state_core.trimming import trim, would_trim
 from hive_state_core.trips import Trips
-from hive_state_core.unit import Pending, Unit
+from hive_state_core.unit import Unit
 from hive_state_core.validate import Duration
 
 __all__ = ["Delivery", "Event", "EventOps", "Events", "Gap", "PendingEvent", "Start", "Trimmed"]
-
-Start = int | Literal["now", "beginning"]
-"""Where to begin: with the events published from now on, the first there is, or the one of that seq."""
 
 
 class Events:
@@ -85,7 +89,7 @@ class Events:
         go on from the last of them.
         """
         default = VERSION_MAX if reverse else 1
-        seq = default if start is None else _seq(start)
+        seq = default if start is None else seq_of(start)
         read = StreamRead(stream_ref(stream), seq, validate.integer(limit, "limit", 1, SCAN_PAGE), reverse)
         page = await self._trips.stream(read, timeout)
         if start is not None and seq < page.first:
@@ -101,7 +105,7 @@ class Events:
         left, if events were trimmed before they were read. A store that is not available is waited for;
         when it is closed, this ends. `poll` is the longest time between two looks.
         """
-        ref, seq = stream_ref(stream), None if start is None else _seq(start)
+        ref, seq = stream_ref(stream), None if start is None else seq_of(start)
         return subscription.follow(self._trips, ref, seq, poll)
 
     async def create_group(
@@ -157,8 +161,7 @@ class Events:
 
     async def release(self, *deliveries: Delivery, timeout: float | None = None) -> None:
         """Give these back as if they had not been handed out."""
-        op = Nack(_group_of(deliveries), _named(deliveries), 0, spent=False)
-        await self._end(op, deliveries, timeout)
+        await self._end(release_op(deliveries), deliveries, timeout)
 
     async def extend(
         self, delivery: Delivery, seconds: Duration | None = None, *, timeout: float | None = None
@@ -170,7 +173,7 @@ class Events:
     async def seek(self, stream: str, group: str, start: Start, *, timeout: float | None = None) -> None:
         """Let the group go on from there, forward or back. What it has out or dead is forgotten: acks of
         that raise LeaseLost. Raises NotFound if there is no such group."""
-        position = _position(start)
+        position = position_of(start)
         op = Seek(group_ref(stream, group), VERSION_MAX if position is None else position)
         await self._do(op, timeout)
 
@@ -181,7 +184,7 @@ class Events:
     async def lag(self, stream: str, group: str, *, timeout: float | None = None) -> int:
         """How many events the group was not handed yet. Raises NotFound if there is no such group."""
         ref = group_ref(stream, group)
-        require_streams(self._trips)
+        self._trips.require(Facility.STREAMS)
         found, head = await self._trips.read((ref, StreamRef(stream)), timeout)
         if found is None:
             raise NotFound(f"{describe(ref)} does not exist")
@@ -196,7 +199,7 @@ class Events:
         """What the group was handed and has not finished, in the order of the seqs; with `dead` only what
         is dead, or is not. Raises NotFound if there is no such group."""
         ref = group_ref(stream, group)
-        require_streams(self._trips)
+        self._trips.require(Facility.STREAMS)
         return listed(self._trips, ref, dead, timeout)
 
     async def redrive(self, stream: str, group: str, *seqs: int, timeout: float | None = None) -> None:
@@ -301,116 +304,3 @@ class Events:
         await self._do(op, timeout)
         for delivery in deliveries:
             delivery.ended = True
-
-
-class EventOps:
-    """`unit.events`: the writing verbs, gathered instead of awaited; each is as its namesake in `Events`.
-
-    A delivery that the unit ends is not acked again at the end of its block, once the unit is committed.
-    Deliveries of one group are ended by one verb of a unit.
-    """
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-
-    def publish(self, stream: str, body: Json) -> Pending[int]:
-        op, size = append_op(stream_ref(stream), body)
-        return self._unit.add(op, lambda result, _: cast(int, result), size)
-
-    def ack(self, *deliveries: Delivery) -> Pending[None]:
-        return self._unit.add(ack_op(deliveries), _settle(deliveries))
-
-    def nack(
-        self,
-        *deliveries: Delivery,
-        error: str | BaseException,
-        retry_in: Duration | UnsetType | None = UNSET,
-    ) -> Pending[None]:
-        """In a unit with a commit_id the back-off is not jittered: a retry must ask for the same."""
-        op = nack_op(deliveries, error, retry_in, jitter=self._unit.commit_id is None)
-        return self._unit.add(op, _settle(deliveries))
-
-
-def stream_ref(stream: str) -> StreamRef:
-    """The validated reference to a user's stream."""
-    validate.name(stream, "stream")
-    if stream.startswith(RESERVED):
-        raise InvalidArgument(f"streams that begin with {RESERVED!r} are reserved")
-    return StreamRef(stream)
-
-
-def group_ref(stream: str, group: str) -> GroupRef:
-    return GroupRef(stream_ref(stream).stream, validate.name(group, "group"))
-
-
-def append_op(ref: StreamRef, body: Json) -> tuple[Append, int]:
-    """(operation, bytes)."""
-    data, raw = codec.encode(body)
-    return Append(ref, data, raw), len(data)
-
-
-def create_op(ref: GroupRef, start: Start, max_deliveries: int) -> CreateGroup:
-    return CreateGroup(ref, _position(start), validate.integer(max_deliveries, "max_deliveries", 1, ATTEMPTS))
-
-
-def claim_request(stream: str, group: str, consumer: str | None, lease: Duration, limit: int) -> ClaimEvents:
-    return ClaimEvents(
-        group_ref(stream, group),
-        this_process() if consumer is None else validate.name(consumer, "consumer"),
-        validate.duration(lease, "lease"),
-        validate.integer(limit, "limit", 1, CLAIM),
-    )
-
-
-def ack_op(deliveries: tuple[Delivery, ...]) -> Ack:
-    return Ack(_group_of(deliveries), _named(deliveries))
-
-
-def nack_op(
-    deliveries: tuple[Delivery, ...],
-    error: str | BaseException,
-    retry_in: Duration | UnsetType | None,
-    *,
-    jitter: bool = True,
-) -> Nack:
-    ref = _group_of(deliveries)
-    wait = max(deliveries, key=lambda each: each.attempt).retry_ms(retry_in, jitter=jitter)
-    return Nack(ref, _named(deliveries), wait, error_text(error))
-
-
-def require_streams(trips: Trips) -> None:
-    """For reads that do not say by themselves that they need streams."""
-    if not trips.driver.features.has(Facility.STREAMS):
-        raise Unsupported(
-            f"{type(trips.driver).__name__} does not offer streams", feature=Facility.STREAMS.value
-        )
-
-
-def _seq(value: int) -> int:
-    return validate.integer(value, "start", 1, VERSION_MAX)
-
-
-def _position(start: Start) -> int | None:
-    """The seq after which to begin; None: the last one."""
-    if start == "now":
-        return None
-    return 0 if start == "beginning" else _seq(start) - 1
-
-
-def _group_of(deliveries: tuple[Delivery, ...]) -> GroupRef:
-    refs = {delivery.ref for delivery in deliveries}
-    if len(refs) != 1:
-        raise InvalidArgument("name at least one delivery, and only such of one group")
-    return refs.pop()
-
-
-def _named(deliveries: tuple[Delivery, ...]) -> tuple[tuple[int, int], ...]:
-    return tuple([delivery.named for delivery in deliveries])
-
-
-def _settle(deliveries: tuple[Delivery, ...]) -> Callable[[object, Committed], None]:
-    def settled(*_: object) -> None:
-        for delivery in deliveries:
-            delivery.ended = True
-
-    return settled

@@ -20,7 +20,7 @@ from hive_state_core.errors import AlreadyExists, Closed, HiveStateError
 from hive_state_core.features import Facility
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordRef, StreamImage
-from hive_state_core.records import RESERVED
+from hive_state_core.record_ops import RESERVED
 from hive_state_core.retention import Retention
 from hive_state_core.spi import Batch, Put, Scan, StreamRead, VersionIs
 from hive_state_core.trimming import trim

@@ -4,96 +4,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
 from typing import cast
 
 import msgspec
 
-from hive_state_core import codec, cursors, validate
+from hive_state_core import cursors, validate
 from hive_state_core import watch as watching
 from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.limits import SCAN_PAGE
-from hive_state_core.model import Index, RecordImage, RecordRef, Scalar
+from hive_state_core.model import RecordImage, Scalar
 from hive_state_core.paging import pages
-from hive_state_core.spi import KEEP_TTL, Batch, Check, Committed, Delete, Put, Scan, Touch, VersionIs
+from hive_state_core.record_model import Change, Record, RecordPage
+from hive_state_core.record_ops import RecordOps, Ttl, checks_of, put_parts, ref_of, scan_of
+from hive_state_core.spi import Batch, Delete, Touch
 from hive_state_core.trips import Trips
-from hive_state_core.unit import Pending, Unit
+from hive_state_core.unit import Unit
 from hive_state_core.validate import Duration, IndexValues
 
-RESERVED = "hive:"
-"""Collections of this prefix belong to the other facets."""
-
-Ttl = Duration | None
-
-
-class Record:
-    """A record as it was read. `value` is the caller's own: changing it changes nothing in the store."""
-
-    __slots__ = ("_image", "_value")
-
-    def __init__(self, image: RecordImage) -> None:
-        self._image = image
-        self._value: tuple[Json] | None = None
-
-    @property
-    def value(self) -> Json:
-        """Raises CorruptData if the stored bytes cannot be decoded."""
-        if self._value is None:
-            image = self._image
-            self._value = (codec.decode(image.value or b"", image.raw, f"record {image.ref.key!r}"),)
-        return self._value[0]
-
-    @property
-    def collection(self) -> str:
-        return self._image.ref.collection
-
-    @property
-    def key(self) -> str:
-        return self._image.ref.key
-
-    @property
-    def version(self) -> int:
-        """For `if_version=`. Grows with every write, across the whole store."""
-        return self._image.version
-
-    @property
-    def created_version(self) -> int:
-        """The version of the write that made it present."""
-        return self._image.created_version
-
-    @property
-    def index(self) -> Index:
-        return self._image.index
-
-    @property
-    def created_at(self) -> datetime:
-        return validate.instant(self._image.created_at)
-
-    @property
-    def updated_at(self) -> datetime:
-        return validate.instant(self._image.updated_at)
-
-    @property
-    def expires_at(self) -> datetime | None:
-        return validate.optional_instant(self._image.expires_at)
-
-    def __repr__(self) -> str:
-        return f"Record({self.collection!r}, {self.key!r}, version={self.version})"
-
-
-class Change(msgspec.Struct, frozen=True):
-    """The latest of a record that is watched; None: it is absent (deleted or expired, or was never there)."""
-
-    key: str
-    record: Record | None
-
-
-class RecordPage(msgspec.Struct, frozen=True):
-    """`cursor`: pass it for the page that follows; None = this was the last."""
-
-    items: list[Record]
-    cursor: str | None
+__all__ = ["Change", "Record", "RecordOps", "RecordPage", "Records", "Ttl"]
 
 
 class Records:
@@ -166,7 +95,9 @@ class Records:
     ) -> bool:
         """Whether there was something to delete. With `if_version`, Conflict unless that is its version."""
         ref = ref_of(collection, key)
-        committed = await self._trips.commit(Batch((Delete(ref),), _checks(ref, if_version)), timeout=timeout)
+        committed = await self._trips.commit(
+            Batch((Delete(ref),), checks_of(ref, if_version)), timeout=timeout
+        )
         return cast(bool, committed.results[0])
 
     async def delete_many(self, collection: str, keys: Iterable[str], *, timeout: float | None = None) -> int:
@@ -263,121 +194,3 @@ class Records:
         async with aclosing(seen):
             async for each in seen:
                 yield Change(each.key, None if each.image is None else Record(each.image))
-
-
-class RecordOps:
-    """`unit.records`: the writing verbs, gathered instead of awaited."""
-
-    def __init__(self, unit: Unit) -> None:
-        self._unit = unit
-
-    def put(
-        self,
-        collection: str,
-        key: str,
-        value: Json,
-        *,
-        ttl: Ttl = None,
-        keep_ttl: bool = False,
-        index: IndexValues | None = None,
-        if_version: int | None = None,
-        if_absent: bool = False,
-    ) -> Pending[int]:
-        """As `Records.put`."""
-        checks, put, size = put_parts(collection, key, value, ttl, keep_ttl, index, if_version, if_absent)
-        pending = self._unit.add(put, _version, size)
-        for check in checks:
-            self._unit.check(check)
-        return pending
-
-    def delete(self, collection: str, key: str, *, if_version: int | None = None) -> Pending[bool]:
-        """As `Records.delete`."""
-        ref = ref_of(collection, key)
-        pending = self._unit.add(Delete(ref), _as_bool)
-        for check in _checks(ref, if_version):
-            self._unit.check(check)
-        return pending
-
-    def touch(self, collection: str, key: str, *, ttl: Ttl) -> Pending[bool]:
-        """As `Records.touch`."""
-        op = Touch(ref_of(collection, key), validate.optional_duration(ttl, "ttl"))
-        return self._unit.add(op, _as_bool)
-
-    def expect(self, collection: str, key: str, *, version: int | None) -> None:
-        """Commit the unit only if the record is at this version now; None = only if it is absent."""
-        expected = 0 if version is None else validate.version(version)
-        self._unit.check(VersionIs(ref_of(collection, key), expected))
-
-
-def ref_of(collection: str, key: str) -> RecordRef:
-    """The validated reference to a user's record."""
-    if collection[:5] == RESERVED:
-        raise InvalidArgument(f"collections that begin with {RESERVED!r} are reserved")
-    return RecordRef(validate.name(collection, "collection"), validate.key(key))
-
-
-def put_parts(
-    collection: str,
-    key: str,
-    value: Json,
-    ttl: Ttl,
-    keep_ttl: bool,
-    index: IndexValues | None,
-    if_version: int | None,
-    if_absent: bool,
-) -> tuple[tuple[Check, ...], Put, int]:
-    """(checks, operation, bytes) of a put."""
-    ref = ref_of(collection, key)
-    data, raw = codec.encode(value)
-    if if_absent and if_version is not None:
-        raise InvalidArgument("if_version and if_absent exclude one another")
-    checks: tuple[Check, ...] = (VersionIs(ref, 0),) if if_absent else _checks(ref, if_version)
-    expiry = None if ttl is None else validate.duration(ttl, "ttl")
-    if keep_ttl:
-        if ttl is not None:
-            raise InvalidArgument("ttl and keep_ttl exclude one another")
-        expiry = KEEP_TTL
-    return checks, Put(ref, data, raw, validate.index(index) if index else (), expiry), len(data)
-
-
-def scan_of(
-    collection: str,
-    prefix: str,
-    start: str | None,
-    stop: str | None,
-    where: Mapping[str, Scalar] | None,
-    reverse: bool,
-    limit: int,
-) -> Scan:
-    """The query over a user's collection."""
-    ref_of(collection, "k")
-    for bound in (start, stop):
-        if bound is not None:
-            validate.key(bound, "a bound")
-    if prefix:
-        validate.key(prefix, "prefix")
-        after_prefix = validate.prefix_stop(prefix)
-        start = prefix if start is None else max(start, prefix)
-        if after_prefix is not None:
-            stop = after_prefix if stop is None else min(stop, after_prefix)
-    return Scan(
-        kind="record",
-        within=collection,
-        start=start,
-        stop=stop,
-        where=validate.index(where),
-        reverse=reverse,
-        limit=limit,
-    )
-
-
-def _checks(ref: RecordRef, if_version: int | None) -> tuple[Check, ...]:
-    return () if if_version is None else (VersionIs(ref, validate.version(if_version)),)
-
-
-def _version(_: object, committed: Committed) -> int:
-    return committed.version
-
-
-def _as_bool(result: object, _: Committed) -> bool:
-    return cast(bool, result)

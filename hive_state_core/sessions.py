@@ -10,11 +10,12 @@ from msgspec.structs import replace
 
 from hive_state_core import codec, validate
 from hive_state_core.codec import Json
-from hive_state_core.errors import InvalidArgument
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.paging import pages
-from hive_state_core.spi import Batch, Check, Committed, Delete, Put, Scan, Touch, VersionIs
+from hive_state_core.record_model import Stored
+from hive_state_core.record_ops import as_bool, checks_of, version_of
+from hive_state_core.spi import Batch, Check, Delete, Put, Scan, Touch
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
@@ -22,41 +23,15 @@ from hive_state_core.validate import Duration
 COLLECTION = "hive:sessions"
 
 
-class Session:
-    """A session as it was read. `value` is the caller's own: changing it changes nothing in the store."""
+class Session(Stored):
+    """A session as it was read."""
 
-    __slots__ = ("_image", "_value")
-
-    def __init__(self, image: RecordImage) -> None:
-        self._image = image
-        self._value: tuple[Json] | None = None
-
-    @property
-    def value(self) -> Json:
-        """Raises CorruptData if the stored bytes cannot be decoded."""
-        if self._value is None:
-            image = self._image
-            self._value = (codec.decode(image.value or b"", image.raw, f"session {image.ref.key!r}"),)
-        return self._value[0]
+    __slots__ = ()
+    _kind = "session"
 
     @property
     def id(self) -> str:
         return self._image.ref.key
-
-    @property
-    def version(self) -> int:
-        """For `if_version=`. Grows with every `set` and `touch`."""
-        return self._image.version
-
-    @property
-    def created_at(self) -> datetime:
-        """When it was set, having been absent before."""
-        return validate.instant(self._image.created_at)
-
-    @property
-    def updated_at(self) -> datetime:
-        """When it was last set or touched."""
-        return validate.instant(self._image.updated_at)
 
     @property
     def expires_at(self) -> datetime:
@@ -146,16 +121,16 @@ class SessionOps:
         if_absent: bool = False,
     ) -> Pending[int]:
         checks, put, size = set_parts(id, value, ttl, if_version, if_absent)
-        pending = self._unit.add(put, _version, size)
+        pending = self._unit.add(put, version_of, size)
         for check in checks:
             self._unit.check(check)
         return pending
 
     def touch(self, id: str, *, ttl: Duration) -> Pending[bool]:
-        return self._unit.add(touch_op(id, ttl), _as_bool)
+        return self._unit.add(touch_op(id, ttl), as_bool)
 
     def delete(self, id: str) -> Pending[bool]:
-        return self._unit.add(Delete(session_ref(id)), _as_bool)
+        return self._unit.add(Delete(session_ref(id)), as_bool)
 
 
 def session_ref(id: str) -> RecordRef:
@@ -168,14 +143,11 @@ def set_parts(
     """(checks, operation, bytes) of a set."""
     ref = session_ref(id)
     data, raw = codec.encode(value)
-    if if_absent and if_version is not None:
-        raise InvalidArgument("if_version and if_absent exclude one another")
-    checks: tuple[Check, ...] = ()
-    if if_absent:
-        checks = (VersionIs(ref, 0),)
-    elif if_version is not None:
-        checks = (VersionIs(ref, validate.version(if_version)),)
-    return checks, Put(ref, data, raw, ttl=validate.duration(ttl, "ttl")), len(data)
+    return (
+        checks_of(ref, if_version, if_absent),
+        Put(ref, data, raw, ttl=validate.duration(ttl, "ttl")),
+        len(data),
+    )
 
 
 def touch_op(id: str, ttl: Duration) -> Touch:
@@ -186,11 +158,3 @@ def _scan(prefix: str) -> Scan:
     bounds = (validate.key(prefix, "prefix"), validate.prefix_stop(prefix)) if prefix else (None, None)
     start, stop = bounds
     return Scan(kind="record", within=COLLECTION, start=start, stop=stop, limit=SCAN_PAGE // 4)
-
-
-def _version(_: object, committed: Committed) -> int:
-    return committed.version
-
-
-def _as_bool(result: object, _: Committed) -> bool:
-    return cast(bool, result)

@@ -17,13 +17,14 @@ from hive_state_core.checkpoints import Checkpoint
 from hive_state_core.choosing import Choice
 from hive_state_core.codec import Json
 from hive_state_core.config import Config
-from hive_state_core.events import Start
+from hive_state_core.event_ops import Start
 from hive_state_core.features import Features
 from hive_state_core.health import Health, Thresholds
 from hive_state_core.locks import Holder
 from hive_state_core.model import GroupRef, Scalar, TaskState
 from hive_state_core.pending import PendingEvent
-from hive_state_core.records import Change, Record, RecordPage, Ttl
+from hive_state_core.record_model import Change, Record, RecordPage
+from hive_state_core.record_ops import Ttl
 from hive_state_core.retention import Retention
 from hive_state_core.sessions import Session
 from hive_state_core.spi import Enqueued, Finding, SchemaInfo, Swept, Trimmed

@@ -19,9 +19,9 @@ from hive_state_core.trips import Trips
 if TYPE_CHECKING:
     from hive_state_core.agents import AgentOps
     from hive_state_core.checkpoints import CheckpointOps
-    from hive_state_core.events import EventOps
+    from hive_state_core.event_ops import EventOps
     from hive_state_core.locks import LockOps
-    from hive_state_core.records import RecordOps
+    from hive_state_core.record_ops import RecordOps
     from hive_state_core.sessions import SessionOps
     from hive_state_core.task_ops import TaskOps
 
@@ -68,9 +68,9 @@ class Unit:
     def __init__(self, trips: Trips, *, commit_id: str | None, timeout: float | None) -> None:
         from hive_state_core.agents import AgentOps
         from hive_state_core.checkpoints import CheckpointOps
-        from hive_state_core.events import EventOps
+        from hive_state_core.event_ops import EventOps
         from hive_state_core.locks import LockOps
-        from hive_state_core.records import RecordOps
+        from hive_state_core.record_ops import RecordOps
         from hive_state_core.sessions import SessionOps
         from hive_state_core.task_ops import TaskOps
 
