@@ -68,4 +68,6 @@ def _row(check: Check) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit("usage: python -m hive_state_conformance.reference FILE")
     Path(sys.argv[1]).write_text(reference(), encoding="utf-8")
