@@ -20,10 +20,16 @@ def next_term(source: Control, target: Control) -> int:
 
 
 async def make_standby(target: Replication, name: str) -> Control:
-    """Raises Conflict if it holds data."""
+    """Raises NotEmpty if it holds data, also if those are what a hive left behind."""
     row = await target.control()
     if row.state is STANDBY:
         return row
+    if row.state is MOVED:
+        raise NotEmpty(
+            f"{name} still holds what the hive left behind when it moved to {row.peer!r};"
+            " give an empty store, or remove that one first",
+            key=name,
+        )
     try:
         return await target.control(row.epoch, replace(row, state=STANDBY))
     except Conflict as error:

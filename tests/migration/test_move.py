@@ -8,7 +8,7 @@ import pytest
 
 from hive_state_core import open_store
 from hive_state_core.choosing import Choice
-from hive_state_core.errors import Conflict, InvalidArgument, NotPrimary, Sealed, StoreMoved
+from hive_state_core.errors import Conflict, InvalidArgument, NotEmpty, NotPrimary, Sealed, StoreMoved
 from hive_state_core.migration import running
 from hive_state_core.migration.lines import export_lines
 from hive_state_core.migration.opening import move, opened
@@ -63,6 +63,8 @@ async def test_the_source_says_where_the_hive_is(new_store: New) -> None:
         assert await hive.records.get("c", "same") is not None
     with pytest.raises(StoreMoved):
         await go(source, new_store("sqlite"))
+    with pytest.raises(NotEmpty, match="left behind when it moved"):
+        await go(target, source)
 
 
 async def test_a_copy_leaves_the_hive_where_it_is(new_store: New) -> None:
