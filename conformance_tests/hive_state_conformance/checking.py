@@ -74,6 +74,7 @@ CHECK_MODULES = (
     "stores",
     "trips",
     "trip_order",
+    "trip_outcomes",
     "control",
     "capture",
     "images",

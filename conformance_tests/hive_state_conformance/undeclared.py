@@ -71,6 +71,8 @@ class Watched:
 async def refused_as_declared(env: Env, facilities: Iterable[Facility]) -> None:
     """Fails unless every verb of these facilities raises Unsupported and the driver is never called."""
     for facility in facilities:
+        if facility is Facility.OUTCOMES:  # users do not reach it: the driver itself refuses
+            await raises(Unsupported, env.driver.outcome("no such trip"))
         for verb in VERBS.get(facility, ()):
             watched = Watched(env.driver, facility)
             store = Store(cast(Driver, watched), backend=env.store.backend, url=env.store.url)
