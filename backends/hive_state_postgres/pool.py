@@ -44,23 +44,30 @@ class Pool:
     async def open(self) -> None:
         """Connect once, so that errors show, and then to the least number."""
         self._closed = False
-        self._idle.append(await self._dial())
-        more = [self._dial() for _ in range(self._options.min_connections - 1)]
-        for found in await asyncio.gather(*more, return_exceptions=True):
-            if not isinstance(found, BaseException):
-                self._idle.append(found)
+        await self._add()
+        more = [self._add() for _ in range(self._options.min_connections - 1)]
+        await asyncio.gather(*more, return_exceptions=True)
 
     async def close(self) -> None:
+        """Connections that are being made have a second to come to their end."""
         self._closed = True
-        for dialing in self._dialing:
-            dialing.cancel()
-        await asyncio.gather(*self._dialing, return_exceptions=True)
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            try:
-                await connection.close(timeout=2)
-            except Exception:
-                connection.terminate()
+        try:
+            if self._dialing:
+                _, late = await asyncio.wait(set(self._dialing), timeout=1)
+                for dialing in late:
+                    dialing.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
+            while self._idle:
+                connection = self._idle.pop()
+                try:
+                    await connection.close(timeout=2)
+                except Exception:
+                    connection.terminate()
+        finally:
+            self._forget_all()
+
+    async def _add(self) -> None:
+        self._idle.append(await self._dial())
 
     async def _dial(self) -> Connection:
         """A new connection. It is made to the end also if the caller is cancelled, and then kept for others:
