@@ -60,7 +60,7 @@ class Facility(Enum):
     REQUIREMENTS = "requirements"  #: Enqueue.requires
     STREAMS = "streams"
     IMPORT = "import"  #: `spi.Loading`: images of term 0 fill a store in use
-    REPLICATION = "replication"  #: `spi.Replication`; IMPORT belongs to it
+    REPLICATION = "replication"  #: `spi.Replication`; IMPORT too, but for a source that is only read
     OUTCOMES = "outcomes"  #: trips are recorded, `outcome(trip_id)` answers
 
 

@@ -75,7 +75,7 @@ Concurrency and cancellation
 All methods are called on one event loop. Core does not cancel a write trip that was handed over, except
 by giving up on it when the process ends; if it is cancelled all the same, the effect must be whole or
 absent and the driver usable. A method must not block the loop for more than about a millisecond. Nothing
-is called after `close`, nothing but `schema` before `open`.
+is called after `close`, nothing but `schema` and `examine` before `open`.
 
 Errors
 ------
@@ -101,8 +101,10 @@ Sizes
 A page, a stream read or a claim may end early, after at least one item, once the values of the whole call
 pass `limits.REPLY_BYTES`; later requests of a claim may then get nothing.
 
-What counts as a change: Put, SetPaused and Extend always write. A Cancel that is already requested, or of
-an ended task, does not, nor does whatever found nothing to act on.
+Changes
+-------
+Put, SetPaused and Extend always write, and so does Prioritize of a live task. A Cancel that is already
+requested, or of an ended task, does not, nor does whatever found nothing to act on.
 """
 
 from __future__ import annotations
@@ -816,10 +818,9 @@ class Driver(Protocol):
         dead if attempt >= max_attempts; else ready in the old place), and scheduled tasks whose due_at <=
         at become ready. Then each request takes ready tasks in the order priority (lower number first),
         due_at, order: -> leased, attempt + 1, token = version = a version of this trip, lease_until = at
-        + lease (from now, not from the due instant). Nothing is handed out of a paused
-        queue. A task whose requirements are not covered is not leased; tasks of other queues are not
-        touched. Requests are served in
-        their order.
+        + lease (from now, not from the due instant). Nothing is handed out of a paused queue. A task whose
+        requirements are not covered is not leased; tasks of other queues are not touched. Requests are
+        served in their order.
 
         The token is never given out again for this task. Two tasks may have equal tokens. The images are
         those after the claim.
@@ -942,8 +943,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
-    """ "The image of `ref` still has to reach `sink`." At most one per sink and entity, with the newest
-    version. The mark of a stream stands for its events too: those above the target's `last` are sent
+    """It says that the image of `ref` still has to reach `sink`. At most one per sink and entity, with the
+    newest version. The mark of a stream stands for its events too: those above the target's `last` are sent
     first, then the StreamImage, which also trims."""
 
     sink: str
