@@ -1,10 +1,10 @@
-"""Between the facets and a driver: three lanes of trips, and what becomes of a trip that fails."""
+"""Between the facets and a driver: the lanes that trips travel in, and what becomes of a trip that fails."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import uniform
 from time import monotonic, perf_counter
 from typing import Any, TypeVar
@@ -22,55 +22,28 @@ from hive_state_core.errors import (
 )
 from hive_state_core.features import Facility
 from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
-from hive_state_core.model import (
-    CommitRef,
-    DedupeRef,
-    GroupRef,
-    PendingRef,
-    ReadRef,
-    StreamRef,
-    TaskRef,
-    Topic,
-)
+from hive_state_core.model import ReadRef, Topic
+from hive_state_core.op_rules import WANTED_BY_OPS, conflict_keys, facilities_of, giving_back
 from hive_state_core.refusals import refusal_error
 from hive_state_core.spi import (
-    Ack,
-    Append,
     Batch,
-    Cancel,
     Claimed,
-    ClaimedTasks,
-    ClaimEvents,
     ClaimRequest,
     ClaimTasks,
     Committed,
-    Complete,
-    Delete,
     Driver,
-    Enqueue,
-    Extend,
-    ExtendDeliveries,
-    Fail,
-    Nack,
     Op,
     Outcome,
     Page,
-    Prioritize,
-    Put,
-    Redrive,
     Refused,
-    Release,
     Reply,
     Retention,
     Scan,
     ScanImage,
-    SetPaused,
     Stats,
     StreamPage,
     StreamRead,
     Swept,
-    Take,
-    Touch,
 )
 from hive_state_core.telemetry import Telemetry
 
@@ -191,7 +164,7 @@ class Trips:
 
         `size`: bytes of the values in it, for the bound of a trip.
         """
-        if not self._lacks.isdisjoint(_WANTED_BY_OPS):
+        if not self._lacks.isdisjoint(WANTED_BY_OPS):
             for op in batch.ops:
                 self.require(*facilities_of(op))
         size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
@@ -316,7 +289,7 @@ class Trips:
 
     def _give_back(self, request: ClaimRequest, claimed: Claimed) -> None:
         """The caller of a claim is gone: its leases are released, not left to run out."""
-        ops = list(_giving_back(request, claimed))
+        ops = list(giving_back(request, claimed))
         if ops:
             task = asyncio.create_task(self._release(ops))
             self._background.add(task)
@@ -328,77 +301,6 @@ class Trips:
                 await self.commit(Batch((op,)))
             except HiveStateError as error:
                 log.warning("the lease of an abandoned claim was not released, it will run out: %s", error)
-
-
-Keys = Sequence[Hashable]
-
-_SIMPLE = frozenset(
-    {Put, Delete, Touch, Complete, Fail, Release, Extend, Cancel, Redrive, Take, Prioritize, SetPaused}
-)
-"""Operations that touch what they name, and nothing beside it that could meet another batch."""
-
-
-def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
-    """What a batch must have for itself in a trip, and what it may share with batches that only look
-    at it too (see `spi`, the trip)."""
-    ops = batch.ops
-    if len(ops) == 1 and batch.commit_id is None and _is_simple(ops[0]):
-        ref = ops[0].ref
-        if all(check.ref == ref for check in batch.checks):
-            return (ref,), ()
-    keys: list[Hashable] = []
-    shared: list[Hashable] = [check.ref for check in batch.checks]
-    for op in ops:
-        if type(op) is Append:
-            shared.append(op.ref)
-            continue
-        if isinstance(op, Ack | Nack | ExtendDeliveries):
-            stream, group = op.ref.stream, op.ref.group
-            keys.extend([PendingRef(stream, group, seq) for seq, _ in op.deliveries])
-            shared += (op.ref, StreamRef(stream))
-            continue
-        keys.append(op.ref)
-        if isinstance(op.ref, GroupRef):
-            shared.append(StreamRef(op.ref.stream))
-        elif type(op) is Enqueue:
-            if op.dedupe_key is not None:
-                keys.append(DedupeRef(op.queue, op.dedupe_key))
-            shared.extend(map(TaskRef, op.depends_on))
-    if batch.commit_id is not None:
-        keys.append(CommitRef(batch.commit_id))
-    return keys, shared
-
-
-def _is_simple(op: Op) -> bool:
-    return type(op) in _SIMPLE or (type(op) is Enqueue and op.dedupe_key is None and not op.depends_on)
-
-
-def _giving_back(request: ClaimRequest, claimed: Claimed) -> Iterator[Op]:
-    """Operations that undo a claim."""
-    if isinstance(claimed, ClaimedTasks):
-        for task in claimed.tasks:
-            yield Release(task.ref, task.token)
-    elif isinstance(request, ClaimEvents) and claimed.deliveries:
-        deliveries = tuple([(each.event.seq, each.token) for each in claimed.deliveries])
-        yield Nack(request.ref, deliveries, retry_in=0, spent=False)
-
-
-_WANTED_BY_OPS = frozenset({Facility.TASKS, Facility.DEPENDENCIES, Facility.REQUIREMENTS, Facility.STREAMS})
-
-
-def facilities_of(op: Op) -> Sequence[Facility]:
-    """What a driver must offer to be given this operation."""
-    if isinstance(op, Put | Delete | Touch):
-        return ()
-    if isinstance(op.ref, StreamRef | GroupRef):
-        return (Facility.STREAMS,)
-    needed = [Facility.TASKS]
-    if isinstance(op, Enqueue):
-        if op.requires:
-            needed.append(Facility.REQUIREMENTS)
-        if op.depends_on:
-            needed.append(Facility.DEPENDENCIES)
-    return needed
 
 
 def _not_applied(error: Indeterminate) -> HiveStateError:

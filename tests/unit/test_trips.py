@@ -19,6 +19,7 @@ from hive_state_core.errors import (
 )
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
 from hive_state_core.model import GroupRef, PendingRef, RecordRef, StreamRef, TaskRef
+from hive_state_core.op_rules import conflict_keys
 from hive_state_core.spi import (
     Ack,
     Append,
@@ -34,7 +35,7 @@ from hive_state_core.spi import (
     Trim,
     VersionIs,
 )
-from hive_state_core.trips import Trips, conflict_keys
+from hive_state_core.trips import Trips
 
 FAILURE = Callable[[Sequence[Batch]], BaseException | None]
 
