@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,13 @@ from click.testing import CliRunner, Result
 
 from hive_state_core import Store, open_store
 from hive_state_core.cli import main
+from hive_state_core.plugins import Backend, backend_for, register_backend
+from hive_state_core.spi import Driver
+from hive_state_core.url import StoreURL, parse_url
 
 Work = Callable[[Store], Awaitable[object]]
+Wrong = Callable[[Driver], Any]
+"""Makes of a driver one that is wrong."""
 
 
 class Cli:
@@ -61,3 +66,22 @@ def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
     found = Cli(f"sqlite:///{tmp_path}/hive.db")
     found.fill()
     return found
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Iterator[Callable[[Wrong], str]]:
+    """Registers a driver that is wrong, over SQLite's; the URL of a store with it."""
+    real = parse_url(f"sqlite:///{tmp_path}/wrong.db?synchronous=NORMAL")
+    undo = []
+
+    def register(wrong: Wrong) -> str:
+        def connect(url: StoreURL, namespace: str) -> Driver:
+            return wrong(backend_for(real).connect(real, namespace))  # type: ignore[no-any-return]
+
+        backend = Backend(name="wrong", schemes=("wrong",), summary="Wrong.", connect=connect)
+        undo.append(register_backend(backend))
+        return "wrong://user:hush@host/"
+
+    yield register
+    for each in undo:
+        each.close()

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,6 @@ from hive_state_conformance.workloads import WORKLOADS
 from hive_state_conformance.workloads_values import state
 from hive_state_core.cli import main
 from hive_state_core.model import ReadRef, RecordImage
-from hive_state_core.plugins import Backend, backend_for, register_backend
 from hive_state_core.spi import (
     Ack,
     Append,
@@ -42,7 +41,6 @@ from hive_state_core.spi import (
     Reply,
     ScanImage,
 )
-from hive_state_core.url import StoreURL, parse_url
 
 ROW = {
     *("url", "backend", "workload", "agents", "operations", "ops_per_s", "cpu_us", "invariant"),
@@ -176,26 +174,6 @@ class ForgetsToAck(Drops):
 
 
 Break = Callable[[type[Wrong]], str]
-
-
-@pytest.fixture
-def broken(tmp_path: Path) -> Iterator[Break]:
-    """The URL of a store with such a driver."""
-    real = parse_url(f"sqlite:///{tmp_path}/wrong.db?synchronous=NORMAL")
-    undo = []
-
-    def register(wrong: type[Wrong]) -> str:
-        def connect(url: StoreURL, namespace: str) -> Driver:
-            driver: Any = wrong(backend_for(real).connect(real, namespace))
-            return driver  # type: ignore[no-any-return]
-
-        backend = Backend(name="wrong", schemes=("wrong",), summary="Wrong.", connect=connect)
-        undo.append(register_backend(backend))
-        return "wrong://user:hush@host/"
-
-    yield register
-    for each in undo:
-        each.close()
 
 
 def test_rows_of_all_workloads_beside_the_baseline(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from subprocess import PIPE
 from typing import Any
@@ -22,9 +22,7 @@ from msgspec.structs import replace
 from hive_state_core.cli import main
 from hive_state_core.errors import Unavailable
 from hive_state_core.model import RecordRef
-from hive_state_core.plugins import Backend, backend_for, register_backend
 from hive_state_core.spi import Batch, Committed, Complete, Driver, Enqueue, Enqueued, Outcome, Put, Reply
-from hive_state_core.url import StoreURL, parse_url
 
 KEYS = {
     *("url", "workload", "agents", "seconds", "operations", "ops_per_s", "tasks_enqueued", "tasks_completed"),
@@ -119,26 +117,6 @@ class DiesForGood(Dies):
 
 
 Break = Callable[[type[Wrong]], str]
-
-
-@pytest.fixture
-def broken(tmp_path: Path) -> Iterator[Break]:
-    """The URL of a store with such a driver."""
-    real = parse_url(f"sqlite:///{tmp_path}/wrong.db?synchronous=NORMAL")
-    undo = []
-
-    def register(wrong: type[Wrong]) -> str:
-        def connect(url: StoreURL, namespace: str) -> Driver:
-            driver: Any = wrong(backend_for(real).connect(real, namespace))
-            return driver  # type: ignore[no-any-return]
-
-        backend = Backend(name="wrong", schemes=("wrong",), summary="Wrong.", connect=connect)
-        undo.append(register_backend(backend))
-        return "wrong://user:hush@host/"
-
-    yield register
-    for each in undo:
-        each.close()
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hive_state_core import Store, agents, open_store
+from hive_state_core import Store, agents
 from hive_state_core.agents import Agent, agent_ref
 from hive_state_core.errors import (
     AlreadyExists,
@@ -20,12 +20,6 @@ from hive_state_core.errors import (
     NotFound,
 )
 from hive_state_core.spi import Batch, Put
-
-
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
 
 
 async def agent_of(hive: Store, id: str) -> Agent:

@@ -9,16 +9,10 @@ from typing import Any, cast
 
 import pytest
 
-from hive_state_core import Store, checkpoints, open_store
+from hive_state_core import Store, checkpoints
 from hive_state_core.checkpoints import Checkpoint, checkpoint_ref
 from hive_state_core.errors import AlreadyExists, CorruptData, InvalidArgument, LimitExceeded
 from hive_state_core.spi import Append, Batch
-
-
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
 
 
 async def seqs(found: AsyncIterator[Checkpoint]) -> list[int]:

@@ -32,12 +32,6 @@ from hive_state_core.spi import Ack, Append, Batch, Trimmed
 AT_ONCE = Backoff(base=0.0, jitter="none")
 
 
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
-
-
 class Clock:
     """The store's clock, ahead of the host's by what a test says."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -20,12 +20,6 @@ from hive_state_core.errors import (
 )
 from hive_state_core.locks import Lock
 from hive_state_core.spi import Delete, Put, Touch
-
-
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
 
 
 class Clock:

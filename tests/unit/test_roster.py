@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from hive_state_core import Store, open_store, roster
+from hive_state_core import Store, roster
 from hive_state_core.agent_model import HEARTBEATS
 from hive_state_core.agents import Agent
 from hive_state_core.errors import HiveStateError, InvalidArgument, NotFound, Unavailable
 from hive_state_core.spi import Batch
 
 SILENCE = 0.06
-
-
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
 
 
 class Heartbeats:

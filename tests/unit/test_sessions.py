@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 from typing import Any, cast
 
 import pytest
 
-from hive_state_core import Store, open_store
+from hive_state_core import Store
 from hive_state_core.errors import AlreadyExists, Conflict, CorruptData, InvalidArgument, LimitExceeded
 from hive_state_core.sessions import Session, session_ref
 from hive_state_core.spi import Batch, Put
-
-
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
 
 
 class Clock:

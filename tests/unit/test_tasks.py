@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, timedelta
 from typing import Any
 
 import pytest
 
-from hive_state_core import Store, open_store
+from hive_state_core import Store
 from hive_state_core.errors import (
     Conflict,
     HiveStateError,
@@ -26,12 +26,6 @@ from hive_state_core.limits import ERROR_BYTES
 from hive_state_core.model import TaskState
 from hive_state_core.spi import Batch, Complete, Extend, Release, Take
 from hive_state_core.task_model import Task
-
-
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
 
 
 async def leased(hive: Store, payload: Any = None, *, lease: float = 30, **options: Any) -> Lease:

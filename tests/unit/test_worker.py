@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -24,12 +24,6 @@ from hive_state_core.model import TaskState
 from hive_state_core.spi import ClaimTasks
 
 SOON = Backoff(base=0.0, jitter="none")
-
-
-@pytest.fixture
-async def hive() -> AsyncIterator[Store]:
-    async with open_store("memory://") as store:
-        yield store
 
 
 class Claims:
