@@ -455,7 +455,7 @@ async def test_a_cancellation_while_completing_still_completes(hive: Store) -> N
 
 
 async def test_completing_waits_for_a_busy_store_until_the_lease_would_end(hive: Store) -> None:
-    lease = await leased(hive, lease=0.1)
+    lease = await leased(hive, lease=2)
     fault = Fault(hive, Complete, busy, 3)
     async with lease:
         pass
@@ -469,11 +469,11 @@ async def test_completing_waits_for_a_busy_store_until_the_lease_would_end(hive:
 
 
 async def test_a_heartbeat_keeps_a_long_block_alive(hive: Store) -> None:
-    lease = await leased(hive, lease=0.06)
+    lease = await leased(hive, lease=0.3)
     first = lease.lease_until
     async with lease:
         for _ in range(6):
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.1)
             assert await hive.tasks.claim("q", worker="thief") == []
     assert lease.lease_until > first
     assert (await task_of(hive, lease.id)).attempt == 1
