@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from math import inf
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hive_state_core import validate
 from hive_state_core.backoff import SHORTEST_NAP, TROUBLE
@@ -19,30 +19,25 @@ Answer = TypeVar("Answer")
 
 log: logging.Logger = logging.getLogger("hive_state")
 
-
 HOPS = 4
 """Turns of the event loop until a task that was just made has asked the driver for news, at most."""
-
-
-async def asked() -> None:
-    """Let a task that was just made to listen begin, so that the look which follows misses nothing: what came
-    between that look and the listening would be found by neither."""
-    for _ in range(HOPS):
-        await asyncio.sleep(0)
 
 
 class Watch:
     """The waiting between two looks at something, at most for `poll`, cut short by hints.
 
     The first wait only begins to listen: what came between the last look and the listening was not
-    heard, so look once more. Wrong hints make no busy loop.
+    heard, so look once more. Wrong hints make no busy loop. Once `stopped` is done, nothing is waited for.
     """
 
-    def __init__(self, trips: Trips, topic: Topic, poll: Duration) -> None:
+    def __init__(
+        self, trips: Trips, topic: Topic, poll: Duration, stopped: asyncio.Future[Any] | None = None
+    ) -> None:
         self._trips = trips
         self._topics = frozenset({topic})
         self._poll_ms = validate.duration(poll, "poll")
         self._poll = self._poll_ms / 1000
+        self._stopped = stopped
         self._hint: asyncio.Task[None] | None = None
         self._vain = 0
         self._troubles = 0
@@ -54,19 +49,29 @@ class Watch:
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
-        due = inf if next_due_in is None else next_due_in / 1000 + 0.002
+        due = inf if next_due_in is None else next_due_in / 1000 + 0.002  # timers may ring a little early
         nap = min(SHORTEST_NAP * 2**self._vain, self._poll / 10)
-        await asyncio.wait({self._hint}, timeout=max(min(due, self._poll), nap))
+        await self._rest(max(min(due, self._poll), nap), self._hint)
         spent = loop.time() - began
         if spent < nap:
-            await asyncio.sleep(nap - spent)
+            await self._rest(nap - spent)
         self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
         if self._hint.done():
             await self._listen()
 
+    async def _rest(self, seconds: float, *news: asyncio.Future[Any]) -> None:
+        """For so long, or until there is news, or it is stopped."""
+        ends = news if self._stopped is None else (*news, self._stopped)
+        if ends:
+            await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(seconds)
+
     async def _listen(self) -> None:
+        """Begin to, before the look that follows: what came between the two would be found by neither."""
         self._hint = asyncio.create_task(self._hear())
-        await asked()
+        for _ in range(HOPS):
+            await asyncio.sleep(0)
 
     async def look(self, what: str, call: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """The answer; None if the store was not available: that was waited out. Raises what waiting does
@@ -79,7 +84,7 @@ class Watch:
             self._troubles += 1
             if self._troubles == 1:
                 log.warning("%s is not available for now: %s", what, error)
-            await asyncio.sleep(TROUBLE.delay(self._troubles))
+            await self._rest(TROUBLE.delay(self._troubles))
             return None
         self._troubles = 0
         return answer

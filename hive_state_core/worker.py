@@ -5,31 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from math import inf
-from typing import Any, cast
+from functools import partial
+from typing import cast
 
 import msgspec
 
 from hive_state_core import validate
-from hive_state_core.backoff import SHORTEST_NAP, TROUBLE, Backoff
+from hive_state_core.backoff import Backoff
 from hive_state_core.codec import Json
-from hive_state_core.errors import (
-    Closed,
-    HiveStateError,
-    Indeterminate,
-    LeaseLost,
-    Unavailable,
-)
+from hive_state_core.errors import Closed, HiveStateError, LeaseLost, Unavailable
 from hive_state_core.held import keep
 from hive_state_core.ids import names
 from hive_state_core.leases import Lease
 from hive_state_core.limits import CLAIM, REPLY_BYTES
 from hive_state_core.model import QueueRef, TaskImage
+from hive_state_core.refusals import describe
 from hive_state_core.roster import Roster
 from hive_state_core.spi import Batch, ClaimedTasks, ClaimTasks, Take
 from hive_state_core.trips import Trips
 from hive_state_core.validate import Duration
-from hive_state_core.waiting import asked
+from hive_state_core.waiting import Watch
 
 Handler = Callable[[Lease], Awaitable[Json | None]]
 
@@ -125,87 +120,27 @@ class Claims(msgspec.Struct, frozen=True):
 class Source:
     """Claims of one worker on one queue, with the waiting in between. `stopped` ends all waiting."""
 
-    def __init__(self, claims: Claims, poll: Duration, stopped: asyncio.Future[bool]) -> None:
+    def __init__(self, claims: Claims, poll: Duration, stopped: asyncio.Future[bool] | None = None) -> None:
         self._claims = claims
-        self._queue = claims.request.queue
-        self._poll_ms = validate.duration(poll, "poll")
-        self._poll = self._poll_ms / 1000
+        self._queue = QueueRef(claims.request.queue)
+        self._watch = Watch(claims.trips, self._queue, poll, stopped)
         self._stopped = stopped
-        self._drained = False
-        self._due_in: int | None = None
-        self._vain = 0
-        self._troubles = 0
-        self._hint: asyncio.Task[None] | None = None
+        self._last: Claim | None = None
+        self.close: Callable[[], Awaitable[None]] = self._watch.close
 
     async def take(self, limit: int) -> list[Lease]:
         """Up to `limit` leases. None, if the queue is drained, the store is not available, or a stop came:
         all to be asked again, as this waits where it should. Raises what waiting does not mend."""
-        if self._drained:
-            await self._idle()
-            if self._stopped.done():
+        if self._last is not None and self._last.drained:
+            await self._watch.wait(self._last.next_due_in)
+            if self._stopped is not None and self._stopped.done():
                 return []
-        try:
-            got = await self._claims.claim(limit)
-        except HiveStateError as error:
-            if not error.retryable and not isinstance(error, Indeterminate):
-                raise
-            await self._sit_out(error)
+        self._last = await self._watch.look(describe(self._queue), partial(self._claims.claim, limit))
+        if self._last is None:
             return []
-        self._troubles = 0
-        self._drained, self._due_in = got.drained, got.next_due_in
-        if got.leases:
-            self._vain = 0
-        return got.leases
-
-    async def close(self) -> None:
-        if self._hint is not None:
-            self._hint.cancel()
-            await asyncio.wait({self._hint})
-
-    async def _idle(self) -> None:
-        """Wait for a hint or the next due instant, at most for `poll`; and for a moment in any case, so
-        that wrong hints do not make a busy loop."""
-        if self._hint is None:
-            await self._listen()
-            return  # look once more: what came between the last look and the listening was not heard
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        due = self._until_due()
-        nap = min(SHORTEST_NAP * 2**self._vain, self._poll / 10)
-        patience = max(min(due, self._poll), nap)
-        news: list[asyncio.Future[Any]] = [self._hint, self._stopped]
-        await asyncio.wait(news, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        spent = loop.time() - began
-        if spent < nap:
-            await asyncio.wait({self._stopped}, timeout=nap - spent)
-        self._vain = 0 if spent >= self._poll else min(self._vain + 1, 20)
-        if self._hint.done():
-            await self._listen()
-
-    def _until_due(self) -> float:
-        """Seconds."""
-        return inf if self._due_in is None else self._due_in / 1000 + 0.002  # timers may ring a little early
-
-    async def _listen(self) -> None:
-        self._hint = asyncio.create_task(self._hear())
-        await asked()
-
-    async def _hear(self) -> None:
-        """Ends when something may have come, or after `poll`."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + self._poll
-        try:
-            heard = await self._claims.trips.wait(frozenset({QueueRef(self._queue)}), self._poll_ms)
-        except HiveStateError:  # if it matters, the next claim says so
-            heard = frozenset()
-        if not heard:
-            await asyncio.sleep(until - loop.time())
-
-    async def _sit_out(self, error: HiveStateError) -> None:
-        self._troubles += 1
-        if self._troubles == 1:
-            log.warning("no claim on queue %s for now: %s", self._queue, error)
-        await asyncio.wait({self._stopped}, timeout=TROUBLE.delay(self._troubles))
+        if self._last.leases:
+            self._watch.found()
+        return self._last.leases
 
 
 class _Crew:
@@ -300,7 +235,7 @@ async def work(claims: Claims, handler: Handler, *, poll: Duration, stop: asynci
 
 async def consume(claims: Claims, *, poll: Duration) -> AsyncGenerator[Lease, None]:
     """See `Tasks.consume`."""
-    source = Source(claims, poll, asyncio.get_running_loop().create_future())
+    source = Source(claims, poll)
     try:
         async with claims.roster.alive(claims.request.worker):
             while True:
