@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hive_state_core.limits import REPLY_BYTES
@@ -145,23 +145,6 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
         paused = dict(map(tuple, await db.fetch(statements.stats_queues, ns)))
         streams = dict(map(tuple, await db.fetch(statements.stats_streams, ns)))
         groups = await db.fetch(statements.stats_groups, ns)
-    states: dict[str, dict[TaskState, int]] = defaultdict(dict)
-    oldest: dict[str, int] = {}
-    over: dict[str, int] = defaultdict(int)
-    for queue, state, count, due, leases_over in tasks:
-        states[queue][STATES[state]] = count
-        over[queue] += leases_over
-        if due is not None:
-            oldest[queue] = min(due, oldest.get(queue, due))
-    queues = {
-        queue: QueueStats(
-            paused=paused.get(queue, False),
-            states=states.get(queue, {}),
-            oldest_ready_at=oldest.get(queue),
-            leases_over=over[queue],
-        )
-        for queue in sorted({*states, *paused})
-    }
     settings = {name: store[name] for name in ("synchronous_commit", "fsync", "full_page_writes")}
     warnings = []
     if "off" in settings.values():
@@ -170,14 +153,9 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
     return Stats(
         at=store["at"],
         records=records,
-        queues=queues,
+        queues=_queues(tasks, paused),
         streams=streams,
-        groups={
-            (stream, group): GroupStats(
-                position=position, lag=lag, pending=pending, dead=dead, oldest_at=oldest
-            )
-            for stream, group, position, lag, pending, dead, oldest in groups
-        },
+        groups=_groups(groups),
         size_bytes=store["size"],
         backend={
             "postgres": store["version"],
@@ -187,6 +165,34 @@ async def stats(db: Connection, statements: Statements, ns: int, about: Facts) -
         },
         warnings=tuple(warnings),
     )
+
+
+def _queues(tasks: Sequence[Any], paused: Mapping[str, bool]) -> dict[str, QueueStats]:
+    """`tasks`: the rows of `stats_tasks`."""
+    states: dict[str, dict[TaskState, int]] = defaultdict(dict)
+    oldest: dict[str, int] = {}
+    over: dict[str, int] = defaultdict(int)
+    for queue, state, count, due, leases_over in tasks:
+        states[queue][STATES[state]] = count
+        over[queue] += leases_over
+        if due is not None:
+            oldest[queue] = min(due, oldest.get(queue, due))
+    return {
+        queue: QueueStats(
+            paused=paused.get(queue, False),
+            states=states.get(queue, {}),
+            oldest_ready_at=oldest.get(queue),
+            leases_over=over[queue],
+        )
+        for queue in sorted({*states, *paused})
+    }
+
+
+def _groups(rows: Sequence[Any]) -> dict[tuple[str, str], GroupStats]:
+    return {
+        (stream, group): GroupStats(position=position, lag=lag, pending=pending, dead=dead, oldest_at=oldest)
+        for stream, group, position, lag, pending, dead, oldest in rows
+    }
 
 
 async def held(db: Connection, statements: Statements, ns: int, trip: Row) -> tuple[list[Row], list[int]]:
