@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hive_state_core.cli.frame import Settings, emit_json, json_option
-from hive_state_core.cli.tables import cell, echo_table
+from hive_state_core.cli.show import columns, setting_text
 from hive_state_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -27,17 +27,13 @@ def backends(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     settings = ctx.find_object(Settings)
     verbose = verbose or bool(settings and settings.verbose)
     if as_json:
-        failures = [
-            {"plugin": f.plugin, "target": f.target, "error": str(f), "traceback": f.traceback}
-            for f in failed
-        ]
-        emit_json({"backends": [_told(backend) for backend in found], "failures": failures})
+        emit_json({"backends": list(map(_told, found)), "failures": list(map(_failure, failed))})
         return
     if verbose:
         for backend in found:
             _show(backend)
     else:
-        echo_table((each.name, _schemes(each), each.summary) for each in found)
+        columns((each.name, _schemes(each), each.summary) for each in found)
         _say_what_is_missing(found)
     if not found:
         click.echo("There is no backend.")
@@ -91,13 +87,13 @@ def _say_what_is_missing(found: list[Backend]) -> None:
 def _show(backend: Backend) -> None:
     click.echo(f"{backend.name}  {_schemes(backend)}\n  {backend.summary}")
     _say_what_is_missing([backend])
-    echo_table(map(_cells, backend.options), indent="    ")
+    columns(map(_cells, backend.options), indent="    ")
     click.echo()
 
 
 def _cells(option: Option) -> tuple[str, str, str]:
     secret = ", secret" if option.secret else ""
-    return option.name, cell(option.default), f"{option.doc} ({option.wants}{secret})"
+    return option.name, setting_text(option.default), f"{option.doc} ({option.wants}{secret})"
 
 
 def _schemes(backend: Backend) -> str:

@@ -9,8 +9,8 @@ import click
 import msgspec
 
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.show import columns, setting_text
 from hive_state_core.cli.stores import StoreArgument
-from hive_state_core.cli.tables import cell, echo_table
 from hive_state_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ async def show(store: str | None, sources: bool, as_json: bool) -> None:
     if as_json:
         emit_json({"settings": settings})
         return
-    echo_table([each.key, cell(each.value), *([each.source] if sources else [])] for each in settings)
+    columns([each.key, setting_text(each.value), *([each.source] if sources else [])] for each in settings)
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +90,7 @@ def check(as_json: bool) -> int:
         emit_json({"file": path, "ok": ok, "stores": checked, "warnings": warnings})
     else:
         click.echo(read.path or "There is no configuration file.")
-        echo_table((each.name or "in use", each.error or f"ok, {each.store}") for each in checked)
+        columns((each.name or "in use", each.error or f"ok, {each.store}") for each in checked)
         for warning in warnings:
             click.echo(f"warning: {warning}")
     return EXIT.OK if ok else EXIT.USAGE

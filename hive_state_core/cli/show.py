@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 from unicodedata import combining, east_asian_width
@@ -37,17 +37,24 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, empty: str)
     ]
     console = _rich()
     if console is None:
-        _plain(headers, texts, right)
+        columns([headers, *texts], right=right)
     else:
         _drawn(console, headers, texts, right)
 
 
 def facts(pairs: Sequence[tuple[str, Cell]]) -> None:
     """Names and values, one pair a line, without a header."""
-    width = max((_width(name) for name, _ in pairs), default=0)
-    for name, value in pairs:
-        text = str(value) if type(value) is int else text_of(value)  # it may be a version: to be copied
-        click.echo(f"{_padded(name, width, right=False)}  {text}".rstrip())
+    # A number may be a version: to be copied.
+    columns((name, str(value) if type(value) is int else text_of(value)) for name, value in pairs)
+
+
+def columns(lines: Iterable[Sequence[str]], *, indent: str = "", right: Sequence[bool] = ()) -> None:
+    """Words in columns, each as wide as its longest; `right`: which of them are moved to the right."""
+    lines = list(lines)
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        words = map(_padded, line, widths, right or [False] * len(widths))
+        click.echo(indent + "  ".join(words).rstrip())
 
 
 def heading(text: str) -> None:
@@ -68,6 +75,18 @@ def text_of(cell: Cell) -> str:
         case datetime():
             return cell.isoformat(sep=" ", timespec="milliseconds")
     return printable(cell)
+
+
+def setting_text(value: object) -> str:
+    """A setting in one word, as TOML has it; - for None."""
+    match value:
+        case None:
+            return "-"
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:g}"
+    return str(value)
 
 
 def clear() -> None:
@@ -98,14 +117,6 @@ def _drawn(
     for row in texts:
         drawn.add_row(*(Text(text, style=_STYLES.get(text, "")) for text in row))
     console.print(drawn)
-
-
-def _plain(headers: Sequence[str], texts: Sequence[Sequence[str]], right: Sequence[bool]) -> None:
-    lines = [headers, *texts]
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(headers))]
-    for line in lines:
-        cells = map(_padded, line, widths, right)
-        click.echo("  ".join(cells).rstrip())
 
 
 def _padded(text: str, width: int, right: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hive_state_core.cli.tables import cell
+from hive_state_core.cli.show import setting_text
 from hive_state_core.options import Option
 from hive_state_core.plugins import Backend, Registry
 
@@ -39,7 +39,7 @@ def _section(backend: Backend) -> str:
 
 
 def _row(option: Option) -> str:
-    default = "" if option.default is None else f"`{cell(option.default)}`"
+    default = "" if option.default is None else f"`{setting_text(option.default)}`"
     takes = option.wants + (", secret" if option.secret else "")
     place = option.part or f"`?{option.name}=`"
     return f"| `{option.name}` | {takes} | {default} | {place} | {option.doc} |"
