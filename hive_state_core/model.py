@@ -188,7 +188,8 @@ class StreamImage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class PendingImage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An event handed to a group and not acked. `token` is 0 while it waits to be handed out again, or is
-    `dead`: its deliveries are used up. `until`: end of the lease, or due instant of the next delivery."""
+    `dead`: its deliveries are used up. `until`: end of the lease, or due instant of the next delivery; of a
+    dead one, as it was before."""
 
     ref: PendingRef
     version: int

@@ -351,7 +351,8 @@ class CreateGroup(msgspec.Struct, frozen=True, gc=False):
 class Ack(msgspec.Struct, frozen=True, gc=False):
     """The group has finished these (seq, token) deliveries. Refused (Reason.LEASE, with `Refused.seq`)
     unless each of them is pending under its token when the operation's turn comes: a late ack after a
-    redelivery never takes the new delivery away. Token 0 names a dead delivery only, and discards it.
+    redelivery never takes the new delivery away. All are looked at before one is changed; one that is named
+    twice is changed once. Token 0 names a dead delivery only, and discards it.
     Result: None."""
 
     ref: GroupRef
@@ -360,9 +361,9 @@ class Ack(msgspec.Struct, frozen=True, gc=False):
 
 class Nack(msgspec.Struct, frozen=True, gc=False):
     """Hand the deliveries out again after `retry_in`, or make them dead at once (None, or no deliveries
-    left). Stores `error`; sets token 0. `spent` False: this delivery does not count, and does not make it
-    dead. With token 0 a dead delivery is handed out again, its deliveries counting from 0. Refused as Ack
-    is. Result: None."""
+    left; then `until` stays). Stores `error`; sets token 0. `spent` False: this delivery does not count, and
+    does not make it dead. With token 0 a dead delivery is handed out again, its deliveries counting from 0.
+    Refused as Ack is. Result: None."""
 
     ref: GroupRef
     deliveries: tuple[tuple[int, int], ...]
@@ -813,13 +814,13 @@ class Driver(Protocol):
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         """One write trip of claims. One result for each request; no task or event is handed to two of them.
 
-        Tasks. First, in each queue asked for, bounded to a few hundred, earliest first: leases that are
-        over (lease_until <= at) are taken away (error LEASE_EXPIRED; -> cancelled if that was requested;
-        dead if attempt >= max_attempts; else ready in the old place), and scheduled tasks whose due_at <=
-        at become ready. Then each request takes ready tasks in the order priority (lower number first),
-        due_at, order: -> leased, attempt + 1, token = version = a version of this trip, lease_until = at
-        + lease (from now, not from the due instant). Nothing is handed out of a paused queue. A task whose
-        requirements are not covered is not leased; tasks of other queues are not touched. Requests are
+        Tasks. First, in each queue asked for, paused or not, bounded to a few hundred, earliest first: leases
+        that are over (lease_until <= at) are taken away (error LEASE_EXPIRED; -> cancelled if that was
+        requested; dead if attempt >= max_attempts; else ready in the old place), and scheduled tasks whose
+        due_at <= at become ready. Then each request takes ready tasks in the order priority (lower number
+        first), due_at, order: -> leased, attempt + 1, token = version = a version of this trip, lease_until
+        = at + lease (from now, not from the due instant). Nothing is handed out of a paused queue. A task
+        whose requirements are not covered is not leased; tasks of other queues are not touched. Requests are
         served in their order.
 
         The token is never given out again for this task. Two tasks may have equal tokens. The images are
@@ -827,7 +828,8 @@ class Driver(Protocol):
 
         Events. In a group: deliveries whose time is over, and nacked ones that are due, come first, in
         seq order, with a new token (dead instead, if max_deliveries are used up); then events with seq >
-        position, which moves it. Events that were trimmed are skipped.
+        position, which moves it. Events that were trimmed are skipped. If redeliveries alone reach the
+        `limit`, what lies behind them is left as it is.
 
         `trip_id` as in `commit`.
         """
@@ -863,7 +865,7 @@ class Driver(Protocol):
         everything else. A write trip of its own (steps 1 to 6): expired records become tombstones, old
         tombstones and commit memories go, leases that are over are taken away and due tasks promoted as
         in `claim`, tasks that ended longer ago than `retention` says are removed (never a live one, nor a
-        parent of a task whose `unmet` is > 0)."""
+        parent of a task whose `unmet` is > 0). What ends in this sweep may be left to the next."""
         ...
 
     async def stats(self) -> Stats:

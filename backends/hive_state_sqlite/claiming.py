@@ -66,13 +66,11 @@ class _Supply:
         turns = [instant for instant in (lease_ends, due_at) if instant is not None]
         self._next_turn: int | None = min(turns, default=None)
         self._names: list[tuple[str, frozenset[str]]] = [("", frozenset())]
-        if self._paused:
-            return
         if self._next_turn is not None and self._next_turn <= trip.at:
             self._more = max(turn_queue(trip, queue, TURNED_AT_ONCE)) == TURNED_AT_ONCE
             self._next_turn = self._look_ahead()
             other_lane = ""  # what was turned may be of any lane
-        if other_lane is not None:
+        if other_lane is not None and not self._paused:
             self._names = self._lane_names()
 
     def serve(self, request: ClaimTasks) -> ClaimedTasks:

@@ -18,10 +18,6 @@ def claim(trip: Trip, request: ClaimEvents, room: int) -> tuple[ClaimedEvents, i
     if row is None:
         return ClaimedEvents((), missing=True), 0
     _, position, max_deliveries = row
-    dead = trip.db.execute(
-        statements.PENDING_EXHAUST,
-        (*group, trip.at, max_deliveries, trip.version, TURNED_AT_ONCE, LEASE_EXPIRED),
-    ).rowcount
     chosen = trip.db.execute(
         statements.EVENTS_CLAIM,
         {
@@ -34,6 +30,11 @@ def claim(trip: Trip, request: ClaimEvents, room: int) -> tuple[ClaimedEvents, i
             "limit": request.limit,
         },
     ).fetchall()
+    through = chosen[-1][0] if len(chosen) == request.limit else position
+    dead = trip.db.execute(
+        statements.PENDING_EXHAUST,
+        (*group, trip.at, max_deliveries, trip.version, TURNED_AT_ONCE, LEASE_EXPIRED, through),
+    ).rowcount
     taken, size = _within(chosen, room)
     deliveries = tuple([_delivery(trip, request, row) for row in taken])
     if taken:

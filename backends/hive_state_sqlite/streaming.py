@@ -6,7 +6,7 @@ savepoint that a refused batch is rolled back to: so a batch sees its own acks w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hive_state_core.model import GroupRef
@@ -110,7 +110,7 @@ class StreamDecision:
         return self._write(statements.GROUP_CREATE, arguments) == 1
 
     def _ack(self, op: Ack) -> None:
-        for seq, token in dict.fromkeys(op.deliveries):
+        for seq, token in _named_once(op):
             self._fenced(op.ref, seq, token, statements.PENDING_ACK, (token == 0,))
         self._changed(op.ref)
 
@@ -118,7 +118,7 @@ class StreamDecision:
         trip = self._trip
         max_deliveries = self._max_deliveries(op.ref)
         until = trip.at + (op.retry_in or 0)
-        for seq, token in dict.fromkeys(op.deliveries):
+        for seq, token in _named_once(op):
             redriven = token == 0
             arguments = (redriven, trip.version, until, op.retry_in is None, max_deliveries, op.error)
             statement = statements.PENDING_NACK if op.spent or redriven else statements.PENDING_UNSPENT
@@ -127,7 +127,7 @@ class StreamDecision:
 
     def _extend(self, op: ExtendDeliveries) -> None:
         trip = self._trip
-        for seq, token in dict.fromkeys(op.deliveries):
+        for seq, token in _named_once(op):
             self._fenced(op.ref, seq, token, statements.PENDING_EXTEND, (trip.version, trip.at + op.lease))
 
     def _seek(self, op: Seek) -> None:
@@ -212,6 +212,18 @@ class StreamDecision:
         count = self._trip.db.execute(statement, arguments).rowcount
         self._wrote = self._wrote or count > 0
         return count
+
+
+def _named_once(op: Ack | Nack | ExtendDeliveries) -> Iterator[tuple[int, int]]:
+    """(seq, token) of each delivery, one after the other is dealt with. Raises Refusal at one that was named
+    before under another token: that one was current, although what was done since has taken it away."""
+    tokens: dict[int, int] = {}
+    for seq, token in op.deliveries:
+        if seq not in tokens:
+            tokens[seq] = token
+            yield seq, token
+        elif token != tokens[seq]:
+            raise Refusal(Reason.LEASE, op.ref, token, tokens[seq], seq)
 
 
 HANDLERS: dict[type, Callable[[StreamDecision, Any], OpResult]] = {

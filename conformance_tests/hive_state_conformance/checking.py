@@ -64,6 +64,7 @@ CHECK_MODULES = (
     "stream_ends",
     "groups",
     "deliveries",
+    "delivery_edges",
     "events",
     "checkpoints",
     "waking",

@@ -234,3 +234,22 @@ async def pause(env: Env) -> None:
     assert (await env.store.stats()).queues["q"].paused is True
     await tasks.resume("q")
     assert len(await claimed_ids(env)) == 3
+
+
+@check("queue.pause.time_goes_on", area="H", number=91, needs=TASKS)
+async def pause_time_goes_on(env: Env) -> None:
+    """Contract: a claim on a paused queue finds nothing, but takes leases away that are over and makes tasks
+    ready that are due.
+    """
+    tasks = env.store.tasks
+    over = await tasks.enqueue("q", 1, max_attempts=2)
+    due = await tasks.enqueue("q", 2, delay=0.05)
+    await tasks.claim("q", worker="w", lease=0.05)
+    await tasks.pause("q")
+    await env.until_lease_over(over.id)
+    await env.until(await env.now() + 60)
+    assert await claimed_ids(env) == []
+    for made in (over, due):
+        task = await tasks.get(made.id)
+        assert task is not None
+        assert task.state is TaskState.READY

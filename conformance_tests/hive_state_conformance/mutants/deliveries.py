@@ -20,6 +20,7 @@ from hive_state_core.spi import (
     Refused,
     Reply,
     Scan,
+    ScanImage,
 )
 
 Named = tuple[tuple[int, int], ...]
@@ -102,6 +103,18 @@ class TakesDoublesOneByOne(Mutant):
                     if isinstance(reply.results[0], Refused):
                         return reply
         return await super().commit(batches, trip_id)
+
+
+@mutant("delivery.named_under_two_tokens")
+class TakesTheFirstToken(DeliveryMutant):
+    async def named(self, ref: GroupRef, named: Named) -> Named:
+        return tuple(dict(reversed(named)).items())
+
+
+@mutant("delivery.dead.keeps_its_instant")
+class ShowsNoInstantOfTheDead(Mutant):
+    def image(self, image: ScanImage) -> ScanImage:
+        return replace(image, until=0) if isinstance(image, PendingImage) and image.dead else image
 
 
 class NackMutant(Mutant):

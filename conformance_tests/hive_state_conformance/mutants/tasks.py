@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from hive_state_conformance.mutants.base import Mutant, mutant
 from hive_state_core.limits import ATTEMPTS
-from hive_state_core.model import TaskImage, TaskRef
+from hive_state_core.model import QueueImage, QueueRef, TaskImage, TaskRef
 from hive_state_core.spi import (
     Batch,
     Claimed,
@@ -172,6 +172,16 @@ class DropsTheErrorText(Mutant):
 class NeverPauses(Mutant):
     async def op(self, op: Op) -> Op:
         return replace(op, paused=False) if isinstance(op, SetPaused) else op
+
+
+@mutant("queue.pause.time_goes_on")
+class PassesOverWhatIsPaused(Mutant):
+    async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
+        refs = [QueueRef(request.queue) for request in requests if isinstance(request, ClaimTasks)]
+        found = await self.right.read(refs)
+        if any(isinstance(image, QueueImage) and image.paused for image in found.results):
+            return Reply(found.epoch, found.at, [ClaimedTasks(()) for _ in requests])
+        return await super().claim(requests, trip_id)
 
 
 @mutant("queue.take.leases_that_one")
