@@ -134,6 +134,16 @@ async def trim_sees_its_batch(env: Env) -> None:
     assert seqs(await take(env)) == [4]
 
 
+@check("stream.trim.drops_what_its_batch_published", area="J", number=122, needs=STREAMS)
+async def drops_what_its_batch_published(env: Env) -> None:
+    """Contract: a forced trim removes, and counts as dropped, what its own batch has published before it."""
+    await fill(env, 2, G)
+    await do(env, Ack(G, named(await take(env, 1))))
+    assert await do(env, Append(S, b"3"), Append(S, b"4"), Trim(S, 4, force=True)) == (3, 4, Trimmed(3, 2, 4))
+    assert seqs((await read(env, 4)).events) == [4]
+    assert seqs(await take(env)) == [4]
+
+
 @check("stream.trim.not_current_after_it", area="J", number=122, needs=STREAMS)
 async def not_current_after_it(env: Env) -> None:
     """Contract: a delivery that a forced trim or a drop of the stream before it in its batch has forgotten is
