@@ -44,4 +44,5 @@ async def _copy_kind(
             tell(kind, copied)
     finally:
         reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)  # the store may be closed next
     return cursor

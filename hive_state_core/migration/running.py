@@ -71,8 +71,11 @@ class Move:
                 await switching.unseal(self.source)
                 await self.source.note(jobs.FORGOTTEN)
                 return self.report
-        # From the decision on it is gone through with, whoever is cancelled.
-        await asyncio.shield(self._hand_over(job))
+        handing_over = asyncio.ensure_future(self._hand_over(job))
+        try:
+            await asyncio.shield(handing_over)
+        finally:  # gone through with also if we are cancelled: the stores may be closed next
+            await asyncio.wait({handing_over})
         return self.report
 
     async def compare(self) -> None:

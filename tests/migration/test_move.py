@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from hive_state_core import open_store
 from hive_state_core.choosing import Choice
 from hive_state_core.errors import Conflict, InvalidArgument, NotEmpty, NotPrimary, Sealed, StoreMoved
-from hive_state_core.migration import running
+from hive_state_core.migration import running, switching
 from hive_state_core.migration.lines import export_lines
 from hive_state_core.migration.opening import move, opened
 from hive_state_core.migration.report import Report
+from hive_state_core.migration.switching import hand_over
 from hive_state_core.spi import Control, ControlState
 
 from .conftest import populate
@@ -107,6 +110,27 @@ async def test_two_targets_do_not_share_a_source(new_store: New) -> None:
         assert await ready.cancel() is False
     await populate(source, 1)
     assert (await go(source, target)).clean
+
+
+async def test_who_is_cancelled_while_handing_over_has_handed_over(new_store: New) -> None:
+    source, target = new_store("sqlite"), new_store("sqlite")
+    await populate(source, 1)
+    begun = asyncio.Event()
+
+    async def slow(*arguments: Any) -> None:
+        begun.set()
+        await asyncio.sleep(0.1)
+        await hand_over(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(switching, "hand_over", slow)
+        moving = asyncio.create_task(go(source, target))
+        await begun.wait()
+        moving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await moving
+    assert (await row(source)).state is ControlState.MOVED
+    assert (await row(target)).state is ControlState.OPEN
 
 
 class Dead(Exception):
