@@ -119,8 +119,10 @@ class PostgresDriver:
             raise
 
     async def close(self) -> None:
-        await self._waiters.close()
-        await self._pool.close()
+        try:
+            await self._waiters.close()
+        finally:
+            await self._pool.close()
         self._ns = 0
 
     async def schema(self, action: SchemaAction) -> SchemaInfo:
@@ -327,8 +329,12 @@ class PostgresDriver:
     async def _listen(self, heard: Callable[..., None]) -> Connection | None:
         if self._options.pgbouncer:
             return None
-        db = await self._dialer.connect()
-        await db.add_listener(self._channel, heard)
+        db = await self._pool.dial()
+        try:
+            await db.add_listener(self._channel, heard)
+        except BaseException:
+            db.terminate()
+            raise
         return db
 
     async def _notify(self, payload: str) -> None:

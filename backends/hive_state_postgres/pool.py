@@ -67,11 +67,11 @@ class Pool:
             self._forget_all()
 
     async def _add(self) -> None:
-        self._idle.append(await self._dial())
+        self._idle.append(await self.dial())
 
-    async def _dial(self) -> Connection:
-        """A new connection. It is made to the end also if the caller is cancelled, and then kept for others:
-        what asyncpg leaves of a half-made one is an error in the log."""
+    async def dial(self) -> Connection:
+        """A new connection, for the caller. It is made to the end also if the caller is cancelled, and then
+        kept for others: what asyncpg leaves of a half-made one is an error in the log."""
         dialing = asyncio.create_task(self._dialer.connect())
         self._dialing.add(dialing)
         dialing.add_done_callback(self._dialing.discard)
@@ -122,7 +122,7 @@ class Pool:
         await self._place()
         self._in_use += 1
         try:
-            connection = self._take() or await self._dial()
+            connection = self._take() or await self.dial()
             try:
                 yield connection
             except asyncio.CancelledError:

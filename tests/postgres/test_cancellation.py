@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 from collections.abc import Awaitable
@@ -144,6 +145,21 @@ async def test_an_opening_that_is_cancelled_leaves_nothing(url: str) -> None:
         with contextlib.suppress(asyncio.CancelledError, HiveStateError):
             await opening
         await store.close()
+    db = await asyncpg.connect(url.partition("?")[0])
+    await settled(db, application, 0)
+    await db.close()
+
+
+async def test_a_listening_that_is_cancelled_leaves_nothing(url: str) -> None:
+    """The first wait of a store opens a connection; the store is closed meanwhile."""
+    application = f"listens-{uuid4().hex[:8]}"
+    dice = random.Random(1)
+    for _ in range(40):
+        async with open_store(f"{url}&application_name={application}") as hive:
+            waiting = asyncio.create_task(hive._driver.wait(frozenset([S]), 50))
+            await asyncio.sleep(dice.random() * 0.05)
+        await waiting
+    gc.collect()  # warns of a connection that nobody has closed
     db = await asyncpg.connect(url.partition("?")[0])
     await settled(db, application, 0)
     await db.close()
