@@ -29,6 +29,10 @@ Result = TypeVar("Result")
 Send = Callable[[Sequence[Item]], Awaitable[Sequence[Result | HiveStateError]]]
 """Carries one trip: one result or error for each item, in order. Must not raise but for a defect."""
 
+ALONE = 4
+"""Trips of a single call in a row after which a lane takes its caller for a lone one. More than one: else a
+straggler would part the crowd that comes after it into its first call and the rest."""
+
 
 class _Ticket(msgspec.Struct, Generic[Item, Result], eq=False):
     """A call that waits for a trip, or for its answer."""
@@ -79,7 +83,7 @@ class Lane(Generic[Item, Result]):
         self._abandoned = abandoned
         self._waiting: deque[_Ticket[Item, Result]] = deque()
         self._runner: asyncio.Task[None] | None = None
-        self._company = True  # whether calls came together, when last one found nothing under way
+        self._singles = 0  # trips of one call since calls last came together
         self._alone = False
         self._alone_ended: asyncio.Future[None] | None = None
         self._closed = "the store is not open yet"
@@ -106,7 +110,7 @@ class Lane(Generic[Item, Result]):
         if loop is not self._loop:
             raise elsewhere()
         idle = self._runner is None and not self._alone
-        if idle and timeout is None and not self._company:
+        if idle and timeout is None and self._singles >= ALONE:
             return await self._leave_alone(item)
         future = loop.create_future()
         ticket = _Ticket(item, keys, shared, size, future, perf_counter())
@@ -141,7 +145,7 @@ class Lane(Generic[Item, Result]):
             if self._alone_ended is not None:
                 self._alone_ended.set_result(None)
             if self._waiting:
-                self._company = True
+                self._singles = 0
                 self._runner = asyncio.create_task(self._run())
         if isinstance(result, HiveStateError):
             self._meter.failed(result)
@@ -188,10 +192,11 @@ class Lane(Generic[Item, Result]):
         try:
             while self._waiting:
                 trip = self._take()
-                self._company = len(trip) > 1
+                company = len(trip) > 1
+                self._singles = 0 if company else self._singles + 1
                 if trip:
                     await self._travel(trip)
-                if self._company:
+                if company:
                     # The callers that were just answered get one turn to ask for more, so that
                     # they travel together again instead of the quickest of them alone.
                     await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from hive_state_core.batching import Lane
+from hive_state_core.batching import ALONE, Lane
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable
 from hive_state_core.telemetry import Meter
 
@@ -61,7 +61,8 @@ async def new_lane(carrier: Carrier, abandoned: list[tuple[int, int]]) -> AsyncI
 async def lane(request: pytest.FixtureRequest, new_lane: Lane[int, int], carrier: Carrier) -> Lane[int, int]:
     """Alone: the next call that finds nothing under way is carried by its own caller."""
     if request.param == "alone":
-        await new_lane.call(9)
+        for _ in range(ALONE):
+            await new_lane.call(9)
         carrier.trips.clear()
     return new_lane
 
@@ -84,10 +85,19 @@ async def test_who_has_become_alone_carries_its_calls_itself(
     new_lane: Lane[int, int], carrier: Carrier
 ) -> None:
     await asyncio.gather(*(new_lane.call(n) for n in (1, 2, 3)))
-    for n in (4, 5, 6):
+    for n in range(ALONE + 2):
         await new_lane.call(n)
     own = asyncio.current_task()
-    assert [task is own for task in carrier.tasks] == [False, False, True, True]
+    assert [task is own for task in carrier.tasks] == [False, *[False] * ALONE, True, True]
+
+
+async def test_a_straggler_does_not_part_the_crowd_that_comes_after_it(
+    new_lane: Lane[int, int], carrier: Carrier
+) -> None:
+    for _ in range(2):
+        await asyncio.gather(*(new_lane.call(n) for n in (1, 2, 3)))
+        await new_lane.call(9)
+    assert carrier.trips == [[1, 2, 3], [9], [1, 2, 3], [9]]
 
 
 async def test_calls_gather_while_a_trip_is_under_way(lane: Lane[int, int], carrier: Carrier) -> None:
@@ -120,8 +130,8 @@ async def test_the_first_of_many_waits_for_the_others_if_calls_came_in_company_o
         await asyncio.gather(*(new_lane.call(n) for n in (1, 2, 3)))
         return carrier.trips
 
-    await new_lane.call(0)
-    await new_lane.call(0)
+    for _ in range(ALONE):
+        await new_lane.call(0)
     assert await burst() == [[1], [2, 3]]
     assert await burst() == [[1, 2, 3]]
 
