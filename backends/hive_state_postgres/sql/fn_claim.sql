@@ -50,10 +50,13 @@ BEGIN
     FOREACH v_queue IN ARRAY p_queues LOOP
         PERFORM pg_advisory_xact_lock_shared(hashtextextended(v_queue, p_ns));
     END LOOP;
-    IF cardinality(p_run_groups) > 0 THEN
-        v_ready := hive.lock_ready(p_ns, hive.instant(p_ns, v_control.floor), p_run_queues, p_run_groups);
-    END IF;
     v_at := hive.instant(p_ns, v_control.floor);
+    IF cardinality(p_run_groups) > 0 THEN
+        v_ready := hive.lock_ready(p_ns, v_at, p_run_queues, p_run_groups);
+        IF true = ANY (v_ready) THEN  -- locks were waited for; else nothing was due by the instant of the look
+            v_at := hive.instant(p_ns, v_control.floor);
+        END IF;
+    END IF;
     FOREACH v_queue IN ARRAY p_queues LOOP
         SELECT * INTO v_turned FROM hive.turn_queue(p_ns, v_control.term, v_at, v_queue, p_turn);
         v_changed := v_changed OR v_turned.overdue + v_turned.promoted > 0;
