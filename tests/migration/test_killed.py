@@ -92,13 +92,15 @@ async def test_killed_processes(tmp_path: Path) -> None:
     urls = [f"sqlite:///{tmp_path}/{name}.db?synchronous=NORMAL" for name in ("one", "other")]
     async with open_store(urls[0]) as hive:
         await hive.records.put_many("c", {f"{n}": n for n in range(1000)})
+        await hive.records.put_many("d", {f"{n}": n for n in range(1000)})
         await hive.tasks.enqueue_many("q", list(range(500)))
-    command = [sys.executable, "-m", "hive_state_core.cli", "migrate", "run", "--batch-size", "3", "--json"]
+    # One row a transaction: it takes longer than the first process may live, however quick the machine.
+    command = [sys.executable, "-m", "hive_state_core.cli", "migrate", "run", "--batch-size", "1", "--json"]
     killed = 0
     for _ in range(40):
         process = subprocess.Popen([*command, "--from", urls[0], "--to", urls[1]], stdout=subprocess.PIPE)
         try:
-            output, _ = process.communicate(timeout=0.4 + random.random() * 0.8 if killed < 5 else 50)
+            output, _ = process.communicate(timeout=0.3 + random.random() * 0.7 if killed < 5 else 50)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
