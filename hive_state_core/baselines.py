@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from hive_state_core.codec import Json
 from hive_state_core.model import Image
 
@@ -38,6 +40,22 @@ class HeldEvent(Protocol):
 
     @property
     def body(self) -> Json: ...
+
+
+class Held(msgspec.Struct, frozen=True, gc=False):
+    """A `HeldTask` for a baseline to hand out."""
+
+    id: str
+    token: int
+    payload: Json
+
+
+class Taken(msgspec.Struct, frozen=True, gc=False):
+    """A `HeldEvent` for a baseline to hand out."""
+
+    seq: int
+    token: int
+    body: Json
 
 
 class Baseline(Protocol):

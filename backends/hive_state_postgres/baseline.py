@@ -14,7 +14,7 @@ from uuid import uuid4
 import asyncpg  # type: ignore[import-untyped]
 import msgspec
 
-from hive_state_core.baselines import HeldEvent, HeldTask
+from hive_state_core.baselines import Held, HeldEvent, HeldTask, Taken
 from hive_state_core.codec import Json
 from hive_state_core.errors import Closed
 from hive_state_postgres.errors import connect_error
@@ -102,22 +102,6 @@ LEASE_MS = 600_000
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
-
-
-class Held(msgspec.Struct, frozen=True, gc=False):
-    """A claimed task."""
-
-    id: str
-    token: int
-    payload: Json
-
-
-class Taken(msgspec.Struct, frozen=True, gc=False):
-    """An event that was handed out."""
-
-    seq: int
-    token: int
-    body: Json
 
 
 class PostgresBaseline:

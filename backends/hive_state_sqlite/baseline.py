@@ -17,7 +17,7 @@ from uuid import uuid4
 import aiosqlite
 import msgspec
 
-from hive_state_core.baselines import HeldEvent, HeldTask
+from hive_state_core.baselines import Held, HeldEvent, HeldTask, Taken
 from hive_state_core.codec import Json
 from hive_state_core.errors import Closed
 from hive_state_sqlite.connection import native_errors
@@ -92,22 +92,6 @@ LEASE_MS = 600_000
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
-
-
-class Held(msgspec.Struct, frozen=True, gc=False):
-    """A claimed task."""
-
-    id: str
-    token: int
-    payload: Json
-
-
-class Taken(msgspec.Struct, frozen=True, gc=False):
-    """An event that was handed out."""
-
-    seq: int
-    token: int
-    body: Json
 
 
 class SqliteBaseline:
