@@ -40,7 +40,7 @@ async def latest(env: Env) -> None:
 @check("checkpoints.saved_at_once", area="K", number=128, needs=STREAMS, tier=Tier.RACE)
 async def saved_at_once(env: Env) -> None:
     """Contract: of checkpoints that are saved at once none is lost, each has its own number, and the latest
-    is that with the highest.
+    is that with the highest, whoever asks.
     """
     stores = await with_peer(env)
 
@@ -49,9 +49,10 @@ async def saved_at_once(env: Env) -> None:
 
     numbers = await together(*map(save, range(20)))
     assert sorted(numbers) == list(range(1, 21))
-    found = await stores[-1].checkpoints.latest("c")
-    assert found is not None
-    assert (found.seq, found.data) == (20, numbers.index(20))
+    for store in stores:  # any of them may have saved the latest
+        found = await store.checkpoints.latest("c")
+        assert found is not None
+        assert (found.seq, found.data) == (20, numbers.index(20))
 
 
 @check("checkpoints.values", area="K", number=129, needs=STREAMS)
