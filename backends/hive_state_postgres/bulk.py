@@ -7,15 +7,13 @@ from collections.abc import Sequence
 from time import perf_counter
 from uuid import uuid4
 
-import asyncpg  # type: ignore[import-untyped]
-
 from hive_state_core.errors import Closed
 from hive_state_core.images import kind_of
 from hive_state_core.model import Image
-from hive_state_postgres.errors import connect_error
+from hive_state_postgres.dialing import Connection, Dialer
 from hive_state_postgres.exporting import TABLES
 from hive_state_postgres.loadrows import COLUMNS, load_row
-from hive_state_postgres.options import Options, connect_arguments
+from hive_state_postgres.options import Options
 
 
 class PostgresBulk:
@@ -24,18 +22,14 @@ class PostgresBulk:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._schema = f"hs_raw_{uuid4().hex[:12]}"
-        self._db: asyncpg.Connection | None = None
+        self._db: Connection | None = None
 
     async def open(self) -> None:
         """Needs the right to create a schema."""
-        options = self._options
-        try:
-            self._db = await asyncpg.connect(**connect_arguments(options))
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-            raise connect_error(error, options.place) from error
+        self._db = await Dialer(self._options).connect()
         await self._db.execute(f"CREATE SCHEMA {self._schema}")
         for table in TABLES.values():
-            like = f'LIKE "{options.schema}".{table.name} INCLUDING ALL'
+            like = f'LIKE "{self._options.schema}".{table.name} INCLUDING ALL'
             await self._db.execute(f"CREATE TABLE {self._schema}.{table.name} ({like})")
 
     async def close(self) -> None:

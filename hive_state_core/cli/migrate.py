@@ -86,9 +86,13 @@ async def run(
             else:
                 report = await _move(one, other, progress, batch_size, copy_only)
         seconds = perf_counter() - started
-        raw_rate = None if bulk is None else await _measure(one, bulk, batch_size)
-    words = "compared" if validate_only else "copied" if copy_only else "moved"
-    _tell(report, seconds, words, raw_rate, as_json)
+        raw_rate = None
+        try:
+            if bulk is not None:
+                raw_rate = await _measure(one, bulk, batch_size)
+        finally:  # what became of the hive is told also where only the measuring fails
+            words = "compared" if validate_only else "copied" if copy_only else "moved"
+            _tell(report, seconds, words, raw_rate, as_json)
     return EXIT.OK if report.clean else EXIT.DIFFERENCES
 
 

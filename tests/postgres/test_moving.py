@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
+from click.testing import CliRunner
 from msgspec.structs import replace
 
 from hive_state_conformance.env import Env
@@ -19,6 +21,7 @@ from hive_state_conformance.harness import UrlHarness
 from hive_state_conformance.life import live
 from hive_state_core import Store, open_store
 from hive_state_core.choosing import Choice, choose
+from hive_state_core.cli import main
 from hive_state_core.cli.frame import EXIT
 from hive_state_core.images import key_of
 from hive_state_core.migration.lines import export_lines
@@ -190,3 +193,23 @@ async def test_killed_on_the_way(tmp_path: Path, url: str) -> None:
     assert killed > 0
     assert (await row(source)).state is ControlState.MOVED
     assert await exported(source) == await exported(target)
+
+
+def test_beside_a_bare_copy(tmp_path: Path, url: str) -> None:
+    """`migrate run --raw` copies the same rows once more, into tables of its own that are gone afterwards."""
+    source = f"sqlite:///{tmp_path}/one.db"
+    asyncio.run(populate(choose(source)))
+    done = CliRunner().invoke(main, ["migrate", "run", "--from", source, "--to", url, "--raw", "--json"])
+    assert done.exit_code == EXIT.OK, done.output
+    told = json.loads(done.stdout)
+    assert told["result"] == "moved"
+    assert told["raw_copy_rows_per_s"] > 0
+
+    async def left() -> int:
+        db = await asyncpg.connect(url.partition("?")[0])
+        try:
+            return int(await db.fetchval("SELECT count(*) FROM pg_namespace WHERE nspname LIKE 'hs_raw%'"))
+        finally:
+            await db.close()
+
+    assert asyncio.run(left()) == 0
