@@ -13,7 +13,7 @@ from hive_state_core.embedded.sources import Kind, Programs, Source
 
 def _programs(source: Source, folder: Path, root: Path, *parts: str) -> Programs | None:
     both = (folder / "postgres", folder / "initdb")
-    return Programs(source, folder, root, parts) if all(os.access(each, os.X_OK) for each in both) else None
+    return Programs(source, both[0], root, parts) if all(os.access(each, os.X_OK) for each in both) else None
 
 
 def _wheel() -> Programs | None:

@@ -15,13 +15,13 @@ Source = Literal["url", "wheel", "path"]
 
 
 class Programs(NamedTuple):
-    """The directory of a server's programs.
+    """The program of a server; others that belong to it are in its folder.
 
     A copy of `parts`, which are paths below `root`, works at any other place. No parts: it cannot be copied.
     """
 
     source: Source
-    bin: Path
+    server: Path
     root: Path
     parts: tuple[str, ...] = ()
 

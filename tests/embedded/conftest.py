@@ -9,11 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from hive_state_core.embedded.postgres_programs import POSTGRES
+from hive_state_core.embedded.valkey_programs import VALKEY
+
+from .leftovers import Hold, Holder
+
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HIVE_STATE_TEST_POSTGRES_URL", raising=False)
-    monkeypatch.delenv("HIVE_STATE_EMBEDDED_POSTGRES", raising=False)
+    for kind in (POSTGRES, VALKEY):
+        monkeypatch.delenv(kind.url_setting, raising=False)
+        monkeypatch.delenv(kind.force_setting, raising=False)
 
 
 @pytest.fixture
@@ -24,3 +30,17 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(made))
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.fixture
+def hold(place: Path) -> Iterator[Hold]:
+    holders: list[Holder] = []
+
+    def hold(mode: str) -> Holder:
+        holders.append(Holder(mode, place))
+        return holders[-1]
+
+    yield hold
+    for holder in holders:
+        holder.process.kill()
+        holder.process.communicate()

@@ -1,7 +1,7 @@
-"""Run by test_leftovers.py: holds a server until a signal comes. Usage: holder.py sync|async|fork
+"""Run by test_leftovers.py: holds a server until a signal comes. Usage: holder.py sync|async|fork|valkey
 
 It says "starting", and then the pid and the directory of the server. `fork`: a child, forked while the
-server runs, outlives this process.
+server runs, outlives this process. `valkey`: not a PostgreSQL but a Valkey.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from hive_state_core.embedded import Server, postgres_server
+from hive_state_core.embedded import Server, postgres_server, valkey_server
 
 
 def say(*words: object) -> None:
@@ -34,6 +34,13 @@ def hold(fork: bool) -> None:
         time.sleep(60)
 
 
+def hold_valkey() -> None:
+    say("starting")
+    with valkey_server() as server:
+        announce(server)
+        time.sleep(60)
+
+
 async def hold_async() -> None:
     say("starting")
     async with postgres_server(fsync=False) as server:
@@ -42,4 +49,10 @@ async def hold_async() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(hold_async()) if sys.argv[1] == "async" else hold(sys.argv[1] == "fork")
+    match sys.argv[1]:
+        case "async":
+            asyncio.run(hold_async())
+        case "valkey":
+            hold_valkey()
+        case mode:
+            hold(mode == "fork")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,8 @@ from hive_state_core.embedded import postgres_server, supervisor
 from hive_state_core.embedded.postgres_programs import POSTGRES
 from hive_state_core.errors import Unavailable
 
-HOLDER = Path(__file__).with_name("holder.py")
+from .leftovers import Hold, shared_memory, wait_until
+
 HOLDERS = pytest.mark.parametrize(
     ("mode", "by"),
     [("sync", signal.SIGINT), ("sync", signal.SIGKILL), ("async", signal.SIGINT), ("async", signal.SIGTERM)],
@@ -28,74 +27,8 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 8.0) -> bool:
-    until = time.monotonic() + seconds
-    while not true() and time.monotonic() < until:
-        time.sleep(0.02)
-    return true()
-
-
-def shared_memory() -> list[str]:
-    """Where Linux lists it, its segments: key, id, permissions, size, pid of the maker, and so on."""
-    listed = Path("/proc/sysvipc/shm")
-    return listed.read_text().splitlines()[1:] if listed.exists() else []
-
-
-class Holder:
-    """A process that holds a server, without HOME and the like, in a session of its own."""
-
-    def __init__(self, mode: str, place: Path) -> None:
-        env = {"PATH": os.environ["PATH"], "TMPDIR": str(place)}
-        command = [sys.executable, str(HOLDER), mode]
-        self.process = subprocess.Popen(
-            command,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self._place = place
-        assert self.says() == ["starting"]
-
-    def says(self) -> list[str]:
-        assert self.process.stdout
-        return self.process.stdout.readline().split()
-
-    def ends(self, by: signal.Signals) -> None:
-        """The signal goes to the whole foreground group, as that of a terminal does."""
-        tree = list(supervisor._descendants(self.process.pid))
-        os.killpg(self.process.pid, by)
-        assert self.process.wait(10) != 0
-        assert wait_until(lambda: list(self._place.iterdir()) == [])
-        assert wait_until(lambda: not any(map(supervisor._runs, self._not_forked(tree))))
-
-        assert not any(segment.split()[4] in map(str, tree) for segment in shared_memory())
-
-    def _not_forked(self, tree: list[int]) -> list[int]:
-        return [pid for pid in tree if pid != self.forked]
-
-    forked = 0
-
-
-@pytest.fixture
-def hold(place: Path) -> Iterator[Callable[[str], Holder]]:
-    holders: list[Holder] = []
-
-    def hold(mode: str) -> Holder:
-        holders.append(Holder(mode, place))
-        return holders[-1]
-
-    yield hold
-    for holder in holders:
-        holder.process.kill()
-        holder.process.communicate()
-
-
 @HOLDERS
-def test_a_process_that_ends_leaves_nothing(
-    hold: Callable[[str], Holder], mode: str, by: signal.Signals
-) -> None:
+def test_a_process_that_ends_leaves_nothing(hold: Hold, mode: str, by: signal.Signals) -> None:
     holder = hold(mode)
     pid, directory = holder.says()
     assert Path(directory).is_dir()
@@ -105,7 +38,7 @@ def test_a_process_that_ends_leaves_nothing(
 
 @HOLDERS
 def test_a_process_that_ends_during_the_start_leaves_nothing(
-    hold: Callable[[str], Holder], mode: str, by: signal.Signals
+    hold: Hold, mode: str, by: signal.Signals
 ) -> None:
     holder = hold(mode)
     time.sleep(0.15)
@@ -113,7 +46,7 @@ def test_a_process_that_ends_during_the_start_leaves_nothing(
 
 
 def test_a_forked_child_that_outlives_the_process_keeps_nothing_alive(
-    hold: Callable[[str], Holder],
+    hold: Hold,
 ) -> None:
     holder = hold("fork")
     pid, _ = map(str, holder.says())

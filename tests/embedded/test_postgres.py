@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from hive_state_core.embedded import Server, postgres, postgres_server
+from hive_state_core.embedded import Server, postgres_server
+from hive_state_core.embedded import server as servers
 from hive_state_core.embedded.postgres_programs import POSTGRES
 from hive_state_core.errors import ConfigError, Unavailable
 from hive_state_core.url import parse_url
@@ -114,8 +115,8 @@ async def test_a_port_that_is_taken_meanwhile_is_given_up(
     any_source: None, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        ports = iter([other.getsockname()[1], postgres._free_port()])
-        monkeypatch.setattr(postgres, "_free_port", lambda: next(ports))
+        ports = iter([other.getsockname()[1], servers.free_port()])
+        monkeypatch.setattr(servers, "free_port", lambda: next(ports))
         async with postgres_server(fsync=False) as server:
             assert await ask(server, "select 1") == 1
 
@@ -132,8 +133,8 @@ async def test_a_start_that_takes_too_long_is_given_up(
 ) -> None:
     async with postgres_server(fsync=False) as server:
         await asyncio.to_thread(server.stop)
-        monkeypatch.setattr(postgres, "STARTUP_SECONDS", 0.0)
-        monkeypatch.setattr(type(server), "_ready", lambda self, pid: False)
+        monkeypatch.setattr(servers, "STARTUP_SECONDS", 0.0)
+        monkeypatch.setattr(type(server), "ready", lambda *_: False)
         with pytest.raises(Unavailable, match="not ready after 0 s; the end of its log"):
             await asyncio.to_thread(server.start)
         monkeypatch.undo()
