@@ -190,8 +190,7 @@ async def _measure(one: Choice, bulk: Bulk, batch: int) -> float:
 
 
 def _tell(report: Report, seconds: float, words: str, raw_rate: float | None, as_json: bool) -> None:
-    copying = report.seconds.get("copy", 0.0)
-    rate = report.copied / copying if copying else 0.0
+    rate = report.rows_per_s
     if as_json:
         emit_json(
             {

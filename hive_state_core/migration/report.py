@@ -42,11 +42,19 @@ class Report:
         self.kinds: dict[Kind, KindReport] = {kind: KindReport() for kind in KINDS}
         self.seconds: dict[str, float] = {}
         """By phase: copy, verify, reread."""
+        self.before = 0
+        """How many of `copied` a run before this one has copied."""
         self._found: dict[tuple[Kind, Key], Difference] = {}
 
     @property
     def copied(self) -> int:
         return sum(kind.copied for kind in self.kinds.values())
+
+    @property
+    def rows_per_s(self) -> float:
+        """How fast this run copied; 0 if it copied nothing."""
+        rows = self.copied - self.before
+        return rows / self.seconds["copy"] if rows else 0.0
 
     @property
     def clean(self) -> bool:

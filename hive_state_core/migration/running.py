@@ -159,6 +159,7 @@ class Move:
 
     async def _copy(self, job: jobs.Job, batch: int) -> None:
         cursor = await jobs.read_cursor(self.target)
+        self.report.before = sum(cursor.copied.values())
         with self._timed("copy"):
             copied = await copy(self.source, self.target, cursor, batch, self._told("copy"))
         for kind, count in copied.items():

@@ -139,3 +139,12 @@ class Dead(Exception):
 
 async def _dies(*_: object) -> None:
     raise Dead
+
+
+def test_the_rate_is_of_this_run() -> None:
+    """What a run before it copied was not copied in the seconds of this one."""
+    report = Report()
+    report.kinds["record"].copied, report.seconds["copy"] = 30, 2.0
+    assert report.rows_per_s == 15
+    report.before = 30
+    assert report.rows_per_s == 0
