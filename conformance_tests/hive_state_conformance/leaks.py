@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 
 GRACE = 2.0
 """Seconds in which what was told to end may end."""
@@ -22,8 +21,9 @@ class Traces:
 
     async def left_behind(self) -> str | None:
         """What is there now and was not before, in words; None = nothing."""
-        deadline = time.monotonic() + GRACE
-        while (found := self._found()) and time.monotonic() < deadline:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + GRACE
+        while (found := self._found()) and clock() < deadline:
             await asyncio.sleep(0.005)
         return f"left behind after close: {', '.join(found)}" if found else None
 

@@ -21,6 +21,8 @@ from hive_state_core.errors import (
 )
 from hive_state_core.spi import Batch, Put
 
+pytestmark = pytest.mark.prompt
+
 
 async def agent_of(hive: Store, id: str) -> Agent:
     agent = await hive.agents.get(id)

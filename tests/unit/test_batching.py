@@ -11,6 +11,8 @@ from hive_state_core.batching import ALONE, Lane
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable
 from hive_state_core.telemetry import Meter
 
+pytestmark = pytest.mark.prompt
+
 
 def meter() -> Meter:
     return Meter(lambda _: "call", lambda _: ())

@@ -14,6 +14,8 @@ from hive_state_core.checkpoints import Checkpoint, checkpoint_ref
 from hive_state_core.errors import AlreadyExists, CorruptData, InvalidArgument, LimitExceeded
 from hive_state_core.spi import Append, Batch
 
+pytestmark = pytest.mark.prompt
+
 
 async def seqs(found: AsyncIterator[Checkpoint]) -> list[int]:
     return [each.seq async for each in found]

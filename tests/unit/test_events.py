@@ -29,6 +29,8 @@ from hive_state_core.features import Facility
 from hive_state_core.model import StreamRef
 from hive_state_core.spi import Ack, Append, Batch, Trimmed
 
+pytestmark = pytest.mark.prompt
+
 AT_ONCE = Backoff(base=0.0, jitter="none")
 
 

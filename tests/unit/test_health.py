@@ -15,6 +15,8 @@ from hive_state_core.histogram import Histogram
 from hive_state_core.model import TaskState
 from hive_state_core.spi import GroupStats, PoolStats, QueueStats, Stats
 
+pytestmark = pytest.mark.prompt
+
 AT = 1_700_000_000_000
 QUEUE = QueueStats(paused=False, states={}, oldest_ready_at=None, leases_over=0)
 GROUP = GroupStats(position=0, lag=0, pending=0, dead=0, oldest_at=None)

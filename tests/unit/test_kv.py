@@ -65,6 +65,8 @@ from hive_state_core.spi import (
 from hive_state_core.url import parse_url
 from hive_state_memory.driver import Memory, MemoryDriver, memory_of
 
+pytestmark = pytest.mark.prompt
+
 HEAD = b"hive\0head"
 A, B = RecordRef("c", "a"), RecordRef("c", "b")
 _trips = count()

@@ -64,6 +64,8 @@ from hive_state_core.spi import (
 )
 from hive_state_memory.driver import Memory, MemoryDriver
 
+pytestmark = pytest.mark.prompt
+
 S, G, H = StreamRef("s"), GroupRef("s", "g"), GroupRef("s", "h")
 LEASE = 1000
 _trips = count()

@@ -21,6 +21,8 @@ from hive_state_core.errors import (
 from hive_state_core.locks import Lock
 from hive_state_core.spi import Delete, Put, Touch
 
+pytestmark = pytest.mark.prompt
+
 
 class Clock:
     """The store's clock, ahead of the host's by what a test says."""

@@ -10,6 +10,8 @@ import pytest
 
 from hive_state_core.outliving import Outliving
 
+pytestmark = pytest.mark.prompt
+
 
 class Orphans(list[asyncio.Task[Any]]):
     """Tasks that took over."""

@@ -15,6 +15,8 @@ from hive_state_core.agents import Agent
 from hive_state_core.errors import HiveStateError, InvalidArgument, NotFound, Unavailable
 from hive_state_core.spi import Batch
 
+pytestmark = pytest.mark.prompt
+
 SILENCE = 0.06
 
 

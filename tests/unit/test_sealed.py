@@ -12,6 +12,8 @@ from hive_state_core.errors import Indeterminate, Sealed
 from hive_state_core.spi import Control, ControlState
 from hive_state_core.store import Store
 
+pytestmark = pytest.mark.prompt
+
 
 async def turn(store: Store, state: ControlState) -> Control:
     port = store.replication()

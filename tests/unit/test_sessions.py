@@ -13,6 +13,8 @@ from hive_state_core.errors import AlreadyExists, Conflict, CorruptData, Invalid
 from hive_state_core.sessions import Session, session_ref
 from hive_state_core.spi import Batch, Put
 
+pytestmark = pytest.mark.prompt
+
 
 class Clock:
     """The store's clock, set by hand."""

@@ -27,6 +27,8 @@ from hive_state_core.model import TaskState
 from hive_state_core.spi import Batch, Complete, Extend, Release, Take
 from hive_state_core.task_model import Task
 
+pytestmark = pytest.mark.prompt
+
 
 async def leased(hive: Store, payload: Any = None, *, lease: float = 30, **options: Any) -> Lease:
     await hive.tasks.enqueue("q", payload, **options)

@@ -13,6 +13,8 @@ from hive_state_core.errors import Conflict
 from hive_state_core.histogram import Histogram
 from hive_state_core.telemetry import AGENTS, OTHERS, Meter
 
+pytestmark = pytest.mark.prompt
+
 
 def true_rank(seconds: list[float], share: float) -> float:
     ranked = sorted(seconds)

@@ -23,6 +23,8 @@ from hive_state_core.leases import Lease
 from hive_state_core.model import TaskState
 from hive_state_core.spi import ClaimTasks
 
+pytestmark = pytest.mark.prompt
+
 SOON = Backoff(base=0.0, jitter="none")
 
 

@@ -139,19 +139,24 @@ async def sweep_spares_what_was_put_anew(env: Env) -> None:
     """Contract: a sweep never takes away what was written anew, however close to the end of its time."""
     stores = await with_peer(env)
     keys = [f"{n}" for n in range(10)]
-    sweeping = True
+    sweeping, begun, ended = True, asyncio.Event(), asyncio.Event()
 
     async def sweep() -> None:
         while sweeping:
-            await stores[-1].sweep(retention=Retention(tombstones=0))
+            for moment in (begun, ended):
+                moment.set()  # for those that wait for it now
+                moment.clear()
+                if moment is begun:
+                    await stores[-1].sweep(retention=Retention(tombstones=0))
             await asyncio.sleep(0)
 
     async def put(key: str) -> None:
         for turn in range(12):
             await stores[0].records.put("c", key, turn, ttl=0.002)
             await env.harness.sleep(0.002)
+            await begun.wait()
             await stores[0].records.put("c", key, -turn, ttl=60)
-            await env.harness.sleep(0.002)
+            await ended.wait()
             record = await stores[0].records.get("c", key)
             assert record is not None, "what was put anew is gone"
             assert record.value == -turn

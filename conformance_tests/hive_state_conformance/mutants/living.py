@@ -6,13 +6,13 @@ import asyncio
 import os
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 from msgspec.structs import replace
 
 from hive_state_conformance.mutants.base import Mutant, mutant
 from hive_state_core.errors import Closed
-from hive_state_core.limits import SCAN_PAGE
-from hive_state_core.model import CollectionRef, ReadRef, RecordImage, Topic
+from hive_state_core.model import CollectionRef, ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.spi import (
     KEEP_TTL,
     Batch,
@@ -29,7 +29,6 @@ from hive_state_core.spi import (
     Refused,
     Reply,
     Retention,
-    Scan,
     Swept,
     Touch,
     VersionIs,
@@ -87,19 +86,24 @@ class PutKeepsTheTime(Mutant):
 
 @mutant("expiry.sweep_spares_what_was_put_anew")
 class SweepDeletesWhatItFound(Mutant):
-    """It looks first and deletes later, whatever was written in between."""
+    """It finds what will soon be over, and deletes it later, whatever was written in between."""
+
+    async def op(self, op: Op) -> Op:
+        if isinstance(op, Put) and op.ttl is not None and 0 < op.ttl < 100:
+            self._ending().add(op.ref)
+        return op
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
-        page = await self.right.scan(Scan(kind="record", within="c", limit=SCAN_PAGE))
-        ending = [
-            image.ref
-            for image in page.items
-            if isinstance(image, RecordImage) and (image.expires_at or page.at + 60) < page.at + 50
-        ]
+        found = tuple(map(Delete, self._ending()))
+        self._ending().clear()
         await asyncio.sleep(0.003)
-        if ending:
-            await self.right.commit([Batch(tuple(map(Delete, ending)))], f"sweep-{page.at}")
+        if found:
+            await self.right.commit([Batch(found)], uuid4().hex)
         return await super().sweep(limit, retention)
+
+    def _ending(self) -> set[RecordRef]:
+        ending: set[RecordRef] = self.memory.setdefault("ending", set())
+        return ending
 
 
 @mutant("locks.expire")
