@@ -5,8 +5,8 @@ gather, and leave together when it is back. There is no timer, so a lone caller 
 calls came in company of late, the first waits for one turn of the event loop, so that they travel
 together. A hundred agents that each await one operation thus share one transaction and one disk sync.
 
-One `Lane` has at most one trip under way: two could reorder writes of one key. Calls whose keys meet
-never share a trip and keep their order of arrival.
+Calls whose keys meet never share a trip, are never under way beside each other, and keep their order of
+arrival. Where most of a trip's time is a server's, a second trip may be under way: see `Crowd`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Hashable, Sequence
+from itertools import chain
 from time import perf_counter
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
+from hive_state_core.crowd import FEW, Crowd
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, InvalidArgument, Unavailable
 from hive_state_core.outliving import Outliving
 from hive_state_core.telemetry import Meter
@@ -59,6 +61,7 @@ class Lane(Generic[Item, Result]):
 
     send        carries a trip
     meter       is told of each trip
+    crowd       of the store that the lane belongs to
     most        items in a trip
     most_bytes  sum of their sizes; one larger item travels alone
     writes      False: what timed out under way has no effect that would matter
@@ -69,6 +72,7 @@ class Lane(Generic[Item, Result]):
         self,
         send: Send[Item, Result],
         meter: Meter,
+        crowd: Crowd,
         *,
         most: int,
         most_bytes: int,
@@ -77,12 +81,15 @@ class Lane(Generic[Item, Result]):
     ) -> None:
         self._send = send
         self._meter = meter
+        self._crowd = crowd
+        crowd.join(self._calls)
         self._most = most
         self._most_bytes = most_bytes
         self._writes = writes
         self._abandoned = abandoned
         self._waiting: deque[_Ticket[Item, Result]] = deque()
-        self._runner: asyncio.Task[None] | None = None
+        self._runners: set[asyncio.Task[None]] = set()
+        self._away: list[list[_Ticket[Item, Result]]] = []
         self._singles = 0  # trips of one call since calls last came together
         self._alone = False
         self._alone_ended: asyncio.Future[None] | None = None
@@ -109,14 +116,14 @@ class Lane(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             raise elsewhere()
-        idle = self._runner is None and not self._alone
+        idle = not self._runners and not self._alone
         if idle and timeout is None and self._singles >= ALONE:
             return await self._leave_alone(item)
         future = loop.create_future()
         ticket = _Ticket(item, keys, shared, size, future, perf_counter())
         self._waiting.append(ticket)
-        if idle:
-            self._runner = asyncio.create_task(self._run())
+        if idle or (len(self._waiting) >= FEW and self._crowd.has_room() and not self._alone):
+            self._start()
         if timeout is None:
             return await self._answer(ticket)
         try:
@@ -146,7 +153,7 @@ class Lane(Generic[Item, Result]):
                 self._alone_ended.set_result(None)
             if self._waiting:
                 self._singles = 0
-                self._runner = asyncio.create_task(self._run())
+                self._start()
         if isinstance(result, HiveStateError):
             self._meter.failed(result)
             raise result
@@ -185,13 +192,26 @@ class Lane(Generic[Item, Result]):
         if self._alone:
             self._alone_ended = self._alone_ended or asyncio.get_running_loop().create_future()
             await asyncio.shield(self._alone_ended)
-        if self._runner is not None:
-            await asyncio.shield(self._runner)
+        while self._runners:
+            await asyncio.shield(next(iter(self._runners)))
+
+    def _calls(self) -> int:
+        """That wait or are under way."""
+        return len(self._waiting) + sum([len(trip) for trip in self._away])
+
+    def _start(self) -> None:
+        runner = asyncio.create_task(self._run())
+        self._runners.add(runner)
+        self._crowd.runners += 1
 
     async def _run(self) -> None:
         try:
-            while self._waiting:
+            while len(self._waiting) >= (FEW if self._away else 1):
                 trip = self._take()
+                if not trip and self._away:  # all that wait meet what is under way, whose runner goes on
+                    break
+                if len(self._waiting) >= FEW and self._crowd.has_room():
+                    self._start()
                 company = len(trip) > 1
                 self._singles = 0 if company else self._singles + 1
                 if trip:
@@ -201,32 +221,37 @@ class Lane(Generic[Item, Result]):
                     # they travel together again instead of the quickest of them alone.
                     await asyncio.sleep(0)
         finally:
-            self._runner = None
+            self._runners.discard(cast(asyncio.Task[None], asyncio.current_task()))
+            self._crowd.runners -= 1
 
     def _take(self) -> list[_Ticket[Item, Result]]:
         """The oldest calls that may share a trip. One that has to stay keeps back all that meet it."""
-        return self._take_all() or self._take_some()
+        most = min(self._most, self._crowd.share())
+        return self._take_all(most) or self._take_some(most)
 
-    def _take_all(self) -> list[_Ticket[Item, Result]]:
-        """All that wait, if they fit a trip and no two of them meet; else nothing."""
+    def _take_all(self, most: int) -> list[_Ticket[Item, Result]]:
+        """All that wait, if they fit a trip and no two of them meet, nor what is under way; else nothing."""
         trip = list(self._waiting)
-        keys = [key for ticket in trip for key in ticket.keys]
-        fits = len(trip) <= self._most and sum([ticket.size for ticket in trip]) <= self._most_bytes
-        if not fits or len({*keys}) < len(keys) or any(t.shared or t.future.done() for t in trip):
+        if len(trip) > most or sum([ticket.size for ticket in trip]) > self._most_bytes:
+            return []
+        outside = list(chain(trip, *self._away))
+        keys = [key for ticket in outside for key in ticket.keys]
+        meet = len({*keys}) < len(keys) or any(t.shared for t in outside)
+        if meet or any(t.future.done() for t in trip):
             return []
         self._waiting.clear()
         for ticket in trip:
             ticket.sent = True
         return trip
 
-    def _take_some(self) -> list[_Ticket[Item, Result]]:
+    def _take_some(self, most: int) -> list[_Ticket[Item, Result]]:
         trip: list[_Ticket[Item, Result]] = []
         left: list[_Ticket[Item, Result]] = []
-        taken: set[Hashable] = set()
-        shared: set[Hashable] = set()
+        taken = {key for ticket in chain(*self._away) for key in ticket.keys}
+        shared = {key for ticket in chain(*self._away) for key in ticket.shared}
         size = 0
         waiting = self._waiting
-        while waiting and len(trip) < self._most:
+        while waiting and len(trip) < most:
             ticket = waiting[0]
             if trip and size + ticket.size > self._most_bytes:
                 break
@@ -250,6 +275,7 @@ class Lane(Generic[Item, Result]):
 
     async def _travel(self, trip: list[_Ticket[Item, Result]]) -> None:
         sent = perf_counter()
+        self._away.append(trip)
         try:
             results = await self._send([ticket.item for ticket in trip])
         except BaseException as error:
@@ -260,6 +286,8 @@ class Lane(Generic[Item, Result]):
                 if not ticket.future.done():
                     ticket.future.set_exception(Closed(f"the store was torn down: {type(error).__name__}"))
             raise
+        finally:
+            self._away = [other for other in self._away if other is not trip]
         self._meter.arrived(trip, sent)
         for ticket, result in zip(trip, results, strict=True):
             future = ticket.future

@@ -65,7 +65,11 @@ class Facility(Enum):
 
 
 class Features(msgspec.Struct, frozen=True, kw_only=True):
-    """One driver's declaration. A batch over several kinds is atomic everywhere: that is no feature."""
+    """One driver's declaration. A batch over several kinds is atomic everywhere: that is no feature.
+
+    `trips`: how many core may have under way at once where callers are many. More than one pays where a trip
+    is mostly a server's work, and costs where it is mostly this process's.
+    """
 
     durability: Durability
     sharing: Sharing
@@ -73,6 +77,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     wake: Wake
     clock: Clock
     facilities: frozenset[Facility]
+    trips: int = 1
 
     def has(self, facility: Facility) -> bool:
         return facility in self.facilities

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from hive_state_core.batching import Lane, elsewhere
+from hive_state_core.crowd import Crowd
 from hive_state_core.errors import (
     Closed,
     HiveStateError,
@@ -68,24 +69,37 @@ class Trips:
         self.driver = driver
         telemetry = Telemetry()
         self.telemetry: Telemetry = telemetry
+        self.crowd: Crowd = Crowd(driver.features.trips)
         self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
-            self._send_reads, telemetry.reads, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
+            self._send_reads,
+            telemetry.reads,
+            self.crowd,
+            most=TRIP_BATCHES,
+            most_bytes=TRIP_BYTES,
+            writes=False,
         )
         self._commit: Lane[Batch, Outcome] = Lane(
             lambda batches: self._write(self.driver.commit, batches),
             telemetry.commits,
+            self.crowd,
             most=TRIP_BATCHES,
             most_bytes=TRIP_BYTES,
         )
         self._claim: Lane[ClaimRequest, Claimed] = Lane(
             lambda requests: self._write(self.driver.claim, requests),
             telemetry.claims,
+            self.crowd,
             most=TRIP_BATCHES,
             most_bytes=TRIP_BYTES,
             abandoned=self._give_back,
         )
         self._stream: Lane[StreamRead, StreamPage] = Lane(
-            self._send_streams, telemetry.streams, most=TRIP_BATCHES, most_bytes=TRIP_BYTES, writes=False
+            self._send_streams,
+            telemetry.streams,
+            self.crowd,
+            most=TRIP_BATCHES,
+            most_bytes=TRIP_BYTES,
+            writes=False,
         )
         self._own_id = uuid4().hex
         self._trips = 0

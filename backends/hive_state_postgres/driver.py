@@ -97,6 +97,7 @@ class PostgresDriver:
             wake=Wake.POLL if options.pgbouncer else Wake.PUSH,
             clock=Clock.SERVER,
             facilities=_FACILITIES,
+            trips=2,
         )
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from hive_state_core.batching import ALONE, Lane
+from hive_state_core.crowd import Crowd
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable
 from hive_state_core.telemetry import Meter
 
@@ -49,6 +50,7 @@ async def new_lane(carrier: Carrier, abandoned: list[tuple[int, int]]) -> AsyncI
     lane = Lane[int, int](
         carrier.send,
         meter(),
+        Crowd(),
         most=4,
         most_bytes=100,
         abandoned=lambda item, got: abandoned.append((item, got)),
@@ -261,7 +263,7 @@ async def test_a_carrier_that_breaks_leaves_nobody_waiting() -> None:
     async def breaks(items: Sequence[int]) -> Sequence[int | HiveStateError]:
         raise RuntimeError("a defect")
 
-    lane = Lane[int, int](breaks, meter(), most=2, most_bytes=100)
+    lane = Lane[int, int](breaks, meter(), Crowd(), most=2, most_bytes=100)
     lane.open()
     results = await asyncio.gather(*(lane.call(n) for n in range(5)), return_exceptions=True)
     assert all(isinstance(result, Closed) for result in results)

@@ -1,0 +1,38 @@
+"""How many trips of a store may be under way at once, and how its callers part between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hive_state_core.limits import TRIP_BATCHES
+
+FEW = 16
+"""Calls that do not leave beside another trip of their lane: each trip has a price of its own."""
+
+
+class Crowd:
+    """The callers of all lanes of a store.
+
+    A lane's first trip leaves whatever the other lanes do. One more leaves beside it only if fewer than
+    `most` are under way in all lanes; and no trip takes more than an even share of all callers. So they stay
+    in equal parts: some are at work here while the trip of the others is at the server.
+    """
+
+    def __init__(self, most: int = 1) -> None:
+        self.most = most
+        self.runners = 0
+        self._counts: list[Callable[[], int]] = []
+
+    def join(self, count: Callable[[], int]) -> None:
+        """A lane, by what tells how many of its calls wait or are under way."""
+        self._counts.append(count)
+
+    def has_room(self) -> bool:
+        return self.runners < self.most
+
+    def share(self) -> int:
+        """Calls that a trip takes, at most."""
+        if self.most == 1:
+            return TRIP_BATCHES
+        calls = sum([count() for count in self._counts])
+        return max(FEW, -(-calls // self.most))
