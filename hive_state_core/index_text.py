@@ -19,7 +19,7 @@ def dump_index(index: Index) -> str | None:
 
 def load_index(text: str) -> Index:
     """What `dump_index` wrote."""
-    return tuple((field, _value(tagged)) for field, tagged in _load(text))
+    return tuple((field, index_value(tagged)) for field, tagged in _load(text))
 
 
 def index_text(value: Scalar) -> str:
@@ -37,7 +37,8 @@ def index_text(value: Scalar) -> str:
             return f"s{value}"
 
 
-def _value(tagged: str) -> Scalar:
+def index_value(tagged: str) -> Scalar:
+    """What `index_text` made a text of."""
     tag, text = tagged[0], tagged[1:]
     match tag:
         case "n":

@@ -1,0 +1,224 @@
+"""Batches as arguments of the script `commit`: one MessagePack array of them, and the values beside it.
+
+A batch is [operations, checks, commit id, place of the fingerprint]; an operation or check is an array that
+begins with its code, and then has what the script says at `apply` and `check`. Values are arguments of their
+own, named by their place, so that they are never copied into a Lua table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from hive_state_core.index_text import index_text
+from hive_state_core.model import Index
+from hive_state_core.spi import (
+    Ack,
+    Append,
+    Batch,
+    Cancel,
+    Check,
+    Complete,
+    CreatedIs,
+    CreateGroup,
+    Delete,
+    DropGroup,
+    DropStream,
+    Enqueue,
+    Extend,
+    ExtendDeliveries,
+    Fail,
+    LeaseIs,
+    Nack,
+    Op,
+    Prioritize,
+    Put,
+    Redrive,
+    Release,
+    Seek,
+    SetPaused,
+    Take,
+    Touch,
+    Trim,
+)
+
+FIXED_ARGUMENTS = 3
+"""Before the values: the batches, the trip's id, the news."""
+
+LEASE_IS = 3
+"""Code of that check."""
+PARENTS = 10
+"""Their place in an Enqueue."""
+
+encode = msgspec.msgpack.Encoder().encode
+Item = tuple[Any, ...]
+
+
+class Encoded:
+    """`arguments` of the script, but for the trip's id and the news; `script` is the one that suffices."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self.values: list[bytes] = []
+        self._highest = 0  # code of an operation
+        self._leases = False
+        self.batches = [self._batch(batch) for batch in batches]
+        self.plan = encode(self.batches)
+        self.script = self._suffices()
+
+    def _suffices(self) -> str:
+        if self._highest <= CODES[Touch] and not self._leases:
+            return "commit_records"
+        return "commit_tasks" if self._highest <= CODES[SetPaused] else "commit"
+
+    def _batch(self, batch: Batch) -> Item:
+        ops = [self._op(op) for op in batch.ops]
+        checks = [self._check(check) for check in batch.checks] if batch.checks else ()
+        if batch.commit_id is None:
+            return ops, checks
+        return ops, checks, batch.commit_id, self._value(batch.fingerprint or b"")
+
+    def _op(self, op: Op) -> Item:
+        kind = type(op)
+        code = CODES[kind]
+        if code > self._highest:
+            self._highest = code
+        return _ENCODERS[kind](self, code, op)
+
+    def _check(self, check: Check) -> Item:
+        if isinstance(check, LeaseIs):
+            self._leases = True
+            return LEASE_IS, check.ref.id, check.token
+        code = 2 if isinstance(check, CreatedIs) else 1
+        return code, check.ref.collection, check.ref.key, check.version
+
+    def _value(self, value: bytes) -> int:
+        self.values.append(value)
+        return FIXED_ARGUMENTS + len(self.values)
+
+    # -- records
+
+    def _put(self, code: int, op: Put) -> Item:
+        ref = op.ref
+        index = self._value(dump_index(op.index)) if op.index else None
+        return code, ref.collection, ref.key, self._value(op.value), op.raw, index, op.ttl
+
+    def _delete(self, code: int, op: Delete) -> Item:
+        return code, op.ref.collection, op.ref.key
+
+    def _touch(self, code: int, op: Touch) -> Item:
+        return code, op.ref.collection, op.ref.key, op.ttl
+
+    # -- tasks
+
+    def _enqueue(self, code: int, op: Enqueue) -> Item:
+        return (
+            code,
+            op.ref.id,
+            op.queue,
+            self._value(op.payload),
+            op.raw,
+            op.priority,
+            op.delay,
+            op.max_attempts,
+            op.dedupe_key,
+            lane_of(op.requires),
+            op.depends_on or None,
+        )
+
+    def _complete(self, code: int, op: Complete) -> Item:
+        result = None if op.result is None else self._value(op.result)
+        return code, op.ref.id, op.token, result, op.raw
+
+    def _fail(self, code: int, op: Fail) -> Item:
+        return code, op.ref.id, op.token, op.error, op.retry_in
+
+    def _release(self, code: int, op: Release) -> Item:
+        return code, op.ref.id, op.token, op.delay
+
+    def _extend(self, code: int, op: Extend) -> Item:
+        return code, op.ref.id, op.token, op.lease
+
+    def _named_task(self, code: int, op: Cancel | Redrive) -> Item:
+        return code, op.ref.id
+
+    def _take(self, code: int, op: Take) -> Item:
+        return code, op.ref.id, op.worker, op.lease
+
+    def _prioritize(self, code: int, op: Prioritize) -> Item:
+        return code, op.ref.id, op.priority
+
+    def _pause(self, code: int, op: SetPaused) -> Item:
+        return code, op.ref.queue, op.paused
+
+    # -- streams and groups
+
+    def _append(self, code: int, op: Append) -> Item:
+        return code, op.ref.stream, self._value(op.body), op.raw
+
+    def _create_group(self, code: int, op: CreateGroup) -> Item:
+        return code, op.ref.stream, op.ref.group, op.position, op.max_deliveries
+
+    def _ack(self, code: int, op: Ack) -> Item:
+        return code, op.ref.stream, op.ref.group, _flat(op.deliveries)
+
+    def _nack(self, code: int, op: Nack) -> Item:
+        return code, op.ref.stream, op.ref.group, _flat(op.deliveries), op.retry_in, op.error, op.spent
+
+    def _extend_deliveries(self, code: int, op: ExtendDeliveries) -> Item:
+        return code, op.ref.stream, op.ref.group, _flat(op.deliveries), op.lease
+
+    def _seek(self, code: int, op: Seek) -> Item:
+        return code, op.ref.stream, op.ref.group, op.position
+
+    def _drop_group(self, code: int, op: DropGroup) -> Item:
+        return code, op.ref.stream, op.ref.group
+
+    def _trim(self, code: int, op: Trim) -> Item:
+        return code, op.ref.stream, op.first, op.force
+
+    def _drop_stream(self, code: int, op: DropStream) -> Item:
+        return code, op.ref.stream
+
+
+def _flat(pairs: Sequence[tuple[int, int]]) -> list[int]:
+    return [number for pair in pairs for number in pair]
+
+
+def lane_of(requires: Sequence[str]) -> str:
+    """Equal for tasks with equal requirements; '' for none."""
+    return "\0".join(requires)
+
+
+def dump_index(index: Index) -> bytes:
+    """As it lies in the record: field, text, field, text ... as MessagePack."""
+    return encode([text for field, value in index for text in (field, index_text(value))])
+
+
+_ENCODERS: dict[type, Callable[[Encoded, int, Any], Item]] = {
+    Put: Encoded._put,
+    Delete: Encoded._delete,
+    Touch: Encoded._touch,
+    Enqueue: Encoded._enqueue,
+    Complete: Encoded._complete,
+    Fail: Encoded._fail,
+    Release: Encoded._release,
+    Extend: Encoded._extend,
+    Cancel: Encoded._named_task,
+    Redrive: Encoded._named_task,
+    Take: Encoded._take,
+    Prioritize: Encoded._prioritize,
+    SetPaused: Encoded._pause,
+    Append: Encoded._append,
+    CreateGroup: Encoded._create_group,
+    Ack: Encoded._ack,
+    Nack: Encoded._nack,
+    ExtendDeliveries: Encoded._extend_deliveries,
+    Seek: Encoded._seek,
+    DropGroup: Encoded._drop_group,
+    Trim: Encoded._trim,
+    DropStream: Encoded._drop_stream,
+}
+CODES: dict[type, int] = {kind: code for code, kind in enumerate(_ENCODERS, 1)}
+"""As in the scripts: records up to Touch, tasks up to SetPaused, then streams and groups."""

@@ -1,0 +1,83 @@
+-- What every script begins with.
+--
+-- KEYS[1] is what all keys of the store begin with; its hash tag puts them into one slot of a cluster. Then
+-- comes a letter for the table, and behind NULs, which no name holds, the parts of the name. `keys.py` has
+-- the list of the tables.
+--
+-- Lua shows numbers with 14 digits, and Redis may write 1e+8: a number that becomes text goes through `int`.
+
+local P = KEYS[1]
+local call = redis.call
+local pack, unpacked = cmsgpack.pack, cmsgpack.unpack
+
+local function int(number)
+  return string.format("%.0f", number)
+end
+
+-- An array of `size` fields as one string; fields may be nil.
+local function packed(array, size)
+  if size < 16 then
+    return string.char(0x90 + size) .. pack(unpack(array, 1, size))
+  end
+  return string.char(0xdc, 0, size) .. pack(unpack(array, 1, size))
+end
+
+local function copied(array, size)
+  local copy = {}
+  for n = 1, size do
+    copy[n] = array[n]
+  end
+  return copy
+end
+
+-- A command with any number of arguments: Lua passes some thousands at once, and no more.
+local function many(command, key, arguments)
+  for from = 1, #arguments, 4000 do
+    call(command, key, unpack(arguments, from, math.min(from + 3999, #arguments)))
+  end
+end
+
+-- How many more values go into a reply with so much room, if none is larger than what was seen.
+local function fitting(room, largest)
+  return math.max(1, math.min(256, math.floor(room / math.max(largest, 1))))
+end
+
+-- Writes that are gathered, so that each key is written by one command. What is removed goes first.
+local COMMANDS = {"ZREM", "SREM", "HDEL", "ZADD", "SADD", "HSET"}
+local gathered = {ZREM = {}, SREM = {}, HDEL = {}, ZADD = {}, SADD = {}, HSET = {}}
+
+local function add(command, key, one, two)
+  local arguments = gathered[command][key]
+  if not arguments then
+    arguments = {}
+    gathered[command][key] = arguments
+  end
+  local n = #arguments
+  arguments[n + 1] = one
+  arguments[n + 2] = two
+end
+
+local function send()
+  for _, command in ipairs(COMMANDS) do
+    for key, arguments in pairs(gathered[command]) do
+      many(command, key, arguments)
+    end
+    gathered[command] = {}
+  end
+end
+
+-- The control entry: who may write here, and the numbers that grow.
+local H = {schema = 1, id = 2, peer = 3, state = 4, term = 5, epoch = 6, sinks = 7, counter = 8, order = 9,
+  clock = 10, version = 11, size = 11}
+local head = call("GET", P .. "h")
+head = head and head ~= "dropping" and unpacked(head)
+
+local function write_head()
+  call("SET", P .. "h", packed(head, H.size))
+end
+
+-- The store's instant. A clock that was set back is waited for.
+local function instant()
+  local time = call("TIME")
+  return math.max(time[1] * 1000 + math.floor(time[2] / 1000), head[H.clock])
+end

@@ -1,0 +1,11 @@
+-- What lies in the place of an entity: a string, or what a task is made of.
+
+local lookup = {
+  r = function(ref) return call("GET", P .. "r\0" .. ref[2] .. "\0" .. ref[3]) end,
+  t = function(ref) return call("HMGET", P .. "t\0" .. ref[2], "m", "p", "r") end,
+  q = function(ref) return call("HGET", P .. "q", ref[2]) end,
+  s = function(ref) return call("HGET", P .. "s", ref[2]) end,
+  g = function(ref) return call("HGET", P .. "g\0" .. ref[2], ref[3]) end,
+  p = function(ref) return call("HGET", P .. "p\0" .. ref[2] .. "\0" .. ref[3], int(ref[4])) end,
+  c = function(ref) return call("GET", P .. "m\0" .. ref[2]) end,
+}

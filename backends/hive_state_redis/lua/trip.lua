@@ -1,0 +1,135 @@
+-- What a trip that writes works on. It is decided on tables of Lua, and written at its end: Redis rolls
+-- nothing back, so from the first write on nothing may fail.
+--
+-- An entity that was read lies in a slot: `was` is what the store holds, `now` what the trip makes of it
+-- (false: it is not there). Neither is ever changed in place.
+
+local at, version = 0, 0
+local changed = false
+local slots = {record = {}, task = {}, queue = {}, commit = {}, stream = {}, group = {}, pending = {}}
+local KINDS = {"record", "task", "queue", "commit", "stream", "group", "pending"}
+local flush = {}  -- by kind: write what became of a slot
+
+-- The slot of an entity; `read` gives what the store holds.
+local function slot_of(kind, name, read, ...)
+  local slot = slots[kind][name]
+  if not slot then
+    local found = read(name, ...)
+    slot = {name = name, was = found, now = found}
+    slots[kind][name] = slot
+  end
+  return slot
+end
+
+-- What the batch at hand has set, so that it can be taken back: table, field and old value in turn.
+local journal, noted = {}, 0
+
+local function set(table, field, value)
+  journal[noted + 1], journal[noted + 2], journal[noted + 3] = table, field, table[field]
+  noted = noted + 3
+  table[field] = value
+end
+
+local function undo()
+  for n = noted, 3, -3 do
+    journal[n - 2][journal[n - 1]] = journal[n]
+  end
+  noted = 0
+end
+
+local function keep()
+  changed = changed or noted > 0
+  noted = 0
+end
+
+-- Why the operation at hand does not allow its batch.
+local REASON = {version = 1, lease = 2, missing = 3, commit = 4}
+local refusal
+
+local function refuse(reason, expected, actual, seq)
+  refusal = {reason, expected or 0, actual or 0, seq or 0}
+end
+
+local function present(record)
+  return record and not record.dead and (not record.expires_at or record.expires_at > at) and record
+end
+
+-- For each sink the mark, and in the place of what is removed a Gone.
+local LETTER = {record = "r", task = "t", queue = "q", commit = "c", stream = "s", group = "g", pending = "p"}
+
+local function capture(kind, slot)
+  local place = LETTER[kind] .. "\0" .. slot.name
+  local now = slot.now
+  if not now and kind == "record" then  -- a tombstone's end is no news
+    return
+  end
+  local newest = now and (now.version or now[1]) or slot.gone or version
+  if now then
+    add("ZREM", P .. "X", place)
+  else
+    add("ZADD", P .. "X", int(newest), place)
+  end
+  for _, sink in ipairs(head[H.sinks]) do
+    add("ZADD", P .. "K\0" .. sink, int(newest), place)
+  end
+end
+
+local before_send, after_send = {}, {}  -- what goes with the entities: places, counters, lists of names
+
+local function write_slots()
+  local captured = #head[H.sinks] > 0
+  for _, kind in ipairs(KINDS) do
+    for _, slot in pairs(slots[kind]) do
+      if slot.now ~= slot.was then
+        flush[kind](slot)
+        if captured then
+          capture(kind, slot)
+        end
+        slot.was = slot.now
+      end
+    end
+  end
+  for _, write in ipairs(before_send) do
+    write()
+  end
+  send()
+  for _, write in ipairs(after_send) do
+    write()
+  end
+end
+
+-- The trip begins: false, and what the caller has to be told, if it must not write.
+local function begin(trip_id)
+  if not head then
+    return false, {"?"}
+  end
+  if head[H.state] ~= "open" then
+    return false, {"!", head[H.state], head[H.peer] or ""}
+  end
+  if trip_id and call("EXISTS", P .. "c\0" .. trip_id) == 1 then
+    return false, {"void"}
+  end
+  at = instant()
+  version = head[H.term] * 8796093022208 + head[H.counter] + 1
+  return true
+end
+
+-- All that was decided is written, if it is anything. `reply` is kept under the trip's id for a day.
+local DAY = 24 * 3600 * 1000
+
+local function finish(trip_id, reply, news)
+  if not changed then
+    return
+  end
+  write_slots()
+  head[H.counter] = head[H.counter] + 1
+  head[H.clock] = at
+  head[H.version] = version
+  write_head()
+  if trip_id then
+    call("SET", P .. "c\0" .. trip_id, reply, "PX", DAY)
+  end
+  if news and news ~= "" then
+    call("PUBLISH", P .. "b", news)
+  end
+end

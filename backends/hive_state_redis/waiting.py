@@ -1,0 +1,92 @@
+"""`wait`: woken by what the trips of all stores publish."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
+
+from hive_state_core.errors import HiveStateError
+from hive_state_core.model import Topic
+from hive_state_core.topics import hash_of
+from hive_state_redis.wire import Wire
+
+RETRY_S = 0.25
+"""Between two attempts to listen."""
+MOST_TOPICS = 500
+"""Of one message; beyond, all who wait look."""
+
+log = logging.getLogger("hive_state.redis")
+
+
+def news_of(hashes: Iterable[int]) -> str:
+    """What a trip publishes."""
+    found = list(map(str, hashes))
+    return ",".join(found) if len(found) <= MOST_TOPICS else "*"
+
+
+class Waiters:
+    """Who waits for which topics. `listen` subscribes to the channel, see `Link.listen`."""
+
+    def __init__(self, listen: Callable[[Callable[[bytes | None], None]], Awaitable[Wire]]) -> None:
+        self._listen = listen
+        self._waiting: dict[int, set[asyncio.Future[Topic]]] = defaultdict(set)
+        self._topics: dict[int, Topic] = {}
+        self._ears: asyncio.Task[None] | None = None
+        self._lost = asyncio.Event()
+
+    async def wait(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
+        """The first topic that something happened to; empty after the time-out."""
+        woken: asyncio.Future[Topic] = asyncio.get_running_loop().create_future()
+        hashes = {hash_of(topic): topic for topic in topics}
+        for hash_, topic in hashes.items():
+            self._waiting[hash_].add(woken)
+            self._topics[hash_] = topic
+        if self._ears is None:
+            self._ears = asyncio.create_task(self._hear())
+        try:
+            async with asyncio.timeout(timeout_ms / 1000):
+                return frozenset({await woken})
+        except TimeoutError:
+            return frozenset()
+        finally:
+            for hash_ in hashes:
+                self._waiting[hash_].discard(woken)
+                if not self._waiting[hash_]:
+                    del self._waiting[hash_], self._topics[hash_]
+
+    async def close(self) -> None:
+        if self._ears is not None:
+            self._ears.cancel()
+            await asyncio.gather(self._ears, return_exceptions=True)
+            self._ears = None
+
+    async def _hear(self) -> None:
+        """Runs from the first wait on: listens, and again when the connection is lost."""
+        while True:
+            self._lost.clear()
+            try:
+                wire = await self._listen(self._heard)
+            except HiveStateError as error:
+                log.debug("cannot listen: %s", error)
+                await asyncio.sleep(RETRY_S)
+                continue
+            self._wake(set(self._waiting))  # what was said before it listened, nobody heard
+            try:
+                await self._lost.wait()
+            finally:
+                await wire.close()
+
+    def _heard(self, message: bytes | None) -> None:
+        """None: the connection is gone."""
+        if message is None:
+            self._lost.set()
+        else:
+            self._wake(set(self._waiting) if message == b"*" else set(map(int, message.split(b","))))
+
+    def _wake(self, hashes: set[int]) -> None:
+        for hash_ in hashes & self._waiting.keys():
+            for woken in self._waiting[hash_]:
+                if not woken.done():
+                    woken.set_result(self._topics[hash_])
