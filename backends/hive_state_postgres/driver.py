@@ -40,6 +40,7 @@ from hive_state_core.spi import (
     StreamRead,
     Swept,
 )
+from hive_state_core.topics import hashes_of
 from hive_state_postgres import (
     controlling,
     examining,
@@ -57,7 +58,6 @@ from hive_state_postgres.errors import AGAIN, ALONE, READ_ONLY, SCHEMA_VERSION, 
 from hive_state_postgres.options import Options
 from hive_state_postgres.pool import Pool
 from hive_state_postgres.statements import Statements
-from hive_state_core.topics import hashes_of
 from hive_state_postgres.waiting import Waiters
 
 Answer = TypeVar("Answer")

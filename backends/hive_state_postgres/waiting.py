@@ -10,8 +10,8 @@ from typing import Any
 
 from hive_state_core.errors import HiveStateError
 from hive_state_core.model import Topic
-from hive_state_postgres.dialing import Connection
 from hive_state_core.topics import hash_of
+from hive_state_postgres.dialing import Connection
 
 POLL_S = 0.25
 """How often the counter is looked at while anybody waits and no notification can come."""
