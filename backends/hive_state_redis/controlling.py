@@ -24,7 +24,7 @@ class _Found(NamedTuple):
 
 
 async def _ask(caller: Caller, change: bytes | str) -> _Found:
-    done, entry, empty, undelivered = await caller.script("control", change)
+    done, entry, empty, undelivered = await caller.write("control", change)
     return _Found(bool(done), load_head(entry).control, bool(empty), bool(undelivered))
 
 
@@ -60,7 +60,7 @@ async def marks(caller: Caller, sink: str, limit: int) -> list[Mark]:
 async def clear(caller: Caller, sink: str, done: Sequence[Mark]) -> int:
     """How many were still the same."""
     named = [(place_of(mark.ref), mark.version) for mark in done]
-    return int(await caller.script("clear", sink, _encode(named)))
+    return int(await caller.write("clear", sink, _encode(named)))
 
 
 # -- notes
@@ -75,7 +75,7 @@ async def note(caller: Caller, changes: Notes, expect: Notes) -> bool:
     """Write them if all of `expect` is so."""
     values: list[bytes] = []
     plan = [placed(each, values, fixed=1) for each in (changes, expect)]
-    return bool(await caller.script("note", _encode(plan), *values))
+    return bool(await caller.write("note", _encode(plan), *values))
 
 
 def placed(notes: Mapping[str, bytes | None], values: list[bytes], fixed: int) -> list[Any]:

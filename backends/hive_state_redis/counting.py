@@ -16,7 +16,7 @@ _load_told = msgspec.msgpack.Decoder(tuple[int, int]).decode
 
 
 async def stats(caller: Caller) -> Stats:
-    told, records, queues, streams, groups = await caller.script("stats")
+    told, records, queues, streams, groups = await caller.read("stats")
     _, at = _load_told(told)
     return Stats(
         at=at,

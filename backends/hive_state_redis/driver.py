@@ -125,15 +125,15 @@ class RedisDriver:
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         encoded = Encoded(batches)
         news = news_of(hashes_of(batches))
-        reply = await self._opened().script(encoded.script, encoded.plan, trip_id, news, *encoded.values)
+        reply = await self._opened().write("commit", encoded.plan, trip_id, news, *encoded.values)
         return replies.commit_reply(encoded.batches, reply)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         plan = claim_plan(requests)
-        return replies.claim_reply(await self._opened().script("claim", plan, trip_id, REPLY_BYTES))
+        return replies.claim_reply(await self._opened().write("claim", plan, trip_id, REPLY_BYTES))
 
     async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
-        reply = await self._opened().script("outcome", trip_id, KEPT_MS)
+        reply = await self._opened().write("outcome", trip_id, KEPT_MS)
         if not reply:
             return None
         kind, *rest = reply

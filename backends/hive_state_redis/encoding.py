@@ -1,4 +1,4 @@
-"""Batches as arguments of the script `commit`: one MessagePack array of them, and the values beside it.
+"""Batches as arguments of the function `commit`: one MessagePack array of them, and the values beside it.
 
 A batch is [operations, checks, commit id, place of the fingerprint]; an operation or check is an array that
 begins with its code, and then has what the script says at `apply` and `check`. Values are arguments of their
@@ -57,20 +57,12 @@ Item = tuple[Any, ...]
 
 
 class Encoded:
-    """`arguments` of the script, but for the trip's id and the news; `script` is the one that suffices."""
+    """`plan` and `values` are arguments, `batches` what the plan is made of."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         self.values: list[bytes] = []
-        self._highest = 0  # code of an operation
-        self._leases = False
         self.batches = [self._batch(batch) for batch in batches]
         self.plan = encode(self.batches)
-        self.script = self._suffices()
-
-    def _suffices(self) -> str:
-        if self._highest <= CODES[Touch] and not self._leases:
-            return "commit_records"
-        return "commit_tasks" if self._highest <= CODES[SetPaused] else "commit"
 
     def _batch(self, batch: Batch) -> Item:
         ops = [self._op(op) for op in batch.ops]
@@ -82,13 +74,10 @@ class Encoded:
     def _op(self, op: Op) -> Item:
         kind = type(op)
         code = CODES[kind]
-        if code > self._highest:
-            self._highest = code
         return _ENCODERS[kind](self, code, op)
 
     def _check(self, check: Check) -> Item:
         if isinstance(check, LeaseIs):
-            self._leases = True
             return LEASE_IS, check.ref.id, check.token
         code = 2 if isinstance(check, CreatedIs) else 1
         return code, check.ref.collection, check.ref.key, check.version

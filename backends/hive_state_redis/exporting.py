@@ -32,7 +32,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 async def images(caller: Caller, refs: Sequence[EntityRef]) -> list[Image | None]:
     """In the order of `refs`, from one snapshot."""
-    found = await caller.script("images", _encode([parts_of(ref) for ref in refs]))
+    found = await caller.read("images", _encode([parts_of(ref) for ref in refs]))
     return [_image(ref, data) for ref, data in zip(refs, found, strict=True)]
 
 
@@ -66,7 +66,7 @@ async def export(caller: Caller, span: Span) -> list[Image]:
     after = span.after
     while True:
         plan = _encode((span.kind, after, span.stop, span.limit))
-        parts = await caller.script("export", plan, REPLY_BYTES)
+        parts = await caller.read("export", plan, REPLY_BYTES)
         pairs = zip(parts[::2], parts[1::2], strict=True)
         found = [_IMAGES[span.kind](name.decode().split("\0"), data) for name, data in pairs]
         wanted = [image for image in found if span.below is None or image.version < span.below]

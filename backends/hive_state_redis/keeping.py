@@ -12,7 +12,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 async def sweep(caller: Caller, limit: int, keep: Retention) -> Swept:
     kept = (keep.completed, keep.cancelled, keep.dead, keep.tombstones, keep.commits)
-    counts = await caller.script("sweep", limit, _encode(kept))
+    counts = await caller.write("sweep", limit, _encode(kept))
     expired, tombstones, promoted, leases, removed, commits, more = counts
     return Swept(
         records_expired=expired,

@@ -42,7 +42,7 @@ async def load(caller: Caller, images: Sequence[Image], notes: Notes) -> int:
     order = max([image.order for image in images if isinstance(image, TaskImage)], default=0)
     clock = max(map(instant_of, images), default=0)
     plan = _encode((items, placed(notes, values, _FIXED)))
-    reply = await caller.script("load", plan, _encode((highest, order, clock)), *values)
+    reply = await caller.write("load", plan, _encode((highest, order, clock)), *values)
     if isinstance(reply, int):
         return reply
     require_loadable(ControlState(reply[1].decode()), highest)

@@ -24,7 +24,7 @@ async def read(caller: Caller, refs: Sequence[ReadRef]) -> Reply[ScanImage | Non
     if len(records) == len(refs):
         return await _read_records(caller, records)
     names = [(_LETTERS[type(ref)], *msgspec.structs.astuple(ref)) for ref in refs]
-    head, *found = await caller.script("read", _encode(names))
+    head, *found = await caller.read("read", _encode(names))
     epoch, at = _load_reply(head)
     pairs = zip(refs, found, strict=True)
     return Reply(epoch, at, [_image(ref, data, at) for ref, data in pairs])
@@ -68,7 +68,7 @@ _LETTERS: dict[type, str] = {RecordRef: "r", TaskRef: "t", QueueRef: "q", Stream
 async def stream(caller: Caller, reads: Sequence[StreamRead]) -> Reply[StreamPage]:
     """Events by number, and the bounds of each stream."""
     wanted = [(read.ref.stream, read.start, read.limit, read.reverse) for read in reads]
-    head, *parts = await caller.script("stream", _encode(wanted), REPLY_BYTES)
+    head, *parts = await caller.read("stream", _encode(wanted), REPLY_BYTES)
     epoch, at = _load_reply(head)
     pages = [
         StreamPage(

@@ -24,7 +24,7 @@ async def scan(caller: Caller, query: Scan) -> Page:
     """One page, or the count."""
     if query.kind in ("queue", "group"):
         return await _scan_hash(caller, query)
-    told, last, *parts = await caller.script("scan", _plan(query), REPLY_BYTES)
+    told, last, *parts = await caller.read("scan", _plan(query), REPLY_BYTES)
     epoch, at, total = _load_told(told)
     if query.count:
         return Page(epoch, at, (), None, total)

@@ -38,7 +38,7 @@ async def ensure(caller: Caller) -> bool:
 
 
 async def _once(caller: Caller, action: str) -> bytes | None:
-    found, *_ = await caller.script("schema", action, new_head(), caller.keys.pattern, "0")
+    found, *_ = await caller.write("schema", action, new_head(), caller.keys.pattern, "0")
     return found  # type: ignore[no-any-return]
 
 
@@ -46,7 +46,7 @@ async def _drop(caller: Caller) -> None:
     """Step by step, so that other stores of the server get their turns."""
     cursor: bytes | str = "0"
     while True:
-        _, more, *rest = await caller.script("schema", "drop", new_head(), caller.keys.pattern, cursor)
+        _, more, *rest = await caller.write("schema", "drop", new_head(), caller.keys.pattern, cursor)
         if not more:
             return
         (cursor,) = rest

@@ -1,14 +1,15 @@
--- What every script begins with.
+-- What every function begins with.
 --
 -- KEYS[1] is what all keys of the store begin with; its hash tag puts them into one slot of a cluster. Then
 -- comes a letter for the table, and behind NULs, which no name holds, the parts of the name. `keys.py` has
 -- the list of the tables.
 --
 -- Lua shows numbers with 14 digits, and Redis may write 1e+8: a number that becomes text goes through `int`.
+--
+-- The library is loaded once and keeps its variables, so each call begins by setting them anew.
 
-local P = KEYS[1]
-local call = redis.call
-local pack, unpacked = cmsgpack.pack, cmsgpack.unpack
+local P, ARGV
+local call, pack, unpacked  -- of Redis, which are not there while the library is loaded
 
 local function int(number)
   return string.format("%.0f", number)
@@ -44,7 +45,7 @@ end
 
 -- Writes that are gathered, so that each key is written by one command. What is removed goes first.
 local COMMANDS = {"ZREM", "SREM", "HDEL", "ZADD", "SADD", "HSET"}
-local gathered = {ZREM = {}, SREM = {}, HDEL = {}, ZADD = {}, SADD = {}, HSET = {}}
+local gathered
 
 local function add(command, key, one, two)
   local arguments = gathered[command][key]
@@ -69,8 +70,7 @@ end
 -- The control entry: who may write here, and the numbers that grow.
 local H = {schema = 1, id = 2, peer = 3, state = 4, term = 5, epoch = 6, sinks = 7, counter = 8, order = 9,
   clock = 10, version = 11, size = 11}
-local head = call("GET", P .. "h")
-head = head and head ~= "dropping" and unpacked(head)
+local head
 
 local function write_head()
   call("SET", P .. "h", packed(head, H.size))
@@ -80,4 +80,35 @@ end
 local function instant()
   local time = call("TIME")
   return math.max(time[1] * 1000 + math.floor(time[2] / 1000), head[H.clock])
+end
+
+local resets = {}  -- what sets the variables of a file anew
+
+resets[1] = function()
+  gathered = {ZREM = {}, SREM = {}, HDEL = {}, ZADD = {}, SADD = {}, HSET = {}}
+end
+
+local function begin_call(keys, arguments)
+  call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
+  P, ARGV = keys[1], arguments
+  for _, reset in ipairs(resets) do
+    reset()
+  end
+  local entry = call("GET", P .. "h")
+  head = entry and entry ~= "dropping" and unpacked(entry)
+end
+
+-- A function of the library. `reads`: it changes nothing. `anywhere`: also where there is no namespace.
+local function define(name, run, traits)
+  local function called(keys, arguments)
+    begin_call(keys, arguments)
+    if not head and not (traits and traits.anywhere) then
+      return {"?"}
+    end
+    local reply = run()
+    ARGV = nil
+    return reply
+  end
+  redis.register_function{function_name = LIBRARY .. "_" .. name, callback = called,
+    flags = traits and traits.reads and {"no-writes"} or {}}
 end

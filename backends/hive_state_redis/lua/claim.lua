@@ -3,244 +3,249 @@
 -- The reply: a summary: [epoch, instant, [kind, stream, how many, due in, missing] of each request], then for each task its id, fields and payload, for each event its
 -- delivery and body.
 
-local ready, answer = begin(ARGV[2])
-if not ready then
-  return answer
-end
+do
+  local requests, room
+  local TURNED = 256  -- tasks of a queue that one claim turns, at most
+  local PAGE = 16
 
-local requests, room = unpacked(ARGV[1]), tonumber(ARGV[3])
-local TURNED = 256  -- tasks of a queue that one claim turns, at most
-local PAGE = 16
-
-local function turn_queues()
-  local turned = {}
-  for _, request in ipairs(requests) do
-    local queue = request[1] == 1 and request[2]
-    if queue and not turned[queue] then
-      turned[queue] = true
-      turn(queue, TURNED)
-    end
-  end
-  if noted > 0 then
-    keep()
-    write_slots()
-  end
-end
-
--- The lanes of a queue, each with the next of its tasks.
-local known = {}
-
-local function lanes_of(queue)
-  if not known[queue] then
-    known[queue] = {}
-    for n, lane in ipairs(call("SMEMBERS", P .. "l\0" .. queue)) do
-      known[queue][n] = {lane = lane, key = P .. "y\0" .. queue .. "\0" .. lane, page = {}, next = 1, read = 0}
-    end
-  end
-  return known[queue]
-end
-
-local function look(lane)
-  if lane.next > #lane.page then
-    lane.page = call("ZRANGE", lane.key, lane.read, lane.read + PAGE - 1)
-    lane.next, lane.read = 1, lane.read + #lane.page
-  end
-  local member = lane.page[lane.next]
-  if member then
-    lane.priority, lane.due, lane.order = struct.unpack(PLACE, member)
-    lane.id = member:sub(19)
-  end
-  return member
-end
-
-local function covered(lane, capabilities)
-  for name in lane:gmatch("[^%z]+") do
-    if not capabilities[name] then
-      return false
-    end
-  end
-  return true
-end
-
-local function earlier(one, other)
-  if one.priority ~= other.priority then
-    return one.priority < other.priority
-  elseif one.due ~= other.due then
-    return one.due < other.due
-  end
-  return one.order < other.order
-end
-
-local function first_of(lanes)
-  local first
-  for _, lane in ipairs(lanes) do
-    if look(lane) and (not first or earlier(lane, first)) then
-      first = lane
-    end
-  end
-  return first
-end
-
-local function covered_lanes(queue, names)
-  local capabilities, found = {}, {}
-  for _, name in ipairs(names) do
-    capabilities[name] = true
-  end
-  for _, lane in ipairs(lanes_of(queue)) do
-    if covered(lane.lane, capabilities) then
-      found[#found + 1] = lane
-    end
-  end
-  return found
-end
-
--- What is handed out goes into `reply`, which the summary tells apart.
-local reply, summary, held = {false}, {}, {}
-
-local function hand_out_task(id, request)
-  local found = call("HMGET", P .. "t\0" .. id, "m", "p")
-  local slot = slot_of("task", id, function()
-    return unpacked(found[1])
-  end)
-  put_task(slot, claimed_task(slot.now, request[3], request[4]))
-  local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3] = id, packed(slot.now, TASK_SIZE), found[2]
-  room = room - #found[2]
-end
-
-local function claim_tasks(request)
-  local queue, limit, ids = request[2], request[5], {}
-  local paused = queue_slot(queue).now
-  if not (paused and paused[2]) then
-    local lanes = covered_lanes(queue, request[6])
-    while #ids < limit and room >= 0 do
-      local lane = first_of(lanes)
-      if not lane then
-        break
+  local function turn_queues()
+    local turned = {}
+    for _, request in ipairs(requests) do
+      local queue = request[1] == 1 and request[2]
+      if queue and not turned[queue] then
+        turned[queue] = true
+        turn(queue, TURNED)
       end
-      lane.next = lane.next + 1
-      ids[#ids + 1] = lane.id
-      hand_out_task(lane.id, request)
+    end
+    if noted > 0 then
+      keep()
+      write_slots()
     end
   end
-  local due = false
-  if not (paused and paused[2]) and #ids < limit then
-    due = room < 0 and 0 or {P .. "x\0" .. queue, P .. "d\0" .. queue}
-  end
-  return {1, "", #ids, due, false}, ids
-end
 
--- Events of one group: `found` are the seqs that were handed out.
-local function due_again(group)
-  local seqs = call("ZRANGEBYSCORE", P .. "a\0" .. group.name, "-inf", int(at))
-  for n, seq in ipairs(seqs) do
-    seqs[n] = tonumber(seq)
-  end
-  table.sort(seqs)
-  return seqs
-end
+  -- The lanes of a queue, each with the next of its tasks.
+  local known
 
-local function hand_out_event(slot, request, entry, found)
-  local old = slot.now
-  local why = old and (old[GIVEN] > 0 and LEASE_EXPIRED or old[WHY]) or nil
-  local new = {version, version, old and old[DELIVERIES] + 1 or 1, request[4], at + request[5], false, why}
-  set(slot, "now", new)
-  local fields, n = entry[2], #reply
-  local born, when, raw = struct.unpack(EVENT, fields[2])
-  reply[n + 1] = pack({slot.seq, version, new[DELIVERIES], new[LEASED_UNTIL], born, when, raw == 1})
-  reply[n + 2] = fields[4]
-  room = room - #fields[4]
-  found[#found + 1] = slot.seq
-end
-
-local function hand_out_again(group, request, counts_now, found)
-  for _, seq in ipairs(due_again(group)) do
-    if #found == request[6] or room < 0 then
-      return
+  local function lanes_of(queue)
+    if not known[queue] then
+      known[queue] = {}
+      for n, lane in ipairs(call("SMEMBERS", P .. "l\0" .. queue)) do
+        known[queue][n] = {lane = lane, key = P .. "y\0" .. queue .. "\0" .. lane, page = {}, next = 1, read = 0}
+      end
     end
-    local slot = delivery_slot(group.stream, group.group, seq)
+    return known[queue]
+  end
+
+  local function look(lane)
+    if lane.next > #lane.page then
+      lane.page = call("ZRANGE", lane.key, lane.read, lane.read + PAGE - 1)
+      lane.next, lane.read = 1, lane.read + #lane.page
+    end
+    local member = lane.page[lane.next]
+    if member then
+      lane.priority, lane.due, lane.order = struct.unpack(PLACE, member)
+      lane.id = member:sub(19)
+    end
+    return member
+  end
+
+  local function covered(lane, capabilities)
+    for name in lane:gmatch("[^%z]+") do
+      if not capabilities[name] then
+        return false
+      end
+    end
+    return true
+  end
+
+  local function earlier(one, other)
+    if one.priority ~= other.priority then
+      return one.priority < other.priority
+    elseif one.due ~= other.due then
+      return one.due < other.due
+    end
+    return one.order < other.order
+  end
+
+  local function first_of(lanes)
+    local first
+    for _, lane in ipairs(lanes) do
+      if look(lane) and (not first or earlier(lane, first)) then
+        first = lane
+      end
+    end
+    return first
+  end
+
+  local function covered_lanes(queue, names)
+    local capabilities, found = {}, {}
+    for _, name in ipairs(names) do
+      capabilities[name] = true
+    end
+    for _, lane in ipairs(lanes_of(queue)) do
+      if covered(lane.lane, capabilities) then
+        found[#found + 1] = lane
+      end
+    end
+    return found
+  end
+
+  -- What is handed out goes into `reply`, which the summary tells apart.
+  local reply, summary, held
+
+  local function hand_out_task(id, request)
+    local found = call("HMGET", P .. "t\0" .. id, "m", "p")
+    local slot = slot_of("task", id, function()
+      return unpacked(found[1])
+    end)
+    put_task(slot, claimed_task(slot.now, request[3], request[4]))
+    local n = #reply
+    reply[n + 1], reply[n + 2], reply[n + 3] = id, packed(slot.now, TASK_SIZE), found[2]
+    room = room - #found[2]
+  end
+
+  local function claim_tasks(request)
+    local queue, limit, ids = request[2], request[5], {}
+    local paused = queue_slot(queue).now
+    if not (paused and paused[2]) then
+      local lanes = covered_lanes(queue, request[6])
+      while #ids < limit and room >= 0 do
+        local lane = first_of(lanes)
+        if not lane then
+          break
+        end
+        lane.next = lane.next + 1
+        ids[#ids + 1] = lane.id
+        hand_out_task(lane.id, request)
+      end
+    end
+    local due = false
+    if not (paused and paused[2]) and #ids < limit then
+      due = room < 0 and 0 or {P .. "x\0" .. queue, P .. "d\0" .. queue}
+    end
+    return {1, "", #ids, due, false}, ids
+  end
+
+  -- Events of one group: `found` are the seqs that were handed out.
+  local function due_again(group)
+    local seqs = call("ZRANGEBYSCORE", P .. "a\0" .. group.name, "-inf", int(at))
+    for n, seq in ipairs(seqs) do
+      seqs[n] = tonumber(seq)
+    end
+    table.sort(seqs)
+    return seqs
+  end
+
+  local function hand_out_event(slot, request, entry, found)
     local old = slot.now
-    if old and not old[LOST] and old[LEASED_UNTIL] <= at then
-      if old[DELIVERIES] >= counts_now[DELIVERIES_MOST] then
-        local new = copied(old, 7)
-        new[1], new[GIVEN], new[LOST], new[WHY] = version, 0, true, old[GIVEN] > 0 and LEASE_EXPIRED or old[WHY]
-        counted(old, -1, counts_now)
-        counted(new, 1, counts_now)
-        set(slot, "now", new)
-      else
-        local entry = call("XRANGE", native(group.stream), id_of(seq), id_of(seq))[1]
-        hand_out_event(slot, request, entry, found)
-      end
-    end
+    local why = old and (old[GIVEN] > 0 and LEASE_EXPIRED or old[WHY]) or nil
+    local new = {version, version, old and old[DELIVERIES] + 1 or 1, request[4], at + request[5], false, why}
+    set(slot, "now", new)
+    local fields, n = entry[2], #reply
+    local born, when, raw = struct.unpack(EVENT, fields[2])
+    reply[n + 1] = pack({slot.seq, version, new[DELIVERIES], new[LEASED_UNTIL], born, when, raw == 1})
+    reply[n + 2] = fields[4]
+    room = room - #fields[4]
+    found[#found + 1] = slot.seq
   end
-end
 
--- Redis moves the position of its group along.
-local function hand_out_new(group, request, counts_now, found)
-  local page, largest = 1, 0
-  while #found < request[6] and room >= 0 do
-    local read = call("XREADGROUP", "GROUP", group.group, request[4], "COUNT",
-      math.min(page, request[6] - #found), "STREAMS", native(group.stream), ">")
-    if not read then
-      return
-    end
-    for _, entry in ipairs(read[1][2]) do
-      local seq = tonumber(entry[1]:match("^%d+"))
+  local function hand_out_again(group, request, counts_now, found)
+    for _, seq in ipairs(due_again(group)) do
+      if #found == request[6] or room < 0 then
+        return
+      end
       local slot = delivery_slot(group.stream, group.group, seq)
-      slot.listed = true
-      hand_out_event(slot, request, entry, found)
-      counts_now[POSITION], counts_now[PENDING] = seq, counts_now[PENDING] + 1
-      largest = math.max(largest, #entry[2][4])
-    end
-    page = fitting(room, largest)
-    group.handed = true
-  end
-end
-
-local function claim_events(request)
-  local group, found = group_slot(request[2], request[3]), {}
-  if not group.now then
-    return {2, request[2], 0, false, true}, found
-  end
-  local counts_now, before = copied(group.now, 5), noted
-  hand_out_again(group, request, counts_now, found)
-  hand_out_new(group, request, counts_now, found)
-  if noted > before then
-    counts_now[1] = version
-    set(group, "now", counts_now)
-  end
-  local due = false
-  if #found < request[6] then
-    due = room < 0 and 0 or {P .. "a\0" .. group.name}
-  end
-  return {2, request[2], #found, due, false}, found
-end
-
-turn_queues()
-for n, request in ipairs(requests) do
-  local told, found = (request[1] == 1 and claim_tasks or claim_events)(request)
-  summary[n] = told
-  held[n] = {request[1], request[2], request[1] == 2 and request[3] or "", found}
-end
-keep()
-if changed then
-  write_slots()
-end
-
--- When it is worth to ask again: the earliest instant in the sorted sets.
-for _, told in ipairs(summary) do
-  if type(told[4]) == "table" then
-    local earliest = false
-    for _, key in ipairs(told[4]) do
-      local first = call("ZRANGE", key, 0, 0, "WITHSCORES")
-      local due = first[2] and math.max(0, tonumber(first[2]) - at)
-      if due and (not earliest or due < earliest) then
-        earliest = due
+      local old = slot.now
+      if old and not old[LOST] and old[LEASED_UNTIL] <= at then
+        if old[DELIVERIES] >= counts_now[DELIVERIES_MOST] then
+          local new = copied(old, 7)
+          new[1], new[GIVEN], new[LOST], new[WHY] = version, 0, true, old[GIVEN] > 0 and LEASE_EXPIRED or old[WHY]
+          counted(old, -1, counts_now)
+          counted(new, 1, counts_now)
+          set(slot, "now", new)
+        else
+          local entry = call("XRANGE", native(group.stream), id_of(seq), id_of(seq))[1]
+          hand_out_event(slot, request, entry, found)
+        end
       end
     end
-    told[4] = earliest
   end
+
+  -- Redis moves the position of its group along.
+  local function hand_out_new(group, request, counts_now, found)
+    local page, largest = 1, 0
+    while #found < request[6] and room >= 0 do
+      local read = call("XREADGROUP", "GROUP", group.group, request[4], "COUNT",
+        math.min(page, request[6] - #found), "STREAMS", native(group.stream), ">")
+      if not read then
+        return
+      end
+      for _, entry in ipairs(read[1][2]) do
+        local seq = tonumber(entry[1]:match("^%d+"))
+        local slot = delivery_slot(group.stream, group.group, seq)
+        slot.listed = true
+        hand_out_event(slot, request, entry, found)
+        counts_now[POSITION], counts_now[PENDING] = seq, counts_now[PENDING] + 1
+        largest = math.max(largest, #entry[2][4])
+      end
+      page = fitting(room, largest)
+      group.handed = true
+    end
+  end
+
+  local function claim_events(request)
+    local group, found = group_slot(request[2], request[3]), {}
+    if not group.now then
+      return {2, request[2], 0, false, true}, found
+    end
+    local counts_now, before = copied(group.now, 5), noted
+    hand_out_again(group, request, counts_now, found)
+    hand_out_new(group, request, counts_now, found)
+    if noted > before then
+      counts_now[1] = version
+      set(group, "now", counts_now)
+    end
+    local due = false
+    if #found < request[6] then
+      due = room < 0 and 0 or {P .. "a\0" .. group.name}
+    end
+    return {2, request[2], #found, due, false}, found
+  end
+
+  define("claim", function()
+    local told = begin(ARGV[2])
+    if told then
+      return told
+    end
+    requests, room = unpacked(ARGV[1]), tonumber(ARGV[3])
+    known, reply, summary, held = {}, {false}, {}, {}
+    turn_queues()
+    for n, request in ipairs(requests) do
+      local told, found = (request[1] == 1 and claim_tasks or claim_events)(request)
+      summary[n] = told
+      held[n] = {request[1], request[2], request[1] == 2 and request[3] or "", found}
+    end
+    keep()
+    if changed then
+      write_slots()
+    end
+
+    -- When it is worth to ask again: the earliest instant in the sorted sets.
+    for _, told in ipairs(summary) do
+      if type(told[4]) == "table" then
+        local earliest = false
+        for _, key in ipairs(told[4]) do
+          local first = call("ZRANGE", key, 0, 0, "WITHSCORES")
+          local due = first[2] and math.max(0, tonumber(first[2]) - at)
+          if due and (not earliest or due < earliest) then
+            earliest = due
+          end
+        end
+        told[4] = earliest
+      end
+    end
+    reply[1] = pack({head[H.epoch], at, summary})
+    finish(ARGV[2], "l" .. pack({head[H.epoch], at, version, summary, held}))
+    return reply
+  end)
 end
-reply[1] = pack({head[H.epoch], at, summary})
-finish(ARGV[2], "l" .. pack({head[H.epoch], at, version, summary, held}))
-return reply

@@ -4,60 +4,62 @@
 -- The reply: nothing; "k" and what is kept of a commit; "l" and the reply of a claim, of which what is not held any
 -- more was left out.
 
-if not head then
-  return {"?"}
-end
-local key = P .. "c\0" .. ARGV[1]
-local data = call("GET", key)
-if not data then
-  call("SET", key, "v", "PX", ARGV[2])
-  return {}
-end
-local letter, kept = data:sub(1, 1), data:sub(2)
-if letter == "v" then
-  return {}
-elseif letter == "k" then
-  return {letter, kept}
-end
+do
+  local reply, token
 
-local epoch, at, version, summary, held = unpack(unpacked(kept))
-local reply = {letter, false}
-
-local function still_leased(id)
-  local found = call("HMGET", P .. "t\0" .. id, "m", "p")
-  if not found[1] or unpacked(found[1])[14] ~= version then
-    return false
-  end
-  local n = #reply
-  reply[n + 1], reply[n + 2], reply[n + 3] = id, found[1], found[2]
-  return true
-end
-
-local function still_pending(stream, group, seq)
-  local data = call("HGET", P .. "p\0" .. stream .. "\0" .. group, int(seq))
-  local delivery = data and unpacked(data)
-  local entry = call("XRANGE", P .. "v\0" .. stream, int(seq) .. "-0", int(seq) .. "-0")[1]
-  if not delivery or not entry or delivery[2] ~= version then
-    return false
-  end
-  local born, when, raw = struct.unpack("<i8i8B", entry[2][2])
-  reply[#reply + 1] = pack({seq, version, delivery[3], delivery[5], born, when, raw == 1})
-  reply[#reply + 1] = entry[2][4]
-  return true
-end
-
-for n, one in ipairs(held) do
-  local left = 0
-  for _, name in ipairs(one[4]) do
-    local is_held
-    if one[1] == 1 then
-      is_held = still_leased(name)
-    else
-      is_held = still_pending(one[2], one[3], name)
+  local function still_leased(id)
+    local found = call("HMGET", P .. "t\0" .. id, "m", "p")
+    if not found[1] or unpacked(found[1])[14] ~= token then
+      return false
     end
-    left = left + (is_held and 1 or 0)
+    local n = #reply
+    reply[n + 1], reply[n + 2], reply[n + 3] = id, found[1], found[2]
+    return true
   end
-  summary[n][3] = left
+
+  local function still_pending(stream, group, seq)
+    local data = call("HGET", P .. "p\0" .. stream .. "\0" .. group, int(seq))
+    local delivery = data and unpacked(data)
+    local entry = call("XRANGE", P .. "v\0" .. stream, int(seq) .. "-0", int(seq) .. "-0")[1]
+    if not delivery or not entry or delivery[2] ~= token then
+      return false
+    end
+    local born, when, raw = struct.unpack("<i8i8B", entry[2][2])
+    reply[#reply + 1] = pack({seq, token, delivery[3], delivery[5], born, when, raw == 1})
+    reply[#reply + 1] = entry[2][4]
+    return true
+  end
+
+  define("outcome", function()
+    local key = P .. "c\0" .. ARGV[1]
+    local data = call("GET", key)
+    if not data then
+      call("SET", key, "v", "PX", ARGV[2])
+      return {}
+    end
+    local letter, kept = data:sub(1, 1), data:sub(2)
+    if letter == "v" then
+      return {}
+    elseif letter == "k" then
+      return {letter, kept}
+    end
+
+    local epoch, when, version, summary, held = unpack(unpacked(kept))
+    reply, token = {letter, false}, version
+    for n, one in ipairs(held) do
+      local left = 0
+      for _, name in ipairs(one[4]) do
+        local is_held
+        if one[1] == 1 then
+          is_held = still_leased(name)
+        else
+          is_held = still_pending(one[2], one[3], name)
+        end
+        left = left + (is_held and 1 or 0)
+      end
+      summary[n][3] = left
+    end
+    reply[2] = pack({epoch, when, summary})
+    return reply
+  end)
 end
-reply[2] = pack({epoch, at, summary})
-return reply

@@ -1,11 +1,9 @@
 -- Entities as they lie in the store, from one snapshot. ARGV: their names (see `reading.py`).
 
-if not head then
-  return {"?"}
-end
-
-local found = {pack({head[H.epoch], instant()})}
-for n, ref in ipairs(unpacked(ARGV[1])) do
-  found[n + 1] = lookup[ref[1]](ref)
-end
-return found
+define("read", function()
+  local found = {pack({head[H.epoch], instant()})}
+  for n, ref in ipairs(unpacked(ARGV[1])) do
+    found[n + 1] = lookup[ref[1]](ref)
+  end
+  return found
+end, {reads = true})

@@ -76,7 +76,7 @@ do
     end
   end
 
-  local collections = {}  -- those that got or lost a key
+  local collections  -- those that got or lost a key
 
   local function flush_collections()
     for collection in pairs(collections) do
@@ -89,6 +89,9 @@ do
     collections = {}
   end
 
+  resets[#resets + 1] = function()
+    collections = {}
+  end
   after_send[#after_send + 1] = flush_collections
 
   function flush.record(slot)

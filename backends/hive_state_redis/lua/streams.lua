@@ -28,7 +28,7 @@ local function add_event(stream, seq, fixed, body)
   call("XADD", native(stream), id_of(seq), "h", fixed, "b", body)
 end
 
-local dropped = {}  -- streams that may be left with nothing
+local dropped  -- streams that may be left with nothing
 
 function flush.stream(slot)
   local stream, was, now = slot.name, slot.was, slot.now
@@ -100,7 +100,7 @@ local function groups_of(stream)
 end
 
 -- Names of groups: those that are there, and those that have deliveries, as a copy brings these first.
-local grouped = {}
+local grouped
 
 local function flush_grouped()
   for _, slot in pairs(grouped) do
@@ -114,6 +114,9 @@ local function flush_grouped()
 end
 
 after_send[#after_send + 1] = flush_grouped
+resets[#resets + 1] = function()
+  dropped, grouped = {}, {}
+end
 
 function flush.group(slot)
   local stream, group, was, now = slot.stream, slot.group, slot.was, slot.now

@@ -37,7 +37,7 @@ function flush.queue(slot)
 end
 
 -- Who holds a dedupe place.
-local holders = {}
+local holders
 
 local function holder_of(queue, dedupe_key)
   local name = queue .. "\0" .. dedupe_key
@@ -72,7 +72,7 @@ local function free_place(holder, id)
 end
 
 -- The children that count a parent in `unmet`: what the trip adds to them (true) and takes away (false).
-local edges = {}
+local edges
 
 local function edges_of(parent)
   edges[parent] = edges[parent] or {}
@@ -113,6 +113,9 @@ local function flush_links()
 end
 
 before_send[#before_send + 1] = flush_links
+resets[#resets + 1] = function()
+  holders, edges = {}, {}
+end
 
 do
   -- Where a task is found, besides by its id: key, score, member.
@@ -131,7 +134,7 @@ do
   end
 
   -- How many tasks of a queue are in a state; which queues and lanes there are.
-  local counts = {}
+  local counts
 
   local function count(task, change)
     local queue, state = task[QUEUE], task[STATE]
@@ -158,7 +161,7 @@ do
 
   after_send[#after_send + 1] = flush_counts
 
-  local lanes = {}  -- those that were added to or taken from, by key
+  local lanes  -- those that were added to or taken from, by key
 
   local function flush_lanes()
     for key, lane in pairs(lanes) do
@@ -168,6 +171,9 @@ do
   end
 
   after_send[#after_send + 1] = flush_lanes
+  resets[#resets + 1] = function()
+    counts, lanes = {}, {}
+  end
 
   local function flush_place(id, was, now)
     local old, score, member, new, new_score, new_member

@@ -6,7 +6,7 @@
 
 local at, version = 0, 0
 local changed = false
-local slots = {record = {}, task = {}, queue = {}, commit = {}, stream = {}, group = {}, pending = {}}
+local slots
 local KINDS = {"record", "task", "queue", "commit", "stream", "group", "pending"}
 local flush = {}  -- by kind: write what became of a slot
 
@@ -22,7 +22,7 @@ local function slot_of(kind, name, read, ...)
 end
 
 -- What the batch at hand has set, so that it can be taken back: table, field and old value in turn.
-local journal, noted = {}, 0
+local journal, noted = {}, 0  -- what lies behind the first `noted` of it is old
 
 local function set(table, field, value)
   journal[noted + 1], journal[noted + 2], journal[noted + 3] = table, field, table[field]
@@ -98,20 +98,21 @@ local function write_slots()
   end
 end
 
--- The trip begins: false, and what the caller has to be told, if it must not write.
+resets[#resets + 1] = function()
+  slots = {record = {}, task = {}, queue = {}, commit = {}, stream = {}, group = {}, pending = {}}
+  changed, noted, refusal = false, 0, nil
+end
+
+-- The trip begins: what the caller has to be told, if it must not write.
 local function begin(trip_id)
-  if not head then
-    return false, {"?"}
-  end
   if head[H.state] ~= "open" then
-    return false, {"!", head[H.state], head[H.peer] or ""}
+    return {"!", head[H.state], head[H.peer] or ""}
   end
   if trip_id and call("EXISTS", P .. "c\0" .. trip_id) == 1 then
-    return false, {"void"}
+    return {"void"}
   end
   at = instant()
   version = head[H.term] * 8796093022208 + head[H.counter] + 1
-  return true
 end
 
 -- All that was decided is written, if it is anything. `reply` is kept under the trip's id for a day.

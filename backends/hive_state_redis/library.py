@@ -1,0 +1,53 @@
+"""The functions that run in the server: one library of Lua, in files of one concept each.
+
+A library is loaded once and stays, also over a restart and a fail-over; a script is made anew by each call, which
+costs more than most trips. Its name is made of its text: two versions of hive-state use one server side by side.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from typing import NamedTuple
+
+_PARTS = ("base", "trip", "records", "tasks", "streams", "commits", "notes", "lookup")
+_FUNCTIONS = (
+    "commit",
+    "claim",
+    "sweep",
+    "outcome",
+    "read",
+    "scan",
+    "stream",
+    "stats",
+    "control",
+    "clear",
+    "images",
+    "export",
+    "load",
+    "note",
+    "schema",
+)
+"""Each in a file of its own, behind what they share."""
+
+
+class Library(NamedTuple):
+    """A name, and the text that the server is given."""
+
+    name: str
+    source: str
+
+
+@cache
+def library() -> Library:
+    """That of this version."""
+    folder = files("hive_state_redis") / "lua"
+    text = "".join([(folder / f"{part}.lua").read_text() for part in (*_PARTS, *_FUNCTIONS)])
+    return named(text)
+
+
+def named(text: str) -> Library:
+    """A library of this text."""
+    name = f"hive_{sha256(text.encode()).hexdigest()[:12]}"
+    return Library(name, f'#!lua name={name}\nlocal LIBRARY = "{name}"\n{text}')
