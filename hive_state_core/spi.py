@@ -757,7 +757,8 @@ class Driver(Protocol):
 
     @property
     def features(self) -> Features:
-        """Known before `open`, the same ever after."""
+        """Known before `open`, the same ever after. But if only the server can tell what a write survives,
+        `durability` is the least until `open`."""
         ...
 
     @property

@@ -13,8 +13,8 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def claim_plan(requests: Sequence[ClaimRequest]) -> bytes:
-    """Of tasks: [1, queue, worker, lease, limit, capabilities]; of events: [2, stream, group, consumer, lease,
-    limit]."""
+    """[1, queue, worker, lease, limit, capabilities] for tasks, and for events [2, stream, group, consumer,
+    lease, limit]."""
     return _encode([_request(request) for request in requests])
 
 

@@ -10,6 +10,7 @@ import msgspec
 from hive_state_core.model import TaskState
 from hive_state_core.spi import GroupStats, QueueStats, Stats
 from hive_state_redis.caller import Caller
+from hive_state_redis.facts import Facts
 from hive_state_redis.rows import STATES
 
 _load_told = msgspec.msgpack.Decoder(tuple[int, int]).decode
@@ -27,6 +28,19 @@ async def stats(caller: Caller) -> Stats:
         size_bytes=None,
         backend={},
     )
+
+
+def about(facts: Facts) -> dict[str, str | int | float | bool | None]:
+    """For people."""
+    return {
+        "server": facts.product,
+        "used_memory": facts.used_memory,
+        "max_memory": facts.max_memory,
+        "maxmemory_policy": facts.policy,
+        "appendonly": facts.appends,
+        "appendfsync": facts.fsync,
+        "replicas": facts.replicas,
+    }
 
 
 def _pairs(flat: Sequence[Any]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""The Redis driver: every trip is one script."""
+"""The Redis driver: every trip is one call of a function in the server."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from hive_state_core.spi import (
     ClaimRequest,
     Control,
     Digest,
+    Finding,
     Mark,
     Notes,
     Outcome,
@@ -38,6 +39,8 @@ from hive_state_core.topics import hashes_of
 from hive_state_redis import (
     controlling,
     counting,
+    durability,
+    examining,
     exporting,
     keeping,
     loading,
@@ -50,6 +53,7 @@ from hive_state_redis.caller import Caller
 from hive_state_redis.claiming import claim_plan
 from hive_state_redis.connecting import Link, connect
 from hive_state_redis.encoding import Encoded
+from hive_state_redis.facts import facts_of
 from hive_state_redis.keys import Keys
 from hive_state_redis.options import RedisOptions
 from hive_state_redis.waiting import Waiters, news_of
@@ -72,7 +76,7 @@ class RedisDriver:
         self._caller: Caller | None = None
         self._waiters = Waiters(self._listen)
         self._features = Features(
-            durability=Durability.PROCESS,
+            durability=Durability.VOLATILE,
             sharing=Sharing.NETWORK,
             consistency=Consistency.LINEARIZABLE,
             wake=Wake.PUSH,
@@ -89,14 +93,23 @@ class RedisDriver:
         return self._namespace
 
     async def open(self) -> None:
-        """Redis needs no schema, so a namespace is made when it is opened first."""
-        caller = Caller(await self._connect(), self._keys)
+        """Redis needs no schema, so a namespace is made when it is opened first.
+
+        What a write survives is told by the server's settings, so it is known from here on.
+        """
+        link = await self._connect()
         try:
+            facts = await facts_of(link)
+            durability.check(facts, self._options)
+            caller = Caller(link, self._keys)
             await schema.ensure(caller)
         except BaseException:
-            await caller.link.close()
+            await link.close()
             raise
+        durability.warn(facts, self._options)
+        level = durability.judged(facts, self._options).level
         self._caller = caller
+        self._features = replace(self._features, durability=level)
 
     async def close(self) -> None:
         await self._waiters.close()
@@ -110,6 +123,13 @@ class RedisDriver:
         link = await self._connect()
         try:
             return await schema.act(Caller(link, self._keys), action)
+        finally:
+            await link.close()
+
+    async def examine(self) -> list[Finding]:
+        link = await self._connect()
+        try:
+            return examining.examine(await facts_of(link), self._options)
         finally:
             await link.close()
 
@@ -146,7 +166,15 @@ class RedisDriver:
         return await keeping.sweep(self._opened(), limit, retention)
 
     async def stats(self) -> Stats:
-        return await counting.stats(self._opened())
+        caller = self._opened()
+        facts = await facts_of(caller.link)
+        found = await counting.stats(caller)
+        return replace(
+            found,
+            backend={"place": self._options.place, **counting.about(facts)},
+            pools={"redis": caller.link.stats()},
+            warnings=durability.warnings(facts, self._options),
+        )
 
     # -- the replication port
 

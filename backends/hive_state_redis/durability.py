@@ -84,13 +84,21 @@ def evicts(facts: Facts) -> bool:
     return bool(facts.max_memory) and facts.policy not in (None, "noeviction")
 
 
-def warn(facts: Facts, options: RedisOptions) -> None:
-    """Log, once a store is opened, what its users should know of the server."""
+def warnings(facts: Facts, options: RedisOptions) -> tuple[str, ...]:
+    """What the users of a store should know of its server, in whole sentences."""
     level, why, mend = judged(facts, options)
+    found = []
     if level < Durability.FSYNC:
         hint = f" ({mend})" if mend else ""
-        log.warning("Redis at %s keeps writes %s: %s%s", options.place, level.name.lower(), why, hint)
+        found.append(f"Redis at {options.place} keeps writes {level.name.lower()}: {why}{hint}")
     if evicts(facts):
-        log.warning("Redis at %s may evict state: maxmemory-policy is %s", options.place, facts.policy)
+        found.append(f"Redis at {options.place} may evict state: maxmemory-policy is {facts.policy}")
     if facts.policy is None:
-        log.warning("Redis at %s does not say whether it evicts keys", options.place)
+        found.append(f"Redis at {options.place} does not say whether it evicts keys")
+    return tuple(found)
+
+
+def warn(facts: Facts, options: RedisOptions) -> None:
+    """Log these, once a store is opened."""
+    for warning in warnings(facts, options):
+        log.warning("%s", warning)

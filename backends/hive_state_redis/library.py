@@ -1,7 +1,8 @@
 """The functions that run in the server: one library of Lua, in files of one concept each.
 
-A library is loaded once and stays, also over a restart and a fail-over; a script is made anew by each call, which
-costs more than most trips. Its name is made of its text: two versions of hive-state use one server side by side.
+A library is loaded once and stays, also over a restart and a fail-over. (A script is made anew by each call,
+which costs more than most trips.) Its name is made of its text, so two versions of hive-state may use one
+server side by side.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from hive_state_core.cli import main
-from hive_state_core.embedded import postgres_server
+from hive_state_core.embedded import postgres_server, valkey_server
 
 TRACE = Path(__file__).parents[2] / "examples" / "trace.py"
 
@@ -26,4 +26,6 @@ def test_the_trace_is_the_same_on_every_backend(tmp_path: Path) -> None:
     assert trace(f"sqlite:///{tmp_path}/hive.db") == expected
     with postgres_server() as server:
         main(["init", server.url], standalone_mode=False)
+        assert trace(server.url) == expected
+    with valkey_server() as server:
         assert trace(server.url) == expected

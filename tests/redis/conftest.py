@@ -42,6 +42,12 @@ def options_of() -> OptionsOf:
 
 
 @pytest.fixture
+def url(shared_server: Server) -> str:
+    """Of a store whose keys no other test uses."""
+    return f"{shared_server.url}?prefix=test_{uuid4().hex[:8]}"
+
+
+@pytest.fixture
 async def link(shared_server: Server, options_of: OptionsOf) -> AsyncIterator[Link]:
     """To a place of its own on the shared server."""
     options = options_of(shared_server)
