@@ -142,12 +142,7 @@ class Dialer:
         try:
             async with asyncio.timeout(self._options.connect_timeout):
                 wire = await self._open(place)
-                try:
-                    for command, reply in zip(greeting, await wire.ask(*greeting), strict=True):
-                        _check(command, reply)
-                except BaseException:
-                    wire.abort()
-                    raise
+                await _greet(wire, greeting)
         except HiveStateError:
             raise
         except Exception as error:
@@ -162,6 +157,18 @@ class Dialer:
         transport, wire = await loop.create_connection(lambda: Wire(timeout), *place, ssl=self._tls)
         _keep_alive(transport.get_extra_info("socket"))
         return wire
+
+
+async def _greet(wire: Wire, greeting: list[Command]) -> None:
+    """Raises what the server has against it; the connection is broken then."""
+    try:
+        for command, reply in zip(greeting, await wire.ask(*greeting), strict=True):
+            _check(command, reply)
+    except OSError as error:
+        raise (wire.refusal or error) from error
+    except BaseException:
+        wire.abort()
+        raise
 
 
 def _greeting(username: str | None, password: str | None, db: int) -> list[Command]:

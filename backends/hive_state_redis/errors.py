@@ -79,7 +79,9 @@ def connect_error(error: BaseException, place: str) -> HiveStateError:
     if isinstance(error, ConnectionRefusedError):
         return Unavailable(f"{where}: nothing listens there; is the server running?")
     if isinstance(error, ConnectionError):
-        return Unavailable(f"{where}: it broke the connection; does it want TLS, or is it no Redis?")
+        return Unavailable(
+            f"{where}: it broke the connection; does it want TLS, is it full (maxclients), or is it no Redis?"
+        )
     if isinstance(error, OSError):
         return Unavailable(f"{where}: {error.strerror or 'it cannot be reached'}; is the server running?")
     return Internal(f"{where}: unforeseen {type(error).__name__}")

@@ -41,6 +41,7 @@ class Wire(asyncio.Protocol):
         self._watchdog: asyncio.TimerHandle | None = None
         self._lost: BaseException | None = None
         self._leaving = False
+        self._first: Reply = None
         self._closed = self._loop.create_future()
         self.heard: Callable[[Reply | None], None] | None = None
         """If set, replies that nobody asked for go there, and None when the connection is gone."""
@@ -53,6 +54,11 @@ class Wire(asyncio.Protocol):
     def usable(self) -> bool:
         """Whether calls may begin."""
         return self.alive and not self._leaving
+
+    @property
+    def refusal(self) -> hiredis.ReplyError | None:
+        """What a server said first that closes the connection without being asked, as when it is full."""
+        return self._first if isinstance(self._first, hiredis.ReplyError) else None
 
     @property
     def busy(self) -> int:
@@ -133,6 +139,7 @@ class Wire(asyncio.Protocol):
             self.heard(None)
 
     def _take(self, reply: Reply) -> None:
+        self._first = self._first or reply
         if not self._asked:
             if self.heard is not None:
                 self.heard(reply)
