@@ -20,7 +20,9 @@ from hive_state_core.spi import (
     NO_NOTES,
     Batch,
     Claimed,
+    ClaimedTasks,
     ClaimRequest,
+    ClaimTasks,
     Control,
     Digest,
     Finding,
@@ -51,12 +53,14 @@ from hive_state_postgres import (
     scanning,
     schema,
 )
+from hive_state_postgres.alone import ONE_TASK, call_alone, claims_one
 from hive_state_postgres.claiming import claim_arguments
 from hive_state_postgres.dialing import Connection, Dialer
 from hive_state_postgres.encoding import Encoded
 from hive_state_postgres.errors import AGAIN, ALONE, READ_ONLY, SCHEMA_VERSION, call_error, sqlstate
 from hive_state_postgres.options import Options
 from hive_state_postgres.pool import Pool
+from hive_state_postgres.rows import task_image
 from hive_state_postgres.statements import Statements
 from hive_state_postgres.waiting import Waiters
 
@@ -64,6 +68,9 @@ Answer = TypeVar("Answer")
 
 DIGEST_PAGE = 2000
 """Images that are read and digested at once."""
+
+CAREFUL_TRIPS = 100
+"""That lock what they are about before they write it, after one that did not was overtaken."""
 
 _FACILITIES = frozenset(
     {
@@ -85,6 +92,7 @@ class PostgresDriver:
         self._options = options
         self._namespace = namespace
         self._ns = 0
+        self._careful = 0  # trips that are still to lock before they write
         self._statements = Statements(options.schema)
         self._dialer = Dialer(options)
         self._pool = Pool(options, self._dialer)
@@ -162,21 +170,40 @@ class PostgresDriver:
         return msgspec.structs.replace(found, pools={"postgresql": self._pool.stats()})
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        alone = call_alone(batches[0]) if len(batches) == 1 else None
+        if alone is not None:
+            name, shape, task_ids, arguments = alone
+            (row,) = await self._write(self._statements.named(name), self._ns, trip_id, *arguments)
+            self._waiters.happened(hashes_of(batches))
+            return replies.commit_reply(shape, task_ids, row)
         encoded = Encoded(batches)
         head = (self._ns, trip_id, encoded.shape)
         if encoded.flat:
-            (row,) = await self._write(self._statements.commit_flat, *head, *encoded.arguments)
+            (row,) = await self._write_flat(self._statements.commit_flat, head, encoded.arguments)
         else:
             (row,) = await self._write_locking(self._statements.commit, head, encoded.arguments)
         self._waiters.happened(hashes_of(batches))
         return replies.commit_reply(encoded.shape, encoded.task_ids, row)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
+        if len(requests) == 1 and claims_one(requests[0]):
+            found = await self._claim_one(requests[0], trip_id)
+            if found is not None:
+                return found
         shape, rest = claim_arguments(requests)
         *rows, last = await self._write(self._statements.claim, self._ns, trip_id, shape, *rest)
         slots = [row["slot"] for row in rows]
-        found = replies.claimed(shape, rows, slots, last["next_dues"], last["at"])
-        return Reply(last["epoch"], last["at"], found)
+        results = replies.claimed(shape, rows, slots, last["next_dues"], last["at"])
+        return Reply(last["epoch"], last["at"], results)
+
+    async def _claim_one(self, request: ClaimTasks, trip_id: str) -> Reply[Claimed] | None:
+        """None: what is to be answered takes the whole of `hive.claim`; nothing was written."""
+        statement = self._statements.named("claim_alone")
+        arguments = (self._ns, trip_id, ONE_TASK, request.queue, request.worker, request.lease)
+        (row,) = await self._write(statement, *arguments)
+        if row["id"] is None:
+            return None
+        return Reply(row["epoch"], row["at"], [ClaimedTasks((task_image(row),))])
 
     async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
         rows = await self._ask(self._statements.outcome, self._ns, trip_id)
@@ -289,6 +316,19 @@ class PostgresDriver:
                     raise
             await asyncio.sleep(random.random() * pause)
             pause = min(pause * 2, 0.05)
+
+    async def _write_flat(self, statement: str, head: tuple[Any, ...], rest: tuple[Any, ...]) -> Any:
+        """A commit of flat batches: carefully, if the like of it lately met others on the same things."""
+        self._opened()
+        if self._careful == 0:
+            try:
+                return await self._pool.run(lambda db: db.fetch(statement, *head, False, *rest), writes=True)
+            except Unavailable as error:
+                if sqlstate(error) not in (*AGAIN, READ_ONLY):
+                    raise
+            self._careful = CAREFUL_TRIPS
+        self._careful -= 1
+        return await self._write(statement, *head, True, *rest)
 
     async def _write_locking(self, statement: str, head: tuple[Any, ...], rest: tuple[Any, ...]) -> Any:
         """A commit of the general path; alone among the writers if it depends on what no lock can hold."""

@@ -7,6 +7,7 @@ that do not depend on an absence (but of a record that the batch itself puts).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -68,72 +69,68 @@ def is_quick(batch: Batch) -> bool:
     ops, checks = batch.ops, batch.checks
     if len(ops) != 1 or not isinstance(ops[0], Put | Enqueue):
         return False
-    return not checks or _own_check(batch)
+    return not checks or is_own_check(batch)
 
 
-def _own_check(batch: Batch) -> bool:
+def is_own_check(batch: Batch) -> bool:
     (op, *more), checks = batch.ops, batch.checks
     return not more and len(checks) == 1 and type(checks[0]) is VersionIs and checks[0].ref == op.ref
 
 
-class Columns:
-    """Lists that are arguments: each is one array."""
+Row = tuple[Any, ...]
 
-    __slots__ = ("lists",)
 
-    def __init__(self, count: int) -> None:
-        self.lists: list[list[Any]] = [[] for _ in range(count)]
-
-    def add(self, *values: Any) -> None:
-        for column, value in zip(self.lists, values, strict=True):
-            column.append(value)
+def _columns(rows: Sequence[Row], count: int) -> Sequence[Sequence[Any]]:
+    """Arguments, each of which is an array: the values of all rows at one place."""
+    return tuple(zip(*rows, strict=True)) if rows else ((),) * count
 
 
 class Flat:
     """The batches that were added, as arguments."""
 
     def __init__(self) -> None:
-        self._puts = Columns(8)
-        self._tasks = Columns(11)
-        self._ends = Columns(5)
-        self._events = Columns(4)
+        self._puts: list[Row] = []
+        self._tasks: list[Row] = []
+        self._ends: list[Row] = []
+        self._events: list[Row] = []
         self._streams: dict[str, int] = {}
         self._versions: list[dict[str, Any]] = []
         self._leases: list[dict[str, Any]] = []
         self._acks: list[dict[str, Any]] = []
-        self._checked: Columns = Columns(2)
+        self._checked: list[Row] = []
         self._leased: list[str] = []
         self._groups: set[tuple[str, str]] = set()
 
     @property
     def task_ids(self) -> Sequence[str]:
         """Those that are enqueued."""
-        return self._tasks.lists[2]
+        return [row[2] for row in self._tasks]
 
     @property
     def record_locks(self) -> tuple[Sequence[str], Sequence[str]]:
         """Collections and keys of the records that are put or checked."""
-        _, collections, keys, *_ = self._puts.lists
-        checked_collections, checked_keys = self._checked.lists
-        return (*collections, *checked_collections), (*keys, *checked_keys)
+        records = [*self._checked, *(row[1:3] for row in self._puts)]
+        collections, keys = _columns(records, 2)
+        return collections, keys
 
     def quick_arguments(self) -> tuple[Any, ...]:
         """From `p_put_places` to `p_requires`."""
-        return (*self._puts.lists, *self._tasks.lists)
+        return (*_columns(self._puts, 8), *_columns(self._tasks, 11))
 
     def arguments(self) -> tuple[Any, ...]:
-        """All from `p_put_places` on."""
+        """All from `p_put_places` on. Records and tasks are in the order in which they are to be locked."""
+        self._puts.sort(key=itemgetter(1, 2))
+        self._ends.sort(key=itemgetter(1))
         return (
-            *self._puts.lists,
-            *self._tasks.lists,
-            *self._ends.lists,
-            *self._events.lists,
+            *self.quick_arguments(),
+            *_columns(self._ends, 5),
+            *_columns(self._events, 4),
             list(self._streams),
             _json(self._versions),
             _json(self._leases),
             _json(self._acks),
-            *self.record_locks,
-            (*self._ends.lists[1], *self._leased),
+            *_columns(self._checked, 2),
+            self._leased,
             [stream for stream, _ in self._groups],
             [group for _, group in self._groups],
         )
@@ -143,7 +140,7 @@ class Flat:
         ops, checks = batch.ops, batch.checks
         lone = len(ops) == 1 and not checks
         expects: dict[Any, int] = {}
-        if checks and _own_check(batch):
+        if checks and is_own_check(batch):
             expects[checks[0].ref] = checks[0].version  # type: ignore[union-attr]
         else:
             for index, check in enumerate(checks):
@@ -157,14 +154,14 @@ class Flat:
                 case Enqueue():
                     self._enqueue(place, ordinal + index, op)
                 case Complete():
-                    self._ends.add(place, op.ref.id, op.token, op.result, op.raw)
+                    self._ends.append((place, op.ref.id, op.token, op.result, op.raw))
                     if not lone:
                         self._leases.append(
                             {"z": place, "i": index, "k": False, "t": op.ref.id, "e": op.token}
                         )
                 case Append():
                     head = self._streams.setdefault(op.ref.stream, len(self._streams) + 1)
-                    self._events.add(place, head, op.body, op.raw)
+                    self._events.append((place, head, op.body, op.raw))
                 case Ack():
                     self._ack(place, index, op)
 
@@ -178,27 +175,17 @@ class Flat:
             self._versions.append(
                 {**item, "c": ref.collection, "y": ref.key, "e": check.version, "w": created}
             )
-            self._checked.add(ref.collection, ref.key)
+            self._checked.append((ref.collection, ref.key))
 
     def _put(self, place: int, op: Put, expect: int) -> None:
         index = dump_index(op.index) if op.index else None
-        self._puts.add(place, op.ref.collection, op.ref.key, expect, op.value, op.raw, index, op.ttl)
+        ref = op.ref
+        self._puts.append((place, ref.collection, ref.key, expect, op.value, op.raw, index, op.ttl))
 
     def _enqueue(self, place: int, ordinal: int, op: Enqueue) -> None:
         requires = op.requires
-        self._tasks.add(
-            place,
-            ordinal,
-            op.ref.id,
-            op.queue,
-            op.payload,
-            op.raw,
-            op.priority,
-            op.delay,
-            op.max_attempts,
-            lane_of(requires),
-            dump_names(requires),
-        )
+        parts = (op.ref.id, op.queue, op.payload, op.raw, op.priority, op.delay, op.max_attempts)
+        self._tasks.append((place, ordinal, *parts, lane_of(requires), dump_names(requires)))
 
     def _ack(self, place: int, index: int, op: Ack) -> None:
         stream, group = op.ref.stream, op.ref.group

@@ -139,6 +139,9 @@ class Pool:
             self._places.release()
 
     async def _place(self) -> None:
+        if not self._places.locked():
+            await self._places.acquire()  # at once
+            return
         timeout = self._options.command_timeout
         self._waiting += 1
         try:

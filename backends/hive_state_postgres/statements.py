@@ -38,6 +38,9 @@ FUNCTIONS = (
     "fn_apply_deliveries",
     "fn_apply_batch",
     "fn_commit_flat",
+    "fn_put_alone",
+    "fn_enqueue_alone",
+    "fn_complete_alone",
     "fn_commit",
     "fn_turn_queue",
     "fn_covered_lanes",
@@ -46,6 +49,7 @@ FUNCTIONS = (
     "fn_pick_events",
     "fn_hand_out",
     "fn_claim",
+    "fn_claim_alone",
     "fn_outcome",
     "fn_removable",
     "fn_sweep",
@@ -84,7 +88,7 @@ class Statements:
         self.stats_store = self.text("stats_store")
 
     def named(self, name: str) -> str:
-        """A statement of the replication port, which is asked for seldom."""
+        """The statement of that name."""
         return self._named.get(name) or self._named.setdefault(name, self.text(name))
 
     def text(self, name: str) -> str:

@@ -1,5 +1,5 @@
--- Puts of flat batches that are not refused already, each with at most the check that its record has version `expect` (-1:
--- none). The present ones are locked. `done`: how many were written; `others`: [place, refusal] of those that were not.
+-- Puts of flat batches that are not refused already, by collection and key, each with at most the check that its record has
+-- version `expect` (-1: none). `done`: how many were written; `others`: [place, refusal] of those that were not.
 -- -2 - version: that check was made before; if it does not hold any more, a record that was absent is there now.
 CREATE OR REPLACE FUNCTION hive.apply_puts(
     p_ns int, p_version bigint, p_at bigint, p_places int[], p_collections text[], p_keys text[], p_expects bigint[],

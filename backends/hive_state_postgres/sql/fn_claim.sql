@@ -97,7 +97,7 @@ BEGIN
             IF v_room >= 0 THEN
                 SELECT * INTO v_picked FROM hive.pick(p_ns, v_queue, v_lanes, p_run_limits[v_run], v_room);
             ELSE
-                SELECT '{}'::text[] AS ids, 0::bigint AS bytes, true AS cut INTO v_picked;
+                SELECT '{}'::text[] AS ids, '{}'::tid[] AS tids, 0::bigint AS bytes, true AS cut INTO v_picked;
             END IF;
             IF cardinality(v_picked.ids) > 0 THEN
                 v_room := v_room - v_picked.bytes;
@@ -111,11 +111,7 @@ BEGIN
                 UPDATE hive.tasks t
                 SET version = v_version, token = v_version, state = 'leased', attempt = t.attempt + 1,
                     lease_until = v_at + p_leases[u.slot], worker = p_workers[u.slot], updated_at = v_at
-                FROM (
-                    SELECT u.slot, x.tid FROM unnest(v_picked.ids, v_slots) u(id, slot),
-                    LATERAL (SELECT ctid AS tid FROM hive.tasks x WHERE x.ns = p_ns AND x.id = u.id OFFSET 0) x
-                    OFFSET 0
-                ) u
+                FROM unnest(v_picked.tids, v_slots) u(tid, slot)
                 WHERE t.ctid = u.tid
                 RETURNING u.slot, t.id, t.version, t.queue, t.state, t.priority, t.ord, t.due_at, t.payload, t.raw,
                           t.dedupe_key, t.requires, t.parents, t.unmet, t.attempt, t.max_attempts, t.token,

@@ -2,8 +2,11 @@
 -- decided before anything is written; so all of it goes set by set. `p_shape` has a letter for each part (p, e, c, a, k),
 -- those of a batch of several in parentheses; places count the batches from 0. The checks of Puts, and the leases of
 -- Completes, that are alone in their batch are decided where they are written, all others by hive.decide.
+-- Where nothing is decided before, and `p_careful` is not set, nothing is locked before either: each statement locks what it
+-- writes, in the same order as hive.lock, and only what has no version beyond that of the trip. If others were quicker, the
+-- trip begins anew, carefully.
 CREATE OR REPLACE FUNCTION hive.commit_flat(
-    p_ns int, p_trip text, p_shape text,
+    p_ns int, p_trip text, p_shape text, p_careful boolean,
     p_put_places int[], p_collections text[], p_keys text[], p_expects bigint[], p_values bytea[], p_raws boolean[],
     p_fields text[], p_ttls bigint[],
     p_task_places int[], p_orders int[], p_ids text[], p_queues text[], p_payloads bytea[], p_payload_raws boolean[],
@@ -18,14 +21,20 @@ DECLARE
     v_control hive.control := hive.enter(p_ns, false);
     v_counter bigint;
     v_part record;
-    v_locked boolean;
+    v_locked boolean := p_careful OR coalesce(p_versions, p_leases, p_acks) IS NOT NULL OR cardinality(p_streams) > 0;
     v_done int := 0;
     v_others jsonb;
     v_refused int[] := '{}';
 BEGIN
-    v_locked := hive.lock(p_ns, p_lock_collections, p_lock_keys, p_lock_ids, p_end_ids, '{}', '{}', '{}');
+    IF NOT v_locked AND cardinality(p_end_ids) > 0 THEN
+        v_locked := hive.have_children(p_ns, p_end_ids);
+    END IF;
+    IF v_locked THEN
+        PERFORM hive.lock(p_ns, p_collections || p_lock_collections, p_keys || p_lock_keys, p_end_ids || p_lock_ids, p_end_ids,
+                          '{}', '{}', '{}');
+    END IF;
     IF cardinality(p_streams) + cardinality(p_lock_groups) > 0 THEN
-        v_locked := hive.lock_streams(p_ns, p_streams, p_lock_group_streams, p_lock_groups, '{}');
+        PERFORM hive.lock_streams(p_ns, p_streams, p_lock_group_streams, p_lock_groups, '{}');
     END IF;
     epoch := v_control.epoch;
     at := hive.instant(p_ns, v_control.floor);
@@ -49,7 +58,7 @@ BEGIN
         olds := v_part.olds;
     END IF;
     IF cardinality(p_end_places) > 0 THEN
-        v_part := hive.apply_completes(p_ns, version, at, p_end_places, p_end_ids, p_tokens,
+        v_part := hive.apply_completes(p_ns, version, at, v_locked, p_end_places, p_end_ids, p_tokens,
                                        p_results, p_result_raws, v_refused);
         v_done := v_done + v_part.done;
         v_others := coalesce(v_others || v_part.others, v_others, v_part.others);

@@ -22,6 +22,14 @@ BEGIN
                 AND dedupe_key IS NOT NULL AND finished_at IS NULL OFFSET 0) h
     ) named);
 END $$;
+-- Whether others wait for one of these tasks.
+CREATE OR REPLACE FUNCTION hive.have_children(p_ns int, p_ids text[]) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT EXISTS (
+            SELECT 1 FROM unnest(p_ids) u(id), LATERAL (
+                SELECT 1 FROM hive.task_children WHERE ns = p_ns AND parent = u.id OFFSET 0) c));
+END $$;
 CREATE OR REPLACE FUNCTION hive.lock(
     p_ns int, p_collections text[], p_keys text[], p_ids text[], p_completes text[],
     p_dedupe_queues text[], p_dedupe_keys text[], p_redrives text[]
