@@ -111,14 +111,14 @@ class Lane(Generic[Item, Result]):
         Indeterminate if it has. Cancelling the caller does the same to the item: not done if it waited,
         else done whole.
         """
+        if timeout is None and self.lone:
+            return await self.leave_alone(item)
         if self._closed:
             raise Closed(self._closed)
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             raise elsewhere()
         idle = not self._runners and not self._alone
-        if idle and timeout is None and self._singles >= ALONE:
-            return await self._leave_alone(item)
         future = loop.create_future()
         ticket = _Ticket(item, keys, shared, size, future, perf_counter())
         self._waiting.append(ticket)
@@ -136,8 +136,19 @@ class Lane(Generic[Item, Result]):
                 ) from None
             raise Unavailable(f"no answer within {timeout} s; the call was not done") from None
 
-    def _leave_alone(self, item: Item) -> Awaitable[Result]:
-        """A trip in the caller's own task. A read may be cancelled anywhere."""
+    @property
+    def lone(self) -> bool:
+        """Whether a call that has no timeout may `leave_alone`."""
+        return (
+            self._singles >= ALONE
+            and not self._runners
+            and not self._alone
+            and not self._closed
+            and asyncio.get_running_loop() is self._loop
+        )
+
+    def leave_alone(self, item: Item) -> Awaitable[Result]:
+        """`call`, where it is `lone`: a trip in the caller's own task. A read may be cancelled anywhere."""
         trip = self._send_alone(item)
         return Outliving(trip, lambda task: self._adopt(item, task)) if self._writes else trip
 

@@ -181,8 +181,11 @@ class Trips:
         if not self._lacks.isdisjoint(WANTED_BY_OPS):
             for op in batch.ops:
                 self.require(*facilities_of(op))
-        size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
-        outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
+        if timeout is None and self._commit.lone:
+            outcome = await self._commit.leave_alone(batch)
+        else:
+            size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
+            outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
         if isinstance(outcome, Refused):
             error = refusal_error(outcome)
             self.telemetry.commits.failed(error)

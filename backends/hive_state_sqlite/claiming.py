@@ -35,7 +35,7 @@ def claim(trip: Trip, requests: Sequence[ClaimRequest]) -> list[Claimed]:
     leased = [task for each in claimed if isinstance(each, ClaimedTasks) for task in each.tasks]
     if leased:
         trip.changed = True
-        trip.db.executemany(statements.TASK_LEASE, [rows.task_lease_row(trip.ns, task) for task in leased])
+        trip.executemany(statements.TASK_LEASE, [rows.task_lease_row(trip.ns, task) for task in leased])
     return claimed
 
 

@@ -88,8 +88,8 @@ def commit(trip: Trip, batches: Sequence[Batch]) -> list[Outcome]:
         found = decide(trip, batches)
     else:
         found = _decide_sets(trip, batches, deciders)
-    left = [place for place, outcome in enumerate(found) if outcome is None]
-    if left:
+    if None in found:
+        left = [place for place, outcome in enumerate(found) if outcome is None]
         decision = _Decision(trip, [batches[place] for place in left])
         for place in left:
             found[place] = decision.decide(batches[place])
@@ -182,7 +182,7 @@ class _Decision:
         ):
             if values:
                 trip.changed = True
-                trip.db.executemany(statement, values)
+                trip.executemany(statement, values)
 
     # -- commit ids
 

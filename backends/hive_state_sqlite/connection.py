@@ -1,15 +1,11 @@
-"""A connection whose worker thread runs a whole transaction in one hop, and what its errors mean."""
+"""Transactions, and what the errors of SQLite mean."""
 
 from __future__ import annotations
 
 import errno
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar, cast
-from urllib.parse import quote
-
-import aiosqlite
 
 from hive_state_core.errors import (
     AccessDenied,
@@ -29,45 +25,6 @@ APPLICATION_ID = 0x68697665
 
 OLDEST_SQLITE = (3, 37, 0)
 """The first with STRICT tables."""
-
-Answer = TypeVar("Answer")
-
-
-class _Result:
-    """What aiosqlite takes for a cursor."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: object) -> None:
-        self.value = value
-
-    def fetchall(self) -> object:
-        return self.value
-
-
-class HopConnection(sqlite3.Connection):
-    """Lets `execute` run a function on the connection's thread: one hop for a whole transaction, with
-    no `await` inside that a cancellation could leave open."""
-
-    def execute(self, sql: Any, parameters: Any = (), /) -> Any:
-        if callable(sql):
-            return _Result(sql(self))
-        return super().execute(sql, parameters)
-
-
-async def connect(path: str) -> aiosqlite.Connection:
-    """An autocommit connection, its pragmas still to be set. `path` is absolute, the file exists."""
-    uri = f"file:{quote(path)}?mode=rw"
-    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, factory=HopConnection)
-    # A store that nobody closed must not keep the interpreter from ending; SQLite survives that.
-    thread: Any = getattr(connection, "_thread", connection)
-    thread.daemon = True
-    return await connection
-
-
-async def hop(connection: aiosqlite.Connection, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-    """Run `work` on the connection's thread."""
-    return cast(Answer, await connection.execute_fetchall(cast(Any, work)))
 
 
 def rollback(db: sqlite3.Connection) -> None:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
-import aiosqlite
 from msgspec.structs import replace
 
-from hive_state_core.errors import AccessDenied, Closed, ConfigError, Unsupported
+from hive_state_core.errors import AccessDenied, Closed, ConfigError, HiveStateError, Unsupported
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
 from hive_state_core.images import add, key_of
 from hive_state_core.model import EntityRef, Image, ReadRef, Topic
@@ -49,26 +47,25 @@ from hive_state_sqlite import (
     reading,
     scanning,
     schema,
-    statements,
     sweeping,
 )
 from hive_state_sqlite.connection import (
     OLDEST_SQLITE,
     SCHEMA_VERSION,
-    connect,
-    hop,
     native_errors,
     translate,
     translate_os,
 )
+from hive_state_sqlite.hopping import HopConnection, connect
 from hive_state_sqlite.notes import note, read_notes
 from hive_state_sqlite.options import Options
 from hive_state_sqlite.topics import topics_of
-from hive_state_sqlite.trip import Trip, Writer
+from hive_state_sqlite.trip import Trip, Writer, last_counter
 from hive_state_sqlite.turnstile import SUPPORTED, Turnstile, wal_reset_safe
 from hive_state_sqlite.waiting import Waiters
 
 Answer = TypeVar("Answer")
+What = TypeVarTuple("What")
 
 CACHE_KIB = 64 * 1024
 """Page cache of a connection, at most; SQLite's own default is 2 MiB."""
@@ -87,8 +84,8 @@ class SqliteDriver:
         self._path = options.path
         self._namespace = namespace
         self._ns = 0
-        self._writing: aiosqlite.Connection | None = None
-        self._reading: aiosqlite.Connection | None = None
+        self._writing: HopConnection | None = None
+        self._reading: HopConnection | None = None
         self._turnstile: Turnstile | None = None
         self._writer: Writer | None = None
         self._waiters = Waiters(self._counter)
@@ -137,19 +134,19 @@ class SqliteDriver:
                 return await self._schema_unopened(action)
             if action == "drop":
                 writer, ns = _opened(self._writer), self._ns
-                await hop(self._writing, lambda db: writer.fenced(lambda: schema.drop_namespace(db, ns)))
+                await self._writing.hop(lambda db: writer.fenced(lambda: schema.drop_namespace(db, ns)))
             return SchemaInfo(found=SCHEMA_VERSION, wanted=SCHEMA_VERSION)
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
-        return await self._read(lambda db: reading.read(db, self._ns, refs))
+        return await self._read(reading.read, self._ns, refs)
 
     async def scan(self, query: Scan, fresh: bool = False) -> Page:
-        return await self._read(lambda db: scanning.scan(db, self._ns, query))
+        return await self._read(scanning.scan, self._ns, query)
 
     async def stats(self) -> Stats:
         about = {"path": self._path, "synchronous": self._options.synchronous}
         said = self._wal_reset()
-        found = await self._read(lambda db: reading.stats(db, self._ns, about))
+        found = await self._read(reading.stats, self._ns, about)
         return replace(found, **{"notes" if SUPPORTED else "warnings": said})
 
     async def examine(self) -> list[Finding]:
@@ -158,19 +155,19 @@ class SqliteDriver:
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         orders = sum([len(batch.ops) for batch in batches])  # if all of them were Enqueues
-        trip, outcomes = await self._write(lambda trip: committing.commit(trip, batches), orders)
+        trip, outcomes = await self._write(committing.commit, batches, orders=orders)
         if trip.changed:
             self._waiters.happened(topics_of(batches), trip.counter)
         return Reply(trip.epoch, trip.at, outcomes)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
-        trip, claimed = await self._write(lambda trip: claiming.claim(trip, requests))
+        trip, claimed = await self._write(claiming.claim, requests)
         if trip.changed:
             self._waiters.happened((), trip.counter)
         return Reply(trip.epoch, trip.at, claimed)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
-        trip, swept = await self._write(lambda trip: sweeping.sweep(trip, limit, retention))
+        trip, swept = await self._write(sweeping.sweep, limit, retention)
         if trip.changed:
             self._waiters.happened((), trip.counter)
         return swept
@@ -182,54 +179,54 @@ class SqliteDriver:
         raise Unsupported("a trip on SQLite always tells its end", feature=Facility.OUTCOMES.value)
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
-        return await self._read(lambda db: reading.stream(db, self._ns, reads))
+        return await self._read(reading.stream, self._ns, reads)
 
     # -- the replication port
 
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
         if expect is None or change is None:
-            return await self._read(lambda db: controlling.read_control(db, self._ns))
-        return await self._alone(lambda db: controlling.change_control(db, self._ns, expect, change))
+            return await self._read(controlling.read_control, self._ns)
+        return await self._alone(controlling.change_control, self._ns, expect, change)
 
     async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
-        return await self._read(lambda db: controlling.marks(db, self._ns, sink, limit))
+        return await self._read(controlling.marks, self._ns, sink, limit)
 
     async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
-        return await self._alone(lambda db: controlling.clear(db, self._ns, sink, marks))
+        return await self._alone(controlling.clear, self._ns, sink, marks)
 
     async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
-        return await self._read(lambda db: exporting.images(db, self._ns, refs))
+        return await self._read(exporting.images, self._ns, refs)
 
     async def export(self, span: Span) -> Sequence[Image]:
-        return await self._read(lambda db: exporting.export(db, self._ns, span))
+        return await self._read(exporting.export, self._ns, span)
 
     async def digest(self, span: Span) -> Digest:
         """Page by page, so that other reads get their turns."""
         total, page = Digest(0, 0), replace(span, limit=DIGEST_PAGE)
         while True:
-            found, last = await self._read(partial(exporting.digest, ns=self._ns, span=page))
+            found, last = await self._read(exporting.digest, self._ns, page)
             if last is None:
                 return total
             total = add(total, found)
             page = replace(page, after=key_of(last))
 
     async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self._alone(lambda db: loading.load(db, self._ns, images, notes))
+        return await self._alone(loading.load, self._ns, images, notes)
 
     async def notes(self) -> Mapping[str, bytes]:
-        return await self._read(lambda db: read_notes(db, self._ns))
+        return await self._read(read_notes, self._ns)
 
     async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
-        return await self._alone(lambda db: note(db, self._ns, changes, expect))
+        return await self._alone(note, self._ns, changes, expect)
 
     # -- connections
 
     async def _connect(self) -> None:
         schema.create_file(self._path)
         self._writing = await connect(self._path)
-        await hop(self._writing, self._set_up_writing)
+        await self._writing.hop(self._set_up_writing)
         self._reading = await connect(self._path)
-        await hop(self._reading, self._set_up_reading)
+        await self._reading.hop(self._set_up_reading)
         self._waiters.start(await self._counter())
 
     def _set_up_writing(self, db: sqlite3.Connection) -> None:
@@ -272,42 +269,42 @@ class SqliteDriver:
     async def _found_version(self) -> int | None:
         connection = await connect(self._path)
         try:
-            return await hop(connection, lambda db: schema.found_version(db, self._path))
+            return await connection.hop(schema.found_version, self._path)
         finally:
             await connection.close()
 
-    async def _read(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
+    async def _read(self, work: Callable[[sqlite3.Connection, *What], Answer], *what: *What) -> Answer:
         try:
-            return await hop(_opened(self._reading), work)
+            return await _opened(self._reading).hop(work, *what)
         except sqlite3.Error as error:
             raise translate(error, self._path, "read") from error
 
-    async def _write(self, work: Callable[[Trip], Answer], orders: int = 0) -> tuple[Trip, Answer]:
-        writer, ns = _opened(self._writer), self._ns
+    async def _write(
+        self, work: Callable[[Trip, *What], Answer], *what: *What, orders: int = 0
+    ) -> tuple[Trip, Answer]:
+        """`orders`: how many the trip may give out."""
+        writing, run = _opened(self._writing), _opened(self._writer).run
         try:
-            return await hop(_opened(self._writing), lambda db: writer.run(db, ns, work, orders))
-        except sqlite3.Error as error:
-            raise translate(error, self._path, "write to") from error
-        except OSError as error:  # of the turnstile's side files
-            raise translate_os(error, self._path, "write to") from error
+            return await writing.hop(run, self._ns, orders, work, *what)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritten(error) from error
 
-    async def _alone(self, work: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        writer = _opened(self._writer)
+    async def _alone(self, work: Callable[[sqlite3.Connection, *What], Answer], *what: *What) -> Answer:
+        writing, alone = _opened(self._writing), _opened(self._writer).alone
         try:
-            return await hop(_opened(self._writing), lambda db: writer.alone(db, lambda: work(db)))
-        except sqlite3.Error as error:
-            raise translate(error, self._path, "write to") from error
-        except OSError as error:  # of the turnstile's side files
-            raise translate_os(error, self._path, "write to") from error
+            return await writing.hop(alone, work, *what)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritten(error) from error
+
+    def _unwritten(self, error: sqlite3.Error | OSError) -> HiveStateError:
+        if isinstance(error, OSError):  # of the turnstile's side files
+            return translate_os(error, self._path, "write to")
+        return translate(error, self._path, "write to")
 
     async def _counter(self) -> int:
         """Of the last trip that anybody committed."""
 
-        def last(db: sqlite3.Connection) -> int:
-            row = db.execute(statements.CONTROL_READ, (self._ns,)).fetchone()
-            return 0 if row is None else int(row[4])
-
-        return await self._read(last)
+        return await self._read(last_counter, self._ns)
 
     def _wal_reset(self) -> tuple[str, ...]:
         """What is to be said of it, if this SQLite has the bug."""

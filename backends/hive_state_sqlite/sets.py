@@ -57,8 +57,8 @@ def decider(batch: Batch) -> Decide | None:
 def put_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
     """Puts without a check. Most records are there and keep all but their values: that is tried first."""
     puts = [_row_of(trip, batch) for batch in batches]
-    if trip.db.executemany(statements.RECORD_OVERWRITE, puts).rowcount != len(puts):
-        trip.db.executemany(statements.RECORD_PUT, puts)  # writing one twice does no harm
+    if trip.executemany(statements.RECORD_OVERWRITE, puts).rowcount != len(puts):
+        trip.executemany(statements.RECORD_PUT, puts)  # writing one twice does no harm
     trip.changed = True
     return [Committed(trip.version, trip.at, (None,))] * len(puts)
 
@@ -69,7 +69,7 @@ def swap_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
     versions = [cast(VersionIs, batch.checks[0]).version for batch in batches]
     committed = Committed(trip.version, trip.at, (None,))
     swaps = [(*put, version) for put, version in zip(puts, versions, strict=True)]
-    written = trip.db.executemany(statements.RECORD_SWAP, swaps).rowcount
+    written = trip.executemany(statements.RECORD_SWAP, swaps).rowcount
     trip.changed = trip.changed or written > 0
     if written == len(swaps):
         return [committed] * len(swaps)
@@ -125,7 +125,7 @@ def complete_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
 def _write(trip: Trip, statement: str, tasks: Sequence[rows.Row]) -> set[str]:
     """Run the statement for each of the tasks; the ids of those that it wrote."""
     ids = [task[1] for task in tasks]
-    count = trip.db.executemany(statement, tasks).rowcount
+    count = trip.executemany(statement, tasks).rowcount
     trip.changed = trip.changed or count > 0
     if count == len(ids):
         return set(ids)

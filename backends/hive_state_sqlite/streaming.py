@@ -87,7 +87,7 @@ class StreamDecision:
         for statement, values in ((statements.EVENT_APPEND, self._appends), (statements.STREAM_WRITE, heads)):
             if values:
                 trip.changed = True
-                trip.db.executemany(statement, values)
+                trip.executemany(statement, values)
 
     # -- operations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar, TypeVarTuple
 
 from hive_state_core.control import require_open
 from hive_state_core.errors import Unavailable
@@ -16,6 +16,7 @@ from hive_state_sqlite.connection import dropped, immediate, rollback
 from hive_state_sqlite.turnstile import Turnstile
 
 Answer = TypeVar("Answer")
+What = TypeVarTuple("What")
 
 CHECKPOINT_PAGES = 4000
 """Pages of write-ahead log, about, after which who added them copies the log into the database."""
@@ -24,16 +25,38 @@ TRIP_PAGES = 3
 """What a trip adds to the log beside a page for each changed row: the control row, ends of indexes."""
 
 
+class Known(NamedTuple):
+    """The control row of an open store."""
+
+    term: int
+    epoch: int
+    counter: int
+    orders: int
+    clock: int
+
+
 class Trip:
     """What is the same for all batches or claims of a trip. The control row is advanced at once; if nothing
     else changes, that is rolled back too.
 
-    `at`, `version`: the trip's instant and version. Work that changes anything sets `changed`, without which
-    the transaction is rolled back. `execute` runs a statement whose rows are fetched before the next one.
+    `execute` and `executemany` share one cursor.
     """
 
-    __slots__ = ("at", "changed", "counter", "db", "epoch", "execute", "ns", "orders", "version")
+    __slots__ = (
+        "after",
+        "at",
+        "changed",
+        "counter",
+        "db",
+        "epoch",
+        "execute",
+        "executemany",
+        "ns",
+        "orders",
+        "version",
+    )
 
+    after: Known  # the control row, once it is advanced
     at: int
     counter: int
     epoch: int
@@ -41,28 +64,45 @@ class Trip:
     version: int
 
     def __init__(self, db: sqlite3.Connection, ns: int) -> None:
+        cursor = db.cursor()
         self.db = db
-        self.execute = db.cursor().execute
+        self.execute = cursor.execute
+        self.executemany = cursor.executemany
         self.ns = ns
         self.changed = False
 
-    def begin(self, orders: int) -> None:
-        """Begin the transaction. `orders`: how many the trip may give out."""
-        execute = self.execute
-        execute("BEGIN IMMEDIATE")
-        row = execute(statements.CONTROL_READ, (self.ns,)).fetchone()
+    def begin(self, known: Known | None, orders: int) -> None:
+        """Begin the transaction. `orders`: how many the trip may give out.
+
+        If the control row is still as it was `known`, one statement makes sure of that and advances it.
+        """
+        self.execute("BEGIN IMMEDIATE")
+        if known is None or not self._advance(known, orders):
+            self._advance(self._read(), orders)
+
+    def _read(self) -> Known:
+        row = self.execute(statements.CONTROL_READ, (self.ns,)).fetchone()
         if row is None:
             raise dropped()
-        state, peer, term, self.epoch, counter, self.orders, clock = row
-        if state != "open":
-            require_open(ControlState(state), peer)
-        self.at = max(time.time_ns() // 1_000_000, clock)
-        self.counter = counter + 1
-        self.version = (term << TERM_SHIFT) + self.counter
-        execute(statements.CONTROL_ADVANCE, (self.ns, self.counter, self.orders + orders, self.at))
+        state, peer, *rest = row
+        require_open(ControlState(state), peer)
+        return Known(*rest)
 
-    def end(self) -> None:
-        self.execute("COMMIT" if self.changed else "ROLLBACK")
+    def _advance(self, known: Known, orders: int) -> bool:
+        """False: it is not as it was known."""
+        term, epoch, counter, given, clock = known
+        counter += 1
+        at = max(time.time_ns() // 1_000_000, clock)
+        change = (self.ns, counter, given + orders, at, epoch, given, clock)
+        if self.execute(statements.CONTROL_ADVANCE, change).rowcount == 0:
+            return False
+        self.at = at
+        self.epoch = epoch
+        self.orders = given
+        self.counter = counter
+        self.version = (term << TERM_SHIFT) + counter
+        self.after = Known(term, epoch, counter, given + orders, at)
+        return True
 
     def next_order(self) -> int:
         """The place of the next task that is enqueued."""
@@ -72,9 +112,7 @@ class Trip:
     def update_tasks(self, tasks: list[TaskImage]) -> None:
         if tasks:
             self.changed = True
-            self.db.executemany(
-                statements.TASK_UPDATE, [rows.task_update_row(self.ns, task) for task in tasks]
-            )
+            self.executemany(statements.TASK_UPDATE, [rows.task_update_row(self.ns, task) for task in tasks])
 
 
 class Writer:
@@ -84,15 +122,21 @@ class Writer:
         self._path = path
         self._turnstile = turnstile
         self._timeout_s = timeout_s
+        self._known: Known | None = None  # as the last trip of this process left it
         self._copied_changes = 0
         self._trips = 0  # since then
         self._blocked_until = 0.0
 
     def run(
-        self, db: sqlite3.Connection, ns: int, work: Callable[[Trip], Answer], orders: int = 0
+        self,
+        db: sqlite3.Connection,
+        ns: int,
+        orders: int,
+        work: Callable[[Trip, *What], Answer],
+        *what: *What,
     ) -> tuple[Trip, Answer]:
-        """The trip and what `work` returned; committed if the trip changed anything, else as if it had
-        never been. Whatever is raised, the transaction is over and the turnstile free.
+        """The trip and what `work(trip, *what)` returned; committed if the trip changed anything, else as if
+        it had never been. Whatever is raised, the transaction is over and the turnstile free.
 
         `orders`: how many the trip may give out.
         """
@@ -100,24 +144,27 @@ class Writer:
         try:
             trip = Trip(db, ns)
             try:
-                trip.begin(orders)
-                answer = work(trip)
-                trip.end()
+                trip.begin(self._known, orders)
+                answer = work(trip, *what)
+                trip.execute("COMMIT" if trip.changed else "ROLLBACK")
             except BaseException:
                 rollback(db)
                 raise
             if trip.changed:
+                self._known = trip.after
                 self._checkpoint_if_due(db)
             return trip, answer
         finally:
             self._turnstile.release()
 
-    def alone(self, db: sqlite3.Connection, work: Callable[[], Answer]) -> Answer:
+    def alone(
+        self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection, *What], Answer], *what: *What
+    ) -> Answer:
         """Run work in a transaction that is no trip: it gives no version, and asks for no state."""
         self._enter()
         try:
             with immediate(db):
-                answer = work()
+                answer = work(db, *what)
             self._checkpoint_if_due(db)
             return answer
         finally:
@@ -162,3 +209,9 @@ class Writer:
         self._copied_changes, self._trips = changes, 0
         # A reader in the way: wait a while before the next try.
         self._blocked_until = time.monotonic() + 1 if blocked else 0.0
+
+
+def last_counter(db: sqlite3.Connection, ns: int) -> int:
+    """Of the last trip that anybody committed."""
+    row = db.execute(statements.CONTROL_READ, (ns,)).fetchone()
+    return 0 if row is None else int(row[4])

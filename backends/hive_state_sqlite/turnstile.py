@@ -13,6 +13,7 @@ With an affected SQLite, a writer that cannot get in must report "busy" and not 
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import random
 import sys
@@ -59,6 +60,7 @@ class Turnstile:
         # By its real path, so that every spelling and link of one database meets at the same files.
         self._database = os.path.realpath(database)
         self._queue = self._writer = -1
+        self._flag: mmap.mmap | bytearray = bytearray(1)
         self._held = False
         _live.add(self)
         self._open()
@@ -67,22 +69,31 @@ class Turnstile:
         """Wait for the turn, about `timeout_s` at most; False if it did not come, OSError if it cannot."""
         if self._held:
             raise RuntimeError("this turnstile is held already")
-        start = time.monotonic()
+        start = 0.0
         while SUPPORTED:
             if self._queue < 0:
                 self._open()  # in a forked child, or after the side files were deleted
-            if not _lock(self._queue, start, timeout_s, _QUEUE_POLL_S, ages=True):
-                return False
-            try:
-                if not _lock(self._writer, start, timeout_s, _HEAD_POLL_S, ages=False):
+            if self._flag[0] or not _try_lock(self._writer):
+                start = start or time.monotonic()
+                if not self._queue_up(start, timeout_s):
                     return False
-            finally:
-                _unlock(self._queue)
             if os.fstat(self._writer).st_nlink:
                 break
             self._drop()  # deleted, say by a cleaner of temporary files: meet the others at new ones
         self._held = True
         return True
+
+    def _queue_up(self, start: float, timeout_s: float) -> bool:
+        """Wait in the queue for the writer's place. The flag is up while the queue has a head; if that is
+        killed, until there has been another."""
+        if not _lock(self._queue, start, timeout_s, _QUEUE_POLL_S, ages=True):
+            return False
+        self._flag[0] = 1
+        try:
+            return _lock(self._writer, start, timeout_s, _HEAD_POLL_S, ages=False)
+        finally:
+            self._flag[0] = 0
+            _unlock(self._queue)
 
     def release(self) -> None:
         """Leave. Without effect when not inside, as in a child that was forked inside."""
@@ -101,6 +112,7 @@ class Turnstile:
             if descriptor >= 0:
                 os.close(descriptor)
         self._queue = self._writer = -1
+        self._flag = bytearray(1)
 
     def _open(self) -> None:
         if not self._database:
@@ -109,6 +121,7 @@ class Turnstile:
             try:
                 self._queue = _open_beside(self._database, "-turnstile-queue")
                 self._writer = _open_beside(self._database, "-turnstile-writer")
+                self._flag = _shared_byte(self._queue)
             except OSError:
                 self._drop()
                 raise
@@ -117,12 +130,8 @@ class Turnstile:
 def _lock(fd: int, start: float, timeout_s: float, poll_s: float, *, ages: bool) -> bool:
     """Poll for the lock, since a blocking flock has no timeout."""
     if sys.platform != "win32":
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return True
-            except BlockingIOError:
-                waited = time.monotonic() - start
+        while not _try_lock(fd):
+            waited = time.monotonic() - start
             if waited >= timeout_s:
                 return False
             pause = poll_s * random.uniform(0.5, 1.5)
@@ -132,9 +141,27 @@ def _lock(fd: int, start: float, timeout_s: float, poll_s: float, *, ages: bool)
     return True
 
 
+def _try_lock(fd: int) -> bool:
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 def _unlock(fd: int) -> None:
     if sys.platform != "win32" and fd >= 0:
         fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def _shared_byte(fd: int) -> mmap.mmap:
+    """The first byte of the file, as all processes see it."""
+    if not os.fstat(fd).st_size:
+        os.pwrite(
+            fd, b"\0", 0
+        )  # on a full disk this fails, where writing to a mapped hole would kill the process
+    return mmap.mmap(fd, 1)
 
 
 def _open_beside(database: str, suffix: str) -> int:

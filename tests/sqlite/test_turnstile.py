@@ -165,6 +165,39 @@ def test_a_killed_holder_frees_it(database: Path, peer: Callable[[], Peer]) -> N
 
 
 @posix
+def test_a_killed_head_of_the_queue_keeps_nobody_out(database: Path, peer: Callable[[], Peer]) -> None:
+    head = peer()
+    with closing(Turnstile(database)) as mine:
+        assert mine.acquire(1)
+        head.send("acquire 10")
+        until(lambda: in_the_queue(database))
+        os.kill(head.process.pid, signal.SIGKILL)
+        mine.release()
+        # What it has left behind, that newcomers queue, ends with the first who does.
+        for _ in range(2):
+            assert mine.acquire(2)
+            mine.release()
+
+
+@posix
+def test_who_comes_while_the_queue_has_a_head_does_not_pass_it(
+    database: Path, peer: Callable[[], Peer]
+) -> None:
+    holder, head = peer(), peer()
+    assert holder.do("acquire 1") == "True"
+    head.send("acquire 10")
+    until(lambda: in_the_queue(database))
+    os.kill(head.process.pid, signal.SIGSTOP)  # it does not look for its turn now
+    try:
+        holder.do("release")
+        with closing(Turnstile(database)) as newcomer:
+            assert newcomer.acquire(0.1) is False
+    finally:
+        os.kill(head.process.pid, signal.SIGCONT)
+    assert head.answer() == "True"
+
+
+@posix
 def test_close_frees_it_and_is_final(database: Path, peer: Callable[[], Peer]) -> None:
     holder = peer()
     assert holder.do("acquire 1") == "True"
