@@ -16,15 +16,15 @@ def sweep(trip: Trip, limit: int, retention: Retention) -> Swept:
     tombstones = _older(trip, statements.SWEEP_TOMBSTONES, (trip.ns,), retention.tombstones, limit)
     tombstones += _run(trip, statements.SWEEP_GONE, (trip.ns, limit))
     commits = _older(trip, statements.SWEEP_COMMITS, (trip.ns,), retention.commits, limit)
+    queues = trip.db.execute(statements.QUEUES_WITH_TASKS, {"ns": trip.ns}).fetchall()
     removed = [
-        _older(trip, statements.SWEEP_TASKS, (trip.ns, state), age, limit)
+        _ended(trip, [queue for (queue,) in queues], state, age, limit)
         for state, age in (
             ("completed", retention.completed),
             ("cancelled", retention.cancelled),
             ("dead", retention.dead),
         )
     ]
-    queues = trip.db.execute("SELECT DISTINCT queue FROM tasks WHERE ns = ?", (trip.ns,)).fetchall()
     turned = [turn_queue(trip, queue, limit) for (queue,) in queues]
     counts = [expired, tombstones, commits, *removed, *(count for pair in turned for count in pair)]
     return Swept(
@@ -36,6 +36,14 @@ def sweep(trip: Trip, limit: int, retention: Retention) -> Swept:
         commits_removed=commits,
         more=max(counts) >= limit,
     )
+
+
+def _ended(trip: Trip, queues: Sequence[str], state: str, age: int | None, limit: int) -> int:
+    """Remove tasks that ended in this state, as `_older` does."""
+    removed = 0
+    for queue in queues:
+        removed += _older(trip, statements.SWEEP_TASKS, (trip.ns, queue, state), age, limit - removed)
+    return removed
 
 
 def _older(trip: Trip, statement: str, place: Sequence[object], age: int | None, limit: int) -> int:

@@ -84,13 +84,16 @@ CREATE TABLE tasks (
     created_at       INTEGER NOT NULL,
     updated_at       INTEGER NOT NULL,
     finished_at      INTEGER,
+    -- Where it stands among the tasks of its state: the ready ones in claim order, lane by lane, all others by the
+    -- instant when their state ends, or when they ended.
+    turn_lane        TEXT AS (CASE state WHEN 'ready' THEN lane ELSE '' END),
+    turn             INTEGER AS (
+        CASE state WHEN 'ready' THEN priority ELSE coalesce(finished_at, lease_until, due_at) END),
     UNIQUE (ns, id)
 ) STRICT;
-CREATE INDEX tasks_claim ON tasks (ns, queue, state, lane, priority, due_at, ord);
-CREATE INDEX tasks_scheduled ON tasks (ns, queue, due_at) WHERE state = 'scheduled';
-CREATE INDEX tasks_leased ON tasks (ns, queue, lease_until) WHERE state = 'leased';
+-- One for all states, so that a change of state moves one entry: of a task that is worked at, within one page.
+CREATE INDEX tasks_turn ON tasks (ns, queue, state, turn_lane, turn, due_at, ord);
 CREATE INDEX tasks_dedupe ON tasks (ns, queue, dedupe_key) WHERE dedupe_key IS NOT NULL AND finished_at IS NULL;
-CREATE INDEX tasks_finished ON tasks (ns, state, finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE task_children (      -- made with the child, gone with either
     ns INTEGER NOT NULL, parent TEXT NOT NULL, child TEXT NOT NULL,

@@ -3,8 +3,8 @@
 DELETE FROM tasks
 WHERE rowid IN (
     SELECT rowid FROM tasks AS t
-    WHERE ns = ?1 AND state = ?2 AND finished_at IS NOT NULL AND finished_at <= ?3
+    WHERE ns = ?1 AND queue = ?2 AND state = ?3 AND turn_lane = '' AND turn <= ?4
       AND NOT EXISTS (
           SELECT 1 FROM task_children AS c JOIN tasks AS child ON child.ns = c.ns AND child.id = c.child
           WHERE c.ns = t.ns AND c.parent = t.id AND child.unmet > 0)
-    LIMIT ?4)
+    LIMIT ?5)

@@ -2,5 +2,5 @@
 UPDATE tasks SET state = 'ready', version = ?4, updated_at = ?3
 WHERE rowid IN (
     SELECT rowid FROM tasks
-    WHERE ns = ?1 AND queue = ?2 AND state = 'scheduled' AND due_at <= ?3
-    ORDER BY due_at LIMIT ?5)
+    WHERE ns = ?1 AND queue = ?2 AND state = 'scheduled' AND turn_lane = '' AND turn <= ?3
+    ORDER BY turn LIMIT ?5)
