@@ -3,7 +3,7 @@
 Most of what a lone caller waits for, the disk apart, is threads being woken. So nothing else stands in the
 way: the answer wakes the task that awaits it in the turn of the event loop in which it arrives, where that of
 a Future would do so one turn later; and the thread is given the work when the task has gone to sleep, so that
-the two do not wait for each other's interpreter lock. See docs/adr/0009-a-lone-caller.md.
+the two do not wait for each other's interpreter lock. See docs/adr/0011-a-lone-caller-on-sqlite.md.
 """
 
 from __future__ import annotations
