@@ -3,7 +3,7 @@
 Most of what a lone caller waits for, the disk apart, is threads being woken. So nothing else stands in the
 way: the answer wakes the task that awaits it in the turn of the event loop in which it arrives, where that of
 a Future would do so one turn later; and the thread is given the work when the task has gone to sleep, so that
-the two do not wait for each other's interpreter lock. See docs/adr/0011-a-lone-caller-on-sqlite.md.
+the two do not wait for each other's interpreter lock. See docs/adr/0014-a-lone-caller-on-sqlite.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-import warnings
 from collections.abc import Callable, Generator
 from contextvars import Context
 from functools import partial
@@ -22,7 +21,7 @@ from urllib.parse import quote
 Answer = TypeVar("Answer")
 What = TypeVarTuple("What")
 Wake = Callable[[Any], object]
-Hops = SimpleQueue["Hop[Any] | None"]
+Hops = SimpleQueue["Hop[Any] | sqlite3.Connection | None"]
 
 
 class Hop(Generic[Answer]):
@@ -138,16 +137,14 @@ class HopConnection:
         """After all that was begun before."""
         db, self._db = self._db, None
         if db is not None:
-            closing = Hop(self._hops, db.close)
             try:
-                await closing
+                await Hop(self._hops, db.close)
             finally:
                 self._hops.put(None)
 
     def __del__(self) -> None:
-        if self._db is not None:
-            self._hops.put(None)
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, stacklevel=1, source=self)
+        """Let the thread of a store that nobody closed end; the store itself warns of that."""
+        self._hops.put(self._db)
 
 
 async def connect(path: str) -> HopConnection:
@@ -165,7 +162,9 @@ async def connect(path: str) -> HopConnection:
 
 
 def _serve(hops: Hops) -> None:
-    """The thread, until it is given None."""
-    while (hop := hops.get()) is not None:
-        hop.run()
-        del hop  # it may be the last to hold the connection
+    """The thread, until it is given something else: the connection to close, if that was not done before."""
+    while isinstance(last := hops.get(), Hop):
+        last.run()
+        del last  # it may be the last to hold the connection
+    if last is not None:
+        last.close()
