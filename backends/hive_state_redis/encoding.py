@@ -1,8 +1,9 @@
 """Batches as arguments of the function `commit`: one MessagePack array of them, and the values beside it.
 
-A batch is [operations, checks, commit id, place of the fingerprint]; an operation or check is an array that
-begins with its code, and then has what the script says at `apply` and `check`. Values are arguments of their
-own, named by their place, so that they are never copied into a Lua table.
+A batch is [operations, checks, commit id, place of the fingerprint], or nothing but its one operation, behind
+which the version may stand that a Put expects; `ops_of` tells them apart. An operation or check is an array
+that begins with its code, and then has what the library says at `apply` and `check`. Values are arguments of
+their own, named by their place, so that they are never copied into a Lua table.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import msgspec
 
 from hive_state_core.index_text import index_text
-from hive_state_core.model import Index
+from hive_state_core.model import Index, RecordRef
 from hive_state_core.spi import (
     Ack,
     Append,
@@ -42,11 +43,14 @@ from hive_state_core.spi import (
     Take,
     Touch,
     Trim,
+    VersionIs,
 )
 
 FIXED_ARGUMENTS = 3
 """Before the values: the batches, the trip's id, the news."""
 
+EXPECTED = 6
+"""Place of the version in a lone Put that expects one."""
 LEASE_IS = 3
 """Code of that check."""
 PARENTS = 10
@@ -54,6 +58,11 @@ PARENTS = 10
 
 encode = msgspec.msgpack.Encoder().encode
 Item = tuple[Any, ...]
+
+
+def ops_of(batch: Item) -> Sequence[Item]:
+    """The operations of what a batch was made of."""
+    return (batch,) if isinstance(batch[0], int) else batch[0]
 
 
 class Encoded:
@@ -65,11 +74,27 @@ class Encoded:
         self.plan = encode(self.batches)
 
     def _batch(self, batch: Batch) -> Item:
+        lone = self._lone(batch)
+        if lone is not None:
+            return lone
         ops = [self._op(op) for op in batch.ops]
         checks = [self._check(check) for check in batch.checks] if batch.checks else ()
         if batch.commit_id is None:
             return ops, checks
         return ops, checks, batch.commit_id, self._value(batch.fingerprint or b"")
+
+    def _lone(self, batch: Batch) -> Item | None:
+        """The one operation of a batch that has nothing else, or that is a Put and checks its own version."""
+        ops, checks = batch.ops, batch.checks
+        if len(ops) != 1 or batch.commit_id is not None or len(checks) > 1:
+            return None
+        op = ops[0]
+        if not checks:
+            return self._op(op)
+        check = checks[0]
+        if type(op) is Put and type(check) is VersionIs and check.ref == op.ref:
+            return (*self._op(op), check.version)
+        return None
 
     def _op(self, op: Op) -> Item:
         kind = type(op)
@@ -80,7 +105,7 @@ class Encoded:
         if isinstance(check, LeaseIs):
             return LEASE_IS, check.ref.id, check.token
         code = 2 if isinstance(check, CreatedIs) else 1
-        return code, check.ref.collection, check.ref.key, check.version
+        return code, name_of(check.ref), check.version
 
     def _value(self, value: bytes) -> int:
         self.values.append(value)
@@ -89,15 +114,14 @@ class Encoded:
     # -- records
 
     def _put(self, code: int, op: Put) -> Item:
-        ref = op.ref
         index = self._value(dump_index(op.index)) if op.index else None
-        return code, ref.collection, ref.key, self._value(op.value), op.raw, index, op.ttl
+        return code, name_of(op.ref), self._value(op.value), op.raw, index, op.ttl
 
     def _delete(self, code: int, op: Delete) -> Item:
-        return code, op.ref.collection, op.ref.key
+        return code, name_of(op.ref)
 
     def _touch(self, code: int, op: Touch) -> Item:
-        return code, op.ref.collection, op.ref.key, op.ttl
+        return code, name_of(op.ref), op.ttl
 
     # -- tasks
 
@@ -169,6 +193,11 @@ class Encoded:
 
     def _drop_stream(self, code: int, op: DropStream) -> Item:
         return code, op.ref.stream
+
+
+def name_of(ref: RecordRef) -> str:
+    """Collection and key."""
+    return f"{ref.collection}\0{ref.key}"
 
 
 def _flat(pairs: Sequence[tuple[int, int]]) -> list[int]:

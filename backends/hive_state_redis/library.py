@@ -12,7 +12,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import NamedTuple
 
-_PARTS = ("base", "trip", "records", "tasks", "streams", "commits", "notes", "lookup")
+_PARTS = ("base", "trip", "records", "tasks", "streams", "commits", "notes", "lookup", "quick")
 _FUNCTIONS = (
     "commit",
     "claim",

@@ -25,7 +25,7 @@ from hive_state_core.model import (
 from hive_state_core.spi import ControlState, Notes
 from hive_state_redis.caller import Caller
 from hive_state_redis.controlling import placed
-from hive_state_redis.encoding import dump_index, lane_of
+from hive_state_redis.encoding import dump_index, lane_of, name_of
 from hive_state_redis.naming import parts_of
 from hive_state_redis.rows import STATES
 
@@ -60,8 +60,7 @@ def _value(value: bytes | None, values: list[bytes]) -> int | None:
 def _record(image: RecordImage, values: list[bytes]) -> tuple[Any, ...]:
     return (
         "record",
-        image.ref.collection,
-        image.ref.key,
+        name_of(image.ref),
         image.version,
         image.created_version,
         image.created_at,

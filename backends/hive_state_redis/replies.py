@@ -42,7 +42,7 @@ from hive_state_core.spi import (
     Trim,
     Trimmed,
 )
-from hive_state_redis.encoding import CODES, LEASE_IS, PARENTS, Item
+from hive_state_redis.encoding import CODES, LEASE_IS, PARENTS, Item, ops_of
 from hive_state_redis.keys import load_head
 from hive_state_redis.rows import STATES, delivery, task_image
 
@@ -87,7 +87,7 @@ def stored_commit(data: bytes) -> Reply[Outcome]:
 
 
 def _plain(batch: Item, version: int, at: int) -> Committed:
-    return Committed(version, at, tuple([_PLAIN[op[0]](op) for op in batch[0]]))
+    return Committed(version, at, tuple([_PLAIN[op[0]](op) for op in ops_of(batch)]))
 
 
 def _outcome(batch: Item, found: Any, version: int, at: int) -> Outcome:
@@ -97,7 +97,7 @@ def _outcome(batch: Item, found: Any, version: int, at: int) -> Outcome:
     if first is None:
         return outcomes.load(_encode(rest[0]))
     if isinstance(first, bool):
-        results = tuple([_result(op, result) for op, result in zip(batch[0], rest[0], strict=True)])
+        results = tuple([_result(op, result) for op, result in zip(ops_of(batch), rest[0], strict=True)])
         return Committed(version if first else 0, at, results)
     in_check, index, expected, actual, seq = rest
     reason = _REASONS[first]
@@ -109,9 +109,9 @@ def _refused_ref(batch: Item, reason: Reason, in_check: bool, index: int, place:
     """`place`: of the parent that is missing, from 1."""
     if reason is Reason.COMMIT_ID:
         return CommitRef(batch[2])
-    item = batch[1 if in_check else 0][index]
+    item = batch[1][index] if in_check and not isinstance(batch[0], int) else ops_of(batch)[index]
     if in_check:
-        return TaskRef(item[1]) if item[0] == LEASE_IS else RecordRef(item[1], item[2])
+        return TaskRef(item[1]) if item[0] == LEASE_IS else RecordRef(*item[1].split("\0"))
     if item[0] == CODES[Enqueue]:
         return TaskRef(item[PARENTS][place - 1])
     return TaskRef(item[1]) if item[0] < CODES[SetPaused] else GroupRef(item[1], item[2])

@@ -44,7 +44,7 @@ do
     local member = lane.page[lane.next]
     if member then
       lane.priority, lane.due, lane.order = struct.unpack(PLACE, member)
-      lane.id = member:sub(19)
+      lane.id, lane.member = member:sub(19), member
     end
     return member
   end
@@ -93,15 +93,37 @@ do
   -- What is handed out goes into `reply`, which the summary tells apart.
   local reply, summary, held
 
-  local function hand_out_task(id, request)
-    local found = call("HMGET", P .. "t\0" .. id, "m", "p")
+  -- Straight away: nobody refuses any more, and without sinks there is no mark to be left.
+  local function lease_at_once(id, key, lane, found, request)
+    local task = unpacked(found[1])
+    add("ZREM", lane.key, lane.member)
+    came_to_lane(lane.key, task)
+    count(task[QUEUE], READY, -1)
+    count(task[QUEUE], LEASED, 1)
+    task[VERSION], task[UPDATED], task[STATE], task[ATTEMPT] = version, at, LEASED, task[ATTEMPT] + 1
+    task[TOKEN], task[UNTIL], task[WORKER] = version, at + request[4], request[3]
+    add("ZADD", P .. "x\0" .. task[QUEUE], task[UNTIL], id)
+    local fields = packed(task, TASK_SIZE)
+    call("HSET", key, "m", fields)
+    changed = true
+    return fields
+  end
+
+  local function hand_out_task(lane, request)
+    local id = lane.id
+    local key = P .. "t\0" .. id
+    local found = call("HMGET", key, "m", "p")
+    local n = #reply
+    room = room - #found[2]
+    if #head[H.sinks] == 0 and not slots.task[id] then
+      reply[n + 1], reply[n + 2], reply[n + 3] = id, lease_at_once(id, key, lane, found, request), found[2]
+      return
+    end
     local slot = slot_of("task", id, function()
       return unpacked(found[1])
     end)
     put_task(slot, claimed_task(slot.now, request[3], request[4]))
-    local n = #reply
     reply[n + 1], reply[n + 2], reply[n + 3] = id, packed(slot.now, TASK_SIZE), found[2]
-    room = room - #found[2]
   end
 
   local function claim_tasks(request)
@@ -116,7 +138,7 @@ do
         end
         lane.next = lane.next + 1
         ids[#ids + 1] = lane.id
-        hand_out_task(lane.id, request)
+        hand_out_task(lane, request)
       end
     end
     local due = false

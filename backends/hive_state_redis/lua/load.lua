@@ -76,16 +76,16 @@ do
   local load = {}
 
   function load.record(image)
-    put("record", record_slot(image[2], image[3]), {
-      version = image[4],
-      created = image[5],
-      created_at = image[6],
-      updated_at = image[7],
-      expires_at = image[8],
-      raw = image[9],
-      dead = image[10],
-      index = image[11] and ARGV[image[11]] or "",
-      value = image[12] and ARGV[image[12]],
+    put("record", record_slot(image[2]), {
+      version = image[3],
+      created = image[4],
+      created_at = image[5],
+      updated_at = image[6],
+      expires_at = image[7],
+      raw = image[8],
+      dead = image[9],
+      index = image[10] and ARGV[image[10]] or "",
+      value = image[11] and ARGV[image[11]],
     })
   end
 

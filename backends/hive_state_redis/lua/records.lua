@@ -32,10 +32,13 @@ local function read_record(name)
   return decode_record(call("GETRANGE", place, 0, 255), place)
 end
 
-local function record_slot(collection, key)
-  local slot = slot_of("record", collection .. "\0" .. key, read_record)
-  slot.collection, slot.key = collection, key
-  return slot
+-- `name`: collection and key, a NUL between them.
+local function record_slot(name)
+  return slot_of("record", name, read_record)
+end
+
+local function parts_of(name)
+  return name:match("^([^%z]*)%z(.*)$")
 end
 
 do
@@ -52,15 +55,16 @@ do
 
   local function flush_index(slot, old, new)
     local before, behind = entries(old), entries(new)
-    local table = P .. "i\0" .. slot.collection .. "\0"
+    local collection, key = parts_of(slot.name)
+    local table = P .. "i\0" .. collection .. "\0"
     for entry in pairs(before) do
       if not behind[entry] then
-        add("ZREM", table .. entry, slot.key)
+        add("ZREM", table .. entry, key)
       end
     end
     for entry in pairs(behind) do
       if not before[entry] then
-        add("ZADD", table .. entry, 0, slot.key)
+        add("ZADD", table .. entry, 0, key)
       end
     end
   end
@@ -111,9 +115,10 @@ do
     local lived, lives = was and not was.dead, now and not now.dead
     local lay, lies = was and was.dead, now and now.dead
     if lived ~= lives or lay ~= lies then
-      flush_member(P .. "k\0" .. slot.collection, 0, slot.key, lived and 0, lives)
-      flush_member(P .. "w\0" .. slot.collection, 0, slot.key, lay and 0, lies)
-      collections[slot.collection] = true
+      local collection, key = parts_of(slot.name)
+      flush_member(P .. "k\0" .. collection, 0, key, lived and 0, lives)
+      flush_member(P .. "w\0" .. collection, 0, key, lay and 0, lies)
+      collections[collection] = true
     end
     local old, new = lived and was.expires_at, lives and now.expires_at
     flush_member(P .. "E", new, slot.name, old, new)
@@ -135,14 +140,14 @@ local function deadline(ttl)
   return ttl and at + ttl
 end
 
-apply[1] = function(op)  -- put: collection, key, value, raw, index, ttl
-  local slot = record_slot(op[2], op[3])
+apply[1] = function(op)  -- put: name, value, raw, index, ttl
+  local slot = record_slot(op[2])
   local old = present(slot.now)
   local expires_at
-  if op[7] == -1 then
+  if op[6] == -1 then
     expires_at = old and old.expires_at or nil
   else
-    expires_at = deadline(op[7])
+    expires_at = deadline(op[6])
   end
   set(slot, "now", {
     version = version,
@@ -150,15 +155,15 @@ apply[1] = function(op)  -- put: collection, key, value, raw, index, ttl
     created_at = old and old.created_at or at,
     updated_at = at,
     expires_at = expires_at,
-    raw = op[5],
-    index = op[6] and ARGV[op[6]] or "",
-    value = ARGV[op[4]],
+    raw = op[4],
+    index = op[5] and ARGV[op[5]] or "",
+    value = ARGV[op[3]],
   })
   return false
 end
 
-apply[2] = function(op)  -- delete: collection, key
-  local slot = record_slot(op[2], op[3])
+apply[2] = function(op)  -- delete: name
+  local slot = record_slot(op[2])
   local old = present(slot.now)
   if not old then
     return false
@@ -167,8 +172,8 @@ apply[2] = function(op)  -- delete: collection, key
   return true
 end
 
-apply[3] = function(op)  -- touch: collection, key, ttl
-  local slot = record_slot(op[2], op[3])
+apply[3] = function(op)  -- touch: name, ttl
+  local slot = record_slot(op[2])
   local old = present(slot.now)
   if not old then
     return false
@@ -178,7 +183,7 @@ apply[3] = function(op)  -- touch: collection, key, ttl
     created = old.created,
     created_at = old.created_at,
     updated_at = at,
-    expires_at = deadline(op[4]),
+    expires_at = deadline(op[3]),
     raw = old.raw,
     index = old.index,
     value = old.value,
@@ -189,12 +194,12 @@ end
 -- Checks: the actual version, which the pre-state decides.
 local check = {}
 
-check[1] = function(one)  -- version is: collection, key, version
-  local record = present(record_slot(one[2], one[3]).was)
-  return one[4], record and record.version or 0, REASON.version, true
+check[1] = function(one)  -- version is: name, version
+  local record = present(record_slot(one[2]).was)
+  return one[3], record and record.version or 0, REASON.version, true
 end
 
-check[2] = function(one)  -- created is: collection, key, version
-  local record = present(record_slot(one[2], one[3]).was)
-  return one[4], record and record.created or 0, REASON.version, true
+check[2] = function(one)  -- created is: name, version
+  local record = present(record_slot(one[2]).was)
+  return one[3], record and record.created or 0, REASON.version, true
 end

@@ -17,7 +17,7 @@ do
   end
 
   local function record_named(name)
-    return record_slot(name:match("^([^%z]*)%z(.*)$"))
+    return record_slot(name)
   end
 
   local function expire_records()

@@ -117,13 +117,20 @@ resets[#resets + 1] = function()
   holders, edges = {}, {}
 end
 
+local count, ready_place, came_to_lane  -- also for those who write a task at once
+
 do
+  function ready_place(id, task)
+    local place = struct.pack(PLACE, task[PRIORITY] + 32768, task[DUE] + BIAS, task[ORDER] + BIAS)
+    return P .. "y\0" .. task[QUEUE] .. "\0" .. task[LANE], place .. id
+  end
+
   -- Where a task is found, besides by its id: key, score, member.
   local function place_of(id, task)
     local state, queue = task[STATE], task[QUEUE]
     if state == READY then
-      local place = struct.pack(PLACE, task[PRIORITY] + 32768, task[DUE] + BIAS, task[ORDER] + BIAS)
-      return P .. "y\0" .. queue .. "\0" .. task[LANE], 0, place .. id
+      local key, member = ready_place(id, task)
+      return key, 0, member
     elseif state == SCHEDULED then
       return P .. "d\0" .. queue, task[DUE], id
     elseif state == LEASED then
@@ -136,8 +143,7 @@ do
   -- How many tasks of a queue are in a state; which queues and lanes there are.
   local counts
 
-  local function count(task, change)
-    local queue, state = task[QUEUE], task[STATE]
+  function count(queue, state, change)
     counts[queue] = counts[queue] or {}
     counts[queue][state] = (counts[queue][state] or 0) + change
   end
@@ -162,6 +168,11 @@ do
   after_send[#after_send + 1] = flush_counts
 
   local lanes  -- those that were added to or taken from, by key
+
+  -- A ready task came to this lane, or left it.
+  function came_to_lane(key, task)
+    lanes[key] = lanes[key] or {task[QUEUE], task[LANE]}
+  end
 
   local function flush_lanes()
     for key, lane in pairs(lanes) do
@@ -189,13 +200,13 @@ do
     if old then
       add("ZREM", old, member)
       if was[STATE] == READY then
-        lanes[old] = {was[QUEUE], was[LANE]}
+        came_to_lane(old, was)
       end
     end
     if new then
       add("ZADD", new, new_score, new_member)
       if now[STATE] == READY then
-        lanes[new] = {now[QUEUE], now[LANE]}
+        came_to_lane(new, now)
       end
     end
   end
@@ -234,10 +245,10 @@ do
       flush_existence(id, was, now)
     end
     if was then
-      count(was, -1)
+      count(was[QUEUE], was[STATE], -1)
     end
     if now then
-      count(now, 1)
+      count(now[QUEUE], now[STATE], 1)
     end
   end
 end
