@@ -10,11 +10,15 @@ import nox
 nox.needs_version = ">=2025.11.12"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.error_on_external_run = True
-nox.options.sessions = ["lint", "docs", "types", "tests", "conformance", "package"]
+nox.options.sessions = ["lint", "docs", "types", "tests", "package"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SOURCES: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 PACKAGES = [Path(source).name for source in SOURCES]
+COVERAGE = PYPROJECT["tool"]["coverage-gate"]
+TESTS = ("tests", "conformance_tests")
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
+"""Most tests wait: for disks, servers, processes of their own. Each worker has its own servers."""
 
 
 def install(session: nox.Session, *groups: str, project: bool = False) -> None:
@@ -43,16 +47,27 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Unit, CLI, config and fault tests, with coverage."""
+    """All tests, the conformance suite among them, and what they cover; with arguments: some of the tests."""
     install(session, "test", project=True)
-    session.run("pytest", "tests", "--cov", "--cov-report=term", *session.posargs)
+    if session.posargs:
+        session.run("pytest", *TESTS, *session.posargs)
+    else:
+        session.run("pytest", *TESTS, *SIDE_BY_SIDE, "--cov", "--cov-report=")
+        covered(session)
+
+
+def covered(session: nox.Session) -> None:
+    """Fail unless enough lines and branches were run: of some files all, of the others most."""
+    whole = ",".join(COVERAGE["whole"])
+    session.run("coverage", "report", f"--include={whole}", "--fail-under=100")
+    session.run("coverage", "report", f"--omit={whole}", f"--fail-under={COVERAGE['others']}")
 
 
 @nox.session
 def conformance(session: nox.Session) -> None:
-    """The conformance suite on the built-in backends."""
+    """The conformance suite alone, on the built-in backends; `tests` runs it too."""
     install(session, "test", project=True)
-    session.run("pytest", "conformance_tests", *session.posargs)
+    session.run("pytest", "conformance_tests", *SIDE_BY_SIDE, *session.posargs)
 
 
 @nox.session

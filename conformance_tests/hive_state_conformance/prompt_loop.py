@@ -12,7 +12,7 @@ import selectors
 from collections.abc import Callable
 from typing import Any
 
-TURN = 0.000_01
+TURN = 0.000_05
 """Seconds that one turn of the loop takes, so that time goes by for those who wait for it in a busy loop."""
 
 BEGINNING = 1000.0

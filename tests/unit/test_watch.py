@@ -62,8 +62,9 @@ async def test_a_watched_record_gives_what_is_there_and_then_the_latest(hive: St
     await watcher.until(lambda seen: seen[-1] == ("k", 19))
     await hive.records.delete("c", "k")
     await watcher.until(lambda seen: seen[-1] == ("k", None))
-    await hive.records.put("c", "k", "again", ttl=0.03)
+    await hive.records.put("c", "k", "again")
     await watcher.until(lambda seen: ("k", "again") in seen)
+    await hive.records.touch("c", "k", ttl=0.03)
     await watcher.until(lambda seen: seen[-1] == ("k", None))  # it expired
     assert {key for key, _ in watcher.seen} == {"k"}
     numbers = [value for _, value in watcher.seen if isinstance(value, int)]
