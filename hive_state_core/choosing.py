@@ -17,6 +17,7 @@ from hive_state_core.store_tables import place_of
 from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
 
 if TYPE_CHECKING:
+    from hive_state_core.caching import Cache
     from hive_state_core.spi import Driver
 
 URL = "HIVE_STATE_URL"
@@ -59,6 +60,14 @@ class Stores:
             raise ConfigError(f"{self._config.label('stores', name)} is made of itself: {chain}")
         choice = _by_name(name, "argument", self._config)
         return _driver(choice, Stores(self._config, self.namespace, (*self._path, name)))
+
+    def cache(self, name: str) -> Cache:
+        """The unopened cache that a configured store can be. Raises ConfigError, also if it can be none."""
+        choice = _by_name(name, "argument", self._config)
+        try:
+            return choice.backend.cached(choice.url, self.namespace)
+        except ConfigError as error:
+            raise ConfigError(f"{self._config.label('stores', name)}: {error}") from error
 
 
 def choose(

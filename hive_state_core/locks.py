@@ -134,7 +134,7 @@ class Locks:
 
     async def holder(self, name: str, *, timeout: float | None = None) -> Holder | None:
         """Who holds it; None: it is free."""
-        (image,) = await self._trips.read((lock_ref(name),), timeout)
+        (image,) = await self._trips.read((lock_ref(name),), timeout, fresh=True)
         return None if image is None else _holder(cast(RecordImage, image))
 
     async def _attempt(self, wanted: _Wanted, timeout: float | None) -> Lock | None:
@@ -188,7 +188,7 @@ class Locks:
                 lock = await self._attempt(wanted, timeout)
                 if lock is not None:
                     return lock
-                (image,) = await self._trips.read((wanted.ref,), timeout)
+                (image,) = await self._trips.read((wanted.ref,), timeout, fresh=True)
                 nap = min(0.001 * 2**vain, POLL / 10)  # wrong hints and clocks make no busy loop
                 began = loop.time()
                 await asyncio.wait({hint}, timeout=max(_until_free(cast("RecordImage | None", image)), nap))
@@ -206,7 +206,7 @@ class Locks:
             await asyncio.sleep(POLL)
 
     async def _refusal(self, ref: RecordRef, timeout: float | None) -> AlreadyExists:
-        (image,) = await self._trips.read((ref,), timeout)
+        (image,) = await self._trips.read((ref,), timeout, fresh=True)
         if image is None:
             return AlreadyExists(f"lock {ref.key!r} was held by others; it is free by now", key=ref.key)
         holder = _holder(cast(RecordImage, image))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import pluggy
 
     from hive_state_core.baselines import Baseline, Bulk
+    from hive_state_core.caching import Cache
     from hive_state_core.choosing import Stores
     from hive_state_core.spi import Driver
 
@@ -51,6 +52,8 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     connect: Callable[[StoreURL, str], Driver] | None = None
     compose: Callable[[StoreURL, str, Stores], Driver] | None = None
     """For a backend made of others: its options name configured stores, which `Stores` connects."""
+    cache: Callable[[StoreURL, str], Cache] | None = None
+    """For a backend that can stand in front of another store: an unopened cache, without I/O."""
     baseline: Callable[[StoreURL], Baseline] | None = None
     """The hand-written competitor that `bench --raw` measures."""
     bulk: Callable[[StoreURL], Bulk] | None = None
@@ -82,6 +85,13 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
         if self.compose is not None:
             return self.compose(url, namespace, stores)
         raise AssertionError("it was made without both")
+
+    def cached(self, url: StoreURL, namespace: str) -> Cache:
+        """An unopened cache. Raises ConfigError: an option, a module that is missing, or it is none."""
+        if self.cache is None:
+            raise ConfigError(f"the backend {self.name} cannot be a cache in front of another store")
+        self.check_installed()
+        return self.cache(settled(url, self.options), namespace)
 
     def check_installed(self) -> None:
         """Raises ConfigError that says what to install."""

@@ -31,9 +31,13 @@ class Records:
     def __init__(self, trips: Trips) -> None:
         self._trips = trips
 
-    async def get(self, collection: str, key: str, *, timeout: float | None = None) -> Record | None:
-        """The record, or None if it is absent."""
-        (image,) = await self._trips.read((ref_of(collection, key),), timeout)
+    async def get(
+        self, collection: str, key: str, *, fresh: bool = False, timeout: float | None = None
+    ) -> Record | None:
+        """The record, or None if it is absent. `fresh`: as the store has it now, also where a cache might
+        tell
+        less; `get_many` and the lists always are."""
+        (image,) = await self._trips.read((ref_of(collection, key),), timeout, fresh)
         if image is None:
             return None
         record = Record(cast(RecordImage, image))

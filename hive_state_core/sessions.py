@@ -67,9 +67,10 @@ class Sessions:
         checks, put, size = set_parts(id, value, ttl, if_version, if_absent)
         return (await self._trips.commit(Batch((put,), checks), size, timeout)).version
 
-    async def get(self, id: str, *, timeout: float | None = None) -> Session | None:
-        """The session, or None if it is absent. Reading does not make it live longer."""
-        (image,) = await self._trips.read((session_ref(id),), timeout)
+    async def get(self, id: str, *, fresh: bool = False, timeout: float | None = None) -> Session | None:
+        """The session, or None if it is absent. Reading does not make it live longer. `fresh` as in
+        `records.get`."""
+        (image,) = await self._trips.read((session_ref(id),), timeout, fresh)
         if image is None:
             return None
         session = Session(cast(RecordImage, image))

@@ -878,12 +878,32 @@ LEASE_EXPIRED = "lease expired"
 """The error text of a task whose last lease ran out."""
 
 
-class Peeking(Protocol):
-    """Optional, for drivers with a near cache."""
+class Missed(Enum):
+    """What a cache says of a record that it has to be asked of the store."""
+
+    MISSED = "missed"
+
+
+MISSED = Missed.MISSED
+
+
+@runtime_checkable
+class Caching(Protocol):
+    """Optional, for a driver with a cache. Core asks here for a single record, unless it is to be fresh:
+    first
+    `peek`, then `recall`, then `fetch`. What is told is what the store's consistency level allows, for each
+    record by itself and from no common snapshot."""
 
     def peek(self, ref: RecordRef) -> RecordImage | None:
-        """Synchronous: the record if the near cache may answer for it under the store's consistency
-        level; None = ask `read`."""
+        """Synchronous: the record if it is at hand; None = go on."""
+        ...
+
+    async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
+        """What the cache has, quickly; None = the record is absent. Raises nothing because of the cache."""
+        ...
+
+    async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+        """What `recall` missed, from the store."""
         ...
 
 
@@ -909,7 +929,9 @@ PEER = "peer"
 deleted is forgotten, for a copy of it may still be on its way."""
 
 CACHE = "cache"
-"""The sink of a cache in front of the store."""
+"""The sink of a cache in front of the store. It is told of records only, and nothing is remembered as gone
+for
+its sake."""
 
 TERM_SHIFT = 43
 TERM_MAX = VERSION_MAX >> TERM_SHIFT
@@ -1030,13 +1052,14 @@ class Replication(Loading, Protocol):
     """What a store offers to be moved.
 
     Capture. Every write trip of `Driver`, `sweep` included, also writes, for each entity it changed and each
-    active sink, a mark with the entity's new version, in the same transaction. So a process that runs
+    active sink that wants it (`CACHE` wants records only), a mark with the entity's new version, in the same
+    transaction. So a process that runs
     yesterday's configuration captures too. An image changes only together with its version: what changes
     the counts of a group changes the group.
 
-    Deleting. While a sink is active, a deleted entity that is no record leaves a `Gone`, whose version is
-    that of the trip. A sweep removes tombstones and Gones only if `PEER` is not active and no sink has a mark
-    of them.
+    Deleting. While a sink but `CACHE` is active, a deleted entity that is no record leaves a `Gone`, whose
+    version is that of the trip. A sweep removes tombstones and Gones only if `PEER` is not active and no sink
+    has a mark of them.
 
     Beside its entities a store keeps *notes*: small values for those who move it (a copier's cursor, a job).
     They can be written in any state, and are never marked, exported or digested.

@@ -166,7 +166,7 @@ class Store:
     async def _ping(self, timeout: float | None) -> float:
         """Seconds that a read of nothing takes."""
         sent = perf_counter()
-        await self._trips.read((RecordRef("hive:ping", "ping"),), timeout)
+        await self._trips.read((RecordRef("hive:ping", "ping"),), timeout, fresh=True)
         return perf_counter() - sent
 
     async def _last_events(self, timeout: float | None) -> dict[str, int]:

@@ -171,6 +171,8 @@ class Telemetry:
 
     def __init__(self) -> None:
         self.reads: Meter = Meter(lambda _: "read", _agents_among)
+        self.recalls: Meter = Meter(lambda _: "recall", lambda ref: _agents_among((ref,)))
+        self.fetches: Meter = Meter(lambda _: "fetch", lambda ref: _agents_among((ref,)))
         self.commits: Meter = Meter(_kind_of_batch, _agents_written)
         self.claims: Meter = Meter(_kind_of_claim, _agents_claiming)
         self.streams: Meter = Meter(lambda _: "read_events", lambda _: ())
@@ -180,6 +182,8 @@ class Telemetry:
     def lanes(self) -> dict[str, Meter]:
         return {
             "read": self.reads,
+            "recall": self.recalls,
+            "fetch": self.fetches,
             "commit": self.commits,
             "claim": self.claims,
             "stream": self.streams,

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import uniform
 from time import monotonic, perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import uuid4
 
 from hive_state_core.batching import Lane, elsewhere
@@ -23,16 +23,19 @@ from hive_state_core.errors import (
 )
 from hive_state_core.features import Facility
 from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
-from hive_state_core.model import ReadRef, Topic
+from hive_state_core.model import ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.op_rules import WANTED_BY_OPS, conflict_keys, facilities_of, giving_back
 from hive_state_core.refusals import refusal_error
 from hive_state_core.spi import (
+    MISSED,
     Batch,
+    Caching,
     Claimed,
     ClaimRequest,
     ClaimTasks,
     Committed,
     Driver,
+    Missed,
     Op,
     Outcome,
     Page,
@@ -101,6 +104,23 @@ class Trips:
             most_bytes=TRIP_BYTES,
             writes=False,
         )
+        self._caching: Caching | None = driver if isinstance(driver, Caching) else None
+        self._recall: Lane[RecordRef, RecordImage | Missed | None] = Lane(
+            self._send_recalls,
+            telemetry.recalls,
+            Crowd(1),
+            most=TRIP_BATCHES,
+            most_bytes=TRIP_BYTES,
+            writes=False,
+        )
+        self._fetch: Lane[RecordRef, RecordImage | None] = Lane(
+            self._send_fetches,
+            telemetry.fetches,
+            self.crowd,
+            most=TRIP_BATCHES,
+            most_bytes=TRIP_BYTES,
+            writes=False,
+        )
         self._own_id = uuid4().hex
         self._trips = 0
         self._lacks = frozenset(Facility) - driver.features.facilities
@@ -115,7 +135,7 @@ class Trips:
         """Take calls from now on, from this event loop: the driver is open."""
         self._closed = ""
         self._loop = asyncio.get_running_loop()
-        for lane in (self._read, self._stream, self._commit, self._claim):
+        for lane in (self._read, self._recall, self._fetch, self._stream, self._commit, self._claim):
             lane.open()
 
     async def close(self) -> None:
@@ -124,6 +144,8 @@ class Trips:
         for hint in self._waits:
             hint.cancel()
         await asyncio.gather(*self._direct_calls, return_exceptions=True)
+        await self._recall.close()
+        await self._fetch.close()
         await self._read.close()
         await self._stream.close()
         await self._claim.close()
@@ -131,12 +153,22 @@ class Trips:
         await self._commit.close()
 
     async def read(
-        self, refs: tuple[ReadRef, ...], timeout: float | None = None
+        self, refs: tuple[ReadRef, ...], timeout: float | None = None, fresh: bool = False
     ) -> Sequence[ScanImage | None]:
-        """The images, None where absent: all from one snapshot, in the order of `refs`."""
+        """The images, None where absent: all from one snapshot, in the order of `refs`. One record may come
+        from the driver's cache, unless it is to be `fresh`."""
         if not refs:
             return ()
+        if self._caching is not None and not fresh and len(refs) == 1 and isinstance(refs[0], RecordRef):
+            return (await self._cached(self._caching, refs[0], timeout),)
         return await self._read.call(refs, timeout=timeout)
+
+    async def _cached(self, cache: Caching, ref: RecordRef, timeout: float | None) -> RecordImage | None:
+        image = None if self._closed else cache.peek(ref)
+        if image is not None:
+            return image
+        found = await self._recall.call(ref, timeout=timeout)
+        return found if found is not MISSED else await self._fetch.call(ref, timeout=timeout)
 
     async def stream(self, read: StreamRead, timeout: float | None = None) -> StreamPage:
         """Events by number."""
@@ -238,6 +270,24 @@ class Trips:
             answers.append(images[start : start + len(group)])
             start += len(group)
         return answers
+
+    async def _send_recalls(
+        self, refs: Sequence[RecordRef]
+    ) -> Sequence[RecordImage | Missed | HiveStateError | None]:
+        try:
+            reply = await cast(Caching, self.driver).recall(refs)
+            self.at = max(self.at, reply.at)
+        except Exception as error:
+            return _for_each(error, len(refs))
+        return reply.results
+
+    async def _send_fetches(self, refs: Sequence[RecordRef]) -> Sequence[RecordImage | HiveStateError | None]:
+        try:
+            reply = await cast(Caching, self.driver).fetch(refs)
+            self.at = reply.at
+        except Exception as error:
+            return _for_each(error, len(refs))
+        return reply.results
 
     async def _send_streams(self, reads: Sequence[StreamRead]) -> Sequence[StreamPage | HiveStateError]:
         try:

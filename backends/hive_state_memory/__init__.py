@@ -15,6 +15,7 @@ from hive_state_core.options import Option
 from hive_state_core.plugins import Backend
 
 if TYPE_CHECKING:
+    from hive_state_core.caching import Cache
     from hive_state_core.spi import Driver
     from hive_state_core.url import StoreURL
 
@@ -32,6 +33,13 @@ def _connect(url: StoreURL, namespace: str) -> Driver:
     return MemoryDriver(memory_of(url), namespace)
 
 
+def _cache(url: StoreURL, namespace: str) -> Cache:
+    from hive_state_memory.caching import MemoryCache
+    from hive_state_memory.driver import memory_of
+
+    return MemoryCache(memory_of(url).caches.setdefault(namespace, {}))
+
+
 @hookimpl
 def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
     """The scheme `memory`."""
@@ -41,6 +49,7 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             schemes=("memory",),
             summary="In the memory of one process, gone when it ends; for tests and as the reference.",
             connect=_connect,
+            cache=_cache,
             options=OPTIONS,
         )
     )

@@ -13,6 +13,7 @@ from hive_state_core.kv import FACILITIES, Bell, KVDriver, Row, SortedMap
 from hive_state_core.options import values_of
 from hive_state_core.url import StoreURL
 from hive_state_memory import OPTIONS
+from hive_state_memory.caching import Held
 
 FEATURES = Features(
     durability=Durability.VOLATILE,
@@ -31,6 +32,7 @@ class Memory:
         self.lock = threading.Lock()
         self.rows: SortedMap[bytes] = SortedMap()
         self.bell = Bell()
+        self.caches: dict[str, dict[str, Held]] = {}
 
     @staticmethod
     def clock() -> int:

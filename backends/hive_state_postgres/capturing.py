@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hive_state_core.spi import CACHE
+
 
 class _Entity(NamedTuple):
     """A table, and what names a row of it. `removed`: a delete leaves no row of its own."""
@@ -33,7 +35,9 @@ ENTITIES = (
 )
 """What happens to events, the stream tells."""
 
-_WHEN = "WHEN (current_setting('hive_state.sinks', true) <> '')"
+_SINKS = "current_setting('hive_state.sinks', true)"
+_WHEN_WANTED = {True: f"{_SINKS} <> ''", False: f"{_SINKS} NOT IN ('', '{CACHE}')"}
+"""By whether it is a record: others have no mark for a cache."""
 
 
 def creation() -> Iterator[str]:
@@ -41,10 +45,11 @@ def creation() -> Iterator[str]:
     for entity in ENTITIES:
         name = f"capture_{entity.table}"
         yield _function(name, entity)
+        when = _WHEN_WANTED[entity.kind == "record"]
         events = "INSERT OR UPDATE OR DELETE" if entity.removed else "INSERT OR UPDATE"
         yield (
             f"CREATE OR REPLACE TRIGGER {name} AFTER {events} ON hive.{entity.table}"
-            f" FOR EACH ROW {_WHEN} EXECUTE FUNCTION hive.{name}()"
+            f" FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION hive.{name}()"
         )
 
 

@@ -13,6 +13,7 @@ from hive_state_core.plugins import Backend
 from hive_state_redis.options import OPTIONS, SCHEMES
 
 if TYPE_CHECKING:
+    from hive_state_core.caching import Cache
     from hive_state_core.spi import Driver
     from hive_state_core.url import StoreURL
 
@@ -24,6 +25,13 @@ def _connect(url: StoreURL, namespace: str) -> Driver:
     return RedisDriver(parse_options(url), namespace)
 
 
+def _cache(url: StoreURL, namespace: str) -> Cache:
+    from hive_state_redis.caching import RedisCache
+    from hive_state_redis.options import parse_options
+
+    return RedisCache(parse_options(url), namespace)
+
+
 @hookimpl
 def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
     """`redis` and its kin, see `options`."""
@@ -33,6 +41,7 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             schemes=SCHEMES,
             summary="A Redis (7 or newer) or Valkey server, shared by many machines.",
             connect=_connect,
+            cache=_cache,
             options=OPTIONS,
             requires=("hiredis",),
             install="pip install 'hive-state[redis]'",

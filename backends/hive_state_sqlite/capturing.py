@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
+from hive_state_core.spi import CACHE
+
 ENTITIES = {
     "records": ("record", "collection", "key", ""),
     "tasks": ("task", "id", "", ""),
@@ -59,7 +61,8 @@ def _trigger(table: str, event: str, body: str) -> str:
 
 def _mark(table: str, row: str, version: str) -> str:
     return (
-        f"INSERT INTO marks SELECT ns, sink, {_names(table, row)}, {version} FROM sinks WHERE ns = {row}.ns"
+        f"INSERT INTO marks SELECT ns, sink, {_names(table, row)}, {version} FROM sinks"
+        f" WHERE ns = {row}.ns AND {_wanting(table)}"
         " ON CONFLICT DO UPDATE SET version = excluded.version;"
     )
 
@@ -67,9 +70,14 @@ def _mark(table: str, row: str, version: str) -> str:
 def _bury(table: str) -> str:
     return (
         f"INSERT INTO gone SELECT old.ns, {_names(table, 'old')}, {TRIP}"
-        " WHERE EXISTS (SELECT 1 FROM sinks WHERE ns = old.ns)"
+        f" WHERE EXISTS (SELECT 1 FROM sinks WHERE ns = old.ns AND {_wanting(table)})"
         " ON CONFLICT DO UPDATE SET version = excluded.version;"
     )
+
+
+def _wanting(table: str) -> str:
+    """The sinks that are told of it."""
+    return "true" if table == "records" else f"sink <> '{CACHE}'"
 
 
 def _forget(table: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from hive_state_core.kv.entities import Entities
 from hive_state_core.kv.keys import GONE, MARK, decode, encode, image_at, join, ref_at
 from hive_state_core.model import RecordRef
+from hive_state_core.spi import CACHE
 
 
 async def capture(state: Entities, sinks: Collection[str], version: int) -> None:
@@ -20,12 +21,15 @@ async def capture(state: Entities, sinks: Collection[str], version: int) -> None
         ref = ref_at(key)
         if ref is None or (data is None and isinstance(ref, RecordRef)):  # a tombstone's end is no news
             continue
+        wanting = sinks if isinstance(ref, RecordRef) else [sink for sink in sinks if sink != CACHE]
+        if not wanting:
+            continue
         if data is None:
             changed = _gone(state, key, version)
         else:
             changed = image_at(key, data).version
             state.put(gone_key(key), None)  # it is back
-        for sink in sinks:
+        for sink in wanting:
             state.put(mark_key(sink, key), encode(changed))
 
 

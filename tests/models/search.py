@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from functools import partial
 
+from .exploring import way_to_wrong
 from .protocol import steps
 from .states import NEW, OLD, Record, Rules, State, start
 
@@ -49,34 +50,10 @@ def _at_rest(state: State) -> bool:
     )
 
 
-def violation(rules: Rules, first: State | None = None, most: int = 2_000_000) -> list[str] | None:
-    """The shortest way to something wrong: its steps, and what is wrong at the end. None: there is none.
-
-    Raises OverflowError after `most` states.
-    """
+def violation(rules: Rules, first: State | None = None) -> list[str] | None:
+    """The shortest way to something wrong: its steps, and what is wrong at the end. None: there is none."""
     begin = start() if first is None else first
-    came_from: dict[State, tuple[State, str] | None] = {begin: None}
-    queue = deque([begin])
-    while queue:
-        state = queue.popleft()
-        found = wrong(rules, state)
-        if found:
-            return [*_way_to(state, came_from), found]
-        for label, following in steps(rules, state):
-            if following not in came_from:
-                came_from[following] = (state, label)
-                queue.append(following)
-        if len(came_from) > most:
-            raise OverflowError(f"more than {most} states")
-    return None
-
-
-def _way_to(state: State, came_from: dict[State, tuple[State, str] | None]) -> list[str]:
-    way = []
-    while (step := came_from[state]) is not None:
-        state, label = step
-        way.append(label)
-    return way[::-1]
+    return way_to_wrong(begin, partial(steps, rules), partial(wrong, rules))
 
 
 if __name__ == "__main__":

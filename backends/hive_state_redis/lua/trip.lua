@@ -63,13 +63,22 @@ local function capture(kind, slot)
   if not now and kind == "record" then  -- a tombstone's end is no news
     return
   end
+  local wanting = {}  -- a cache is told of records only, and nothing is gone for its sake
+  for _, sink in ipairs(head[H.sinks]) do
+    if kind == "record" or sink ~= "cache" then
+      wanting[#wanting + 1] = sink
+    end
+  end
+  if #wanting == 0 then
+    return
+  end
   local newest = now and (now.version or now[1]) or slot.gone or version
   if now then
     add("ZREM", P .. "X", place)
   else
     add("ZADD", P .. "X", int(newest), place)
   end
-  for _, sink in ipairs(head[H.sinks]) do
+  for _, sink in ipairs(wanting) do
     add("ZADD", P .. "K\0" .. sink, int(newest), place)
   end
 end

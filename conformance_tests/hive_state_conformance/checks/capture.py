@@ -63,6 +63,9 @@ from hive_state_core.spi import (
     Trim,
 )
 
+OTHER = "audit"
+"""A sink that no driver knows."""
+
 SWEEP = Retention(completed=0, cancelled=0, dead=0, tombstones=0, commits=0)
 STREAM, GROUP = StreamRef("s"), GroupRef("s", "g")
 
@@ -183,7 +186,7 @@ async def streams(env: Env) -> None:
 async def one_mark_each(env: Env) -> None:
     """Contract: an entity has one mark for each sink, with its newest version; the lowest version comes
     first; a mark is cleared only at the version given; a sink that ends, and begins again, has none."""
-    await sinks(port(env), PEER, CACHE)
+    await sinks(port(env), PEER, OTHER)
     last = 0
     for key in ("a", "b", "a"):
         last = await env.store.records.put("c", key, 1)
@@ -196,32 +199,49 @@ async def one_mark_each(env: Env) -> None:
     newer = await env.store.records.put("c", "a", 2)
     assert await port(env).clear(PEER, marks) == 1
     assert await port(env).marks(PEER, 10) == [Mark(PEER, a, newer)]
-    assert [mark.ref for mark in await port(env).marks(CACHE, 10)] == [b, a]
-    await sinks(port(env), CACHE)
+    assert [mark.ref for mark in await port(env).marks(OTHER, 10)] == [b, a]
+    await sinks(port(env), OTHER)
     await env.store.records.put("c", "b", 2)
     assert await port(env).marks(PEER, 10) == []
-    await sinks(port(env), CACHE, PEER)
+    await sinks(port(env), OTHER, PEER)
     assert await port(env).marks(PEER, 10) == []
-    assert len(await port(env).marks(CACHE, 10)) == 2
+    assert len(await port(env).marks(OTHER, 10)) == 2
 
 
 @check("capture.deleted_is_remembered", area="R", number=15, needs=NEEDS)
 async def deleted_is_remembered(env: Env) -> None:
     """Contract: no tombstone is swept while the peer's sink is active, or another sink has a mark of it."""
     ref = RecordRef("c", "k")
-    await sinks(port(env), PEER, CACHE)
+    await sinks(port(env), PEER, OTHER)
     await env.store.records.put("c", "k", 1)
     await env.store.records.delete("c", "k")
     await port(env).clear(PEER, await port(env).marks(PEER, 10))
     tombstone = await port(env).images([ref])
-    for names in ((PEER, CACHE), (CACHE,)):
+    for names in ((PEER, OTHER), (OTHER,)):
         await sinks(port(env), *names)
         await env.until(await env.now() + 1)
         await env.driver.sweep(100, SWEEP)
         assert await port(env).images([ref]) == tombstone
-    await port(env).clear(CACHE, await port(env).marks(CACHE, 10))
+    for sink in (OTHER, CACHE):  # a store with a cache has that sink too
+        await port(env).clear(sink, await port(env).marks(sink, 10))
     await env.driver.sweep(100, SWEEP)
     assert await port(env).images([ref]) == [None]
+
+
+@check("capture.cache_is_told_of_records", area="R", number=14, needs=TASKS)
+async def cache_is_told_of_records(env: Env) -> None:
+    """Contract: the sink `cache` has marks of records only, and nothing is remembered as gone for its
+    sake."""
+    await sinks(port(env), CACHE)
+    async with env.store.atomic(commit_id="job") as unit:
+        unit.records.put("c", "k", 1)
+        unit.tasks.enqueue("q", 1, id="t")
+    await env.store.tasks.cancel("t")
+    marks = await port(env).marks(CACHE, 100)
+    assert {type(mark.ref) for mark in marks} <= {RecordRef}
+    await env.until(await env.now() + 1)
+    await env.driver.sweep(100, SWEEP)
+    assert await port(env).images([TaskRef("t"), CommitRef("job")]) == [None, None]
 
 
 @check("capture.gone_is_remembered", area="R", number=15, needs=TASKS)

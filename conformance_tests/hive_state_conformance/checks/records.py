@@ -9,6 +9,8 @@ from typing import Any
 from hive_state_conformance.checking import Tier, check
 from hive_state_conformance.env import Env, raises, together
 from hive_state_core.errors import InvalidArgument
+from hive_state_core.features import Consistency
+from hive_state_core.store import Store
 
 
 @check("records.missing_is_no_error", area="A", number=1)
@@ -231,12 +233,38 @@ async def visible_to_peer(env: Env) -> None:
     peer = await env.peer()
     for turn in range(20):
         version = await env.store.records.put("c", "k", turn)
-        seen = await peer.records.get("c", "k")
+        seen = await peer.records.get("c", "k", fresh=True)
         assert seen is not None
         assert (seen.value, seen.version) == (turn, version)
         back = await peer.records.put("c", "k", -turn, if_version=version)
-        record = await env.store.records.get("c", "k")
+        record = await env.store.records.get("c", "k", fresh=True)
         assert record is not None
         assert (record.value, record.version) == (-turn, back)
     await peer.records.delete("c", "k")
-    assert await env.store.records.get("c", "k") is None
+    assert await env.store.records.get("c", "k", fresh=True) is None
+
+
+@check("records.never_older_than_told", area="A", number=14, tier=Tier.RACE)
+async def never_older_than_told(env: Env) -> None:
+    """Contract: while a record changes, no Store is told an older version than it was told before, or has
+    written; at consistency LINEARIZABLE, than anybody was."""
+    stores = [env.store, await env.peer()]
+    told = {store: await env.store.records.put("c", "k", 0) for store in stores[:1]}
+    whole = env.store.features.consistency is Consistency.LINEARIZABLE
+
+    def heard(store: Store, version: int) -> None:
+        told[store] = max(told.get(store, 0), version)
+
+    async def write(store: Store) -> None:
+        for turn in range(30):
+            heard(store, await store.records.put("c", "k", turn))
+
+    async def read(store: Store) -> None:
+        for _ in range(60):
+            least = max(told.values()) if whole else told.get(store, 0)
+            record = await store.records.get("c", "k")
+            assert record is not None
+            assert record.version >= least, "it was told more before"
+            heard(store, record.version)
+
+    await together(*[write(store) for store in stores], *[read(store) for store in stores * 4])

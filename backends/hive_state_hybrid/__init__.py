@@ -1,0 +1,37 @@
+"""The hybrid backend: a durable store that is the truth, and a fast one in front of it that answers reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hive_state_core.hookspecs import hookimpl
+from hive_state_core.plugins import Backend
+from hive_state_hybrid.options import OPTIONS
+
+if TYPE_CHECKING:
+    from hive_state_core.choosing import Stores
+    from hive_state_core.spi import Driver
+    from hive_state_core.url import StoreURL
+
+
+def _compose(url: StoreURL, _namespace: str, stores: Stores) -> Driver:
+    from hive_state_hybrid.driver import HybridDriver
+    from hive_state_hybrid.options import parse_options
+
+    options = parse_options(url)
+    return HybridDriver(stores.driver(options.durable), stores.cache(options.fast), options)
+
+
+@hookimpl
+def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
+    """The scheme `hybrid`."""
+    register(
+        Backend(
+            name="hybrid",
+            schemes=("hybrid",),
+            summary="A durable store with a fast one in front of it, such as PostgreSQL and Redis.",
+            compose=_compose,
+            options=OPTIONS,
+        )
+    )

@@ -1,0 +1,34 @@
+"""What an operator is told of the cache."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from hive_state_core.errors import HiveStateError
+from hive_state_core.spi import Stats
+from hive_state_hybrid.front import Front
+from hive_state_hybrid.options import Options
+
+
+async def facts(durable: Stats, front: Front, options: Options) -> Stats:
+    """The durable store's stats, and the cache's facts."""
+    near, hits = front.near.hits, front.hits
+    asked = near + hits + front.misses
+    found: dict[str, str | int | float | bool | None] = {
+        "consistency": options.consistency.name.lower(),
+        "durable": options.durable,
+        "fast": options.fast,
+        "cache_near_hits": near,
+        "cache_hits": hits,
+        "cache_misses": front.misses,
+        "cache_hit_ratio": round((near + hits) / asked, 4) if asked else None,
+    }
+    warnings = durable.warnings
+    try:
+        memory = await front.breaker.call(front.cache.memory)
+        found |= {"cache_connected": True, "cache_used_memory": memory.used, "cache_max_memory": memory.most}
+    except HiveStateError as error:
+        found["cache_connected"] = False
+        said = front.breaker.error or error
+        warnings += (f"the cache {options.fast} cannot be reached ({said}); reads go to {options.durable}",)
+    return replace(durable, backend={**durable.backend, **found}, warnings=warnings)

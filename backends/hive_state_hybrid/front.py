@@ -1,0 +1,216 @@
+"""The cache as one Store uses it: what may be told of what it says, and what it has to be told.
+
+The rules are those of `tests/models/cache_states.py`, and named as there:
+
+- *owed*: the version of a record that was written or seen here, and is not known to have reached the cache;
+  what is older than it was when it was asked is not told;
+- *doubt*: a push failed. Nothing that the cache says is told until a beat that began after the failure;
+- *fence* (see `fencing.py`): at linearizable, in place of doubt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+
+from hive_state_core.caching import Asked, Cache, Entry, Hit
+from hive_state_core.errors import HiveStateError
+from hive_state_core.features import Consistency
+from hive_state_core.limits import VERSION_MAX
+from hive_state_core.model import RecordImage, RecordRef
+from hive_state_core.spi import MISSED, Missed, Reply
+from hive_state_hybrid.breaker import Breaker
+from hive_state_hybrid.near import Near
+
+if TYPE_CHECKING:
+    from hive_state_hybrid.fencing import Fence
+    from hive_state_hybrid.options import Options
+
+PUSHED_AT_ONCE = 500
+"""Entries of one push."""
+
+TTL_MARGIN = 0.999
+"""Of what is left of a TTL: two clocks need not run equally fast."""
+
+
+class _Instant(NamedTuple):
+    """An instant of another clock, and when it was heard, by the monotonic one of this process."""
+
+    at: int
+    heard: float
+
+    def least(self, now: float) -> int:
+        """The other clock shows this or more."""
+        return self.at + int((now - self.heard) * 1000)
+
+
+class Front:
+    """Of one Store; `fence` is given at linearizable."""
+
+    def __init__(self, cache: Cache, options: Options) -> None:
+        self.cache = cache
+        self.store_id = ""
+        self.breaker = Breaker(options.cache_timeout)
+        self.near = Near(options.near_size, options.near_ttl)
+        self.fence: Fence | None = None
+        self.hits: int = 0
+        self.misses: int = 0
+        self._gated = options.consistency is not Consistency.SESSION
+        self._owed: dict[RecordRef, int] = {}
+        self._doubts = 0  # failures so far
+        self._trusted = 0  # of them those that a later beat has settled
+        self._doubted_at: int | None = None  # instant of the cache at which the last one was surely over
+        self._leases: dict[RecordRef, str] = {}
+        self._asks = 0
+        self._clock: _Instant | None = None  # of the cache
+        self._durable: _Instant | None = None
+        self._queue: list[Entry] = []
+        self._pusher: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        if self._pusher is not None:
+            await asyncio.wait({self._pusher})
+        await self.cache.close()
+
+    async def reach(self) -> None:
+        """Connect to the cache, if that is not done. Raises HiveStateError."""
+        await self.breaker.call(lambda: self.cache.open(self.store_id))
+
+    async def ping(self) -> None:
+        """Raises HiveStateError."""
+        await self.breaker.call(lambda: self.cache.ask((), "", True))
+
+    # -- asking
+
+    async def recall(self, refs: Sequence[RecordRef], own: str) -> Reply[RecordImage | Missed | None]:
+        """What the cache has. `own` is a name that nobody else has."""
+        sent, doubts = monotonic(), self._doubts
+        owed = [self._owed.get(ref, 0) for ref in refs]
+        self._asks += 1
+        lease = f"{own}-{self._asks}"
+        missed: list[RecordImage | Missed | None] = [MISSED] * len(refs)
+        if self.fence is not None and self.fence.stands:
+            return Reply(0, 0, missed)
+        try:
+            asked = await self.breaker.call(lambda: self.cache.ask(refs, lease, self._gated))
+        except HiveStateError:
+            self.misses += len(refs)
+            return Reply(0, 0, missed)
+        self._clock = _Instant(asked.at, monotonic())
+        trusted = self._trusts(asked, doubts)
+        for place, (ref, found) in enumerate(zip(refs, asked.found, strict=True)):
+            if found is True:
+                self._leases[ref] = lease
+            elif isinstance(found, Hit) and trusted and found.image.version >= owed[place]:
+                missed[place] = found.image if found.image.value is not None else None
+                self.near.keep(found.image, sent, found.left)
+        self._count(missed)
+        return Reply(asked.beat.epoch if asked.beat else 0, self._durable_at(missed), missed)
+
+    def _count(self, found: Sequence[RecordImage | Missed | None]) -> None:
+        missed = sum(1 for each in found if each is MISSED)
+        self.misses += missed
+        self.hits += len(found) - missed
+
+    def _trusts(self, asked: Asked, doubts: int) -> bool:
+        """Whether what was asked after so many failures may be told."""
+        if self._trusted == doubts:
+            return True
+        if doubts != self._doubts:
+            return False  # another one since then
+        if self._doubted_at is None:
+            self._doubted_at = asked.at
+        if asked.beat is None or asked.beat.began <= self._doubted_at:
+            return False
+        self._trusted = doubts
+        return True
+
+    def _durable_at(self, found: Iterable[RecordImage | Missed | None]) -> int:
+        """The instant of the durable store, or an earlier one, but not before what is told was written."""
+        least = self._durable.least(monotonic()) if self._durable else 0
+        return max([least, *(each.updated_at for each in found if isinstance(each, RecordImage))])
+
+    # -- telling
+
+    def heard(self, at: int) -> None:
+        """The durable store's instant, in a reply that has just come."""
+        self._durable = _Instant(at, monotonic())
+
+    def until(self, expires_at: int | None, at: int, sent: float) -> int | None:
+        """When a record expires that was asked for at `sent` and read at the instant `at`, on the cache's
+        clock or
+        a little earlier; -1 if that is not known."""
+        if expires_at is None:
+            return None
+        if self._clock is None:
+            return -1
+        return self._clock.least(sent) + int((expires_at - at) * TTL_MARGIN)
+
+    def entry(self, image: RecordImage, at: int, sent: float, leased: bool = False) -> Entry:
+        """An image as the cache is told of it."""
+        until = self.until(image.expires_at, at, sent)
+        lease = self._leases.pop(image.ref, "") if leased else ""
+        return Entry(image.ref, image.version, None if until == -1 else image, until, lease)
+
+    def unknown(self, ref: RecordRef) -> Entry:
+        """There is no such record, and nobody knows since when."""
+        self._leases.pop(ref, None)
+        return Entry(ref, 0)
+
+    async def tell(self, entries: Sequence[Entry]) -> None:
+        """That these are the versions now. At linearizable it returns when nobody is told less any more; else
+        at
+        once, and this Store is told no less."""
+        if not entries:
+            return
+        if self.fence is not None:
+            await self._confirm(self.fence, entries)
+            return
+        self._owe(entries)
+
+    def _owe(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            self._owed[entry.ref] = max(entry.version or VERSION_MAX, self._owed.get(entry.ref, 0))
+        self._queue += entries
+        if self._pusher is None:
+            self._pusher = asyncio.create_task(self._push_all())
+
+    async def _confirm(self, fence: Fence, entries: Sequence[Entry]) -> None:
+        if fence.safe:
+            return
+        try:
+            await self.push(entries)
+        except HiveStateError:
+            await fence.stand()
+
+    async def push(self, entries: Sequence[Entry]) -> None:
+        """Raises HiveStateError."""
+        for start in range(0, len(entries), PUSHED_AT_ONCE):
+            some = entries[start : start + PUSHED_AT_ONCE]
+            await self.breaker.call(lambda some=some: self.cache.push(some))  # type: ignore[misc]
+
+    async def _push_all(self) -> None:
+        try:
+            while self._queue:
+                entries, self._queue = self._queue, []
+                try:
+                    await self.push(entries)
+                except HiveStateError:
+                    self.doubt()
+                for entry in entries:
+                    if self._owed.get(entry.ref) == (entry.version or VERSION_MAX):
+                        del self._owed[entry.ref]
+        finally:
+            self._pusher = None
+
+    def doubt(self) -> None:
+        """Something may not have reached the cache."""
+        self._doubts += 1
+        self._doubted_at = None
+
+    def outdated(self, ref: RecordRef, version: int) -> None:
+        """The record is known to have this version, by a refusal; nothing older is told."""
+        self.near.wrote(ref, version, None)
+        self._owe([Entry(ref, version)])

@@ -1,0 +1,103 @@
+"""What keeps the cache true: whatever was written, by whomever, is dropped from it, and then it may answer.
+
+Each Store runs a relay; one of them leads at a time, and two at once would do no harm. A round begins at an
+instant of the cache, drops from the cache what is marked in the durable store, and lets the cache answer for
+so long from that instant on. A Store that is cut off from the cache keeps it from doing so (see
+`fencing.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from msgspec.structs import replace
+
+from hive_state_core.caching import Beat, Entry
+from hive_state_core.errors import Conflict, HiveStateError
+from hive_state_core.model import RecordRef
+from hive_state_core.spi import CACHE, Control, ControlState, Driver, Replication
+from hive_state_hybrid.fencing import stands
+from hive_state_hybrid.front import Front
+
+MARKS = 1000
+"""Read at once."""
+
+log = logging.getLogger("hive_state.hybrid")
+
+
+class Relay:
+    """Of one Store. `beat`: for how many seconds a beat lets the cache answer."""
+
+    def __init__(self, durable: Driver, port: Replication, front: Front, own: str, beat: float) -> None:
+        self._durable = durable
+        self._port = port
+        self._front = front
+        self._own = own
+        self._beat = beat
+        self._task: asyncio.Task[None] | None = None
+        self.rounds: int = 0
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.round()
+            except HiveStateError as error:
+                log.debug("a round of the cache's relay failed: %s", error)
+            await asyncio.sleep(self._beat / 4)
+
+    async def round(self) -> bool:
+        """Whether the cache may answer again. Raises HiveStateError."""
+        front, cache = self._front, self._front.cache
+        leads = await front.breaker.call(lambda: cache.lead(self._own, int(self._beat * 1000)))
+        if not leads:
+            return False
+        began = await front.breaker.call(cache.now)
+        row = await with_sink(self._port)
+        if row.state is not ControlState.OPEN:
+            return False
+        await self._drop_marked()
+        if await self._cut_off():
+            return False
+        beat = Beat(row.epoch, began, began + int(self._beat * 1000))
+        await front.breaker.call(lambda: cache.beat(beat))
+        self.rounds += 1
+        return True
+
+    async def _drop_marked(self) -> None:
+        while True:
+            marks = await self._port.marks(CACHE, MARKS)
+            records = [Entry(mark.ref, mark.version) for mark in marks if isinstance(mark.ref, RecordRef)]
+            await self._front.push(records)
+            if marks:
+                await self._port.clear(CACHE, marks)
+            if len(marks) < MARKS:
+                return
+
+    async def _cut_off(self) -> bool:
+        """Whether some Store cannot reach the cache."""
+        notes = await self._port.notes()
+        if not any(stands(name, value, 0) for name, value in notes.items()):
+            return False
+        at = (await self._durable.read([RecordRef("hive:ping", "ping")])).at
+        return any(stands(name, value, at) for name, value in notes.items())
+
+
+async def with_sink(port: Replication) -> Control:
+    """The control row, in which the cache is a sink of marks if the store is open."""
+    while True:
+        row = await port.control()
+        if row.state is not ControlState.OPEN or CACHE in row.sinks:
+            return row
+        try:
+            return await port.control(row.epoch, replace(row, sinks=row.sinks | {CACHE}))
+        except Conflict:  # somebody else did, or moves the hive
+            continue

@@ -1,0 +1,117 @@
+"""Redis as a cache in front of another store: `hive_state_core.caching.Cache`, by small scripts.
+
+The server may evict any of these keys; they have a TTL, all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from hive_state_core.caching import LEASE_MS, Asked, Beat, Entry, Hit, Memory, pack, unpack
+from hive_state_core.errors import Closed
+from hive_state_core.model import RecordRef
+from hive_state_redis.connecting import Link, Script, connect
+from hive_state_redis.options import RedisOptions
+
+KEPT_MS = 3600 * 1000
+"""How long what nobody replaces is kept, at most."""
+
+
+@cache
+def _script(name: str) -> Script:
+    folder = files("hive_state_redis") / "lua"
+    parts = ("cache_lead",) if name == "cache_lead" else ("cache_base", name)
+    return Script("".join([(folder / f"{part}.lua").read_text() for part in parts]))
+
+
+class RedisCache:
+    """See `hive_state_core.caching.Cache`."""
+
+    def __init__(self, options: RedisOptions, namespace: str) -> None:
+        self._options = options
+        self._tag = options.tag(namespace)
+        self._link: Link | None = None
+        self._prefix = b""
+        self._connecting = asyncio.Lock()
+
+    async def open(self, store_id: str) -> None:
+        self._prefix = b"{%b}:cache:%b:" % (self._tag, store_id.encode())
+        await self._opened()
+
+    async def close(self) -> None:
+        self._prefix = b""
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
+
+    async def ask(self, refs: Sequence[RecordRef], lease: str, gated: bool) -> Asked:
+        names = [f"{ref.collection}\0{ref.key}".encode() for ref in refs]
+        entries = [self._prefix + b"e:" + name for name in names]
+        leases = [self._prefix + b"l:" + name for name in names]
+        keys = [self._prefix + b"beat", *entries, *leases]
+        at, beat, *found = await self._run("cache_ask", keys, (lease, LEASE_MS, int(gated)))
+        hits = [_found(ref, each) for ref, each in zip(refs, found, strict=True)] if found else None
+        return Asked(at, _beat(beat), hits or [False] * len(refs))
+
+    async def push(self, entries: Sequence[Entry]) -> None:
+        keys = [self._prefix + b"beat"]
+        args: list[bytes | str | int] = [KEPT_MS]
+        for entry in entries:
+            name = f"{entry.ref.collection}\0{entry.ref.key}".encode()
+            keys += (self._prefix + b"e:" + name, self._prefix + b"l:" + name)
+            args += _arguments(entry)
+        await self._run("cache_push", keys, args)
+
+    async def now(self) -> int:
+        seconds, micros = await (await self._opened()).call("TIME", reads=True)
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    async def beat(self, beat: Beat) -> None:
+        digits = [f"{number:016d}" for number in beat]
+        await self._run("cache_beat", [self._prefix + b"beat"], (*digits, KEPT_MS))
+
+    async def lead(self, name: str, ms: int) -> bool:
+        return bool(await self._run("cache_lead", [self._prefix + b"relay"], (name, ms)))
+
+    async def memory(self) -> Memory:
+        said = await (await self._opened()).call("INFO", "memory", reads=True)
+        lines = dict(line.split(":", 1) for line in said.decode().splitlines() if ":" in line)
+        return Memory(int(lines["used_memory"]), int(lines["maxmemory"]) or None)
+
+    async def _run(self, name: str, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
+        return await (await self._opened()).script(_script(name), keys, args)
+
+    async def _opened(self) -> Link:
+        """Connects, if the server could not be reached before."""
+        async with self._connecting:
+            if not self._prefix:
+                raise Closed("the cache is not open")
+            if self._link is None:
+                self._link = await connect(self._options, self._tag)
+            return self._link
+
+
+def _beat(text: bytes) -> Beat | None:
+    return Beat(int(text[12:28]), int(text[28:44]), int(text[44:60])) if text else None
+
+
+def _found(ref: RecordRef, found: Any) -> Hit | bool:
+    if isinstance(found, int):
+        return bool(found)
+    if isinstance(found, list):
+        return Hit(unpack(ref, found[0][1:]), found[1])
+    return Hit(unpack(ref, found[1:]), None)
+
+
+def _arguments(entry: Entry) -> Iterator[bytes | str]:
+    yield entry.lease
+    yield f"{entry.version:016d}"
+    yield "" if entry.until is None else str(entry.until)
+    if entry.image is None:
+        yield ""
+    else:
+        yield (b"-" if entry.until is None else b"x") + pack(entry.image)

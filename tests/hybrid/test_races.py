@@ -1,0 +1,254 @@
+"""Readers and writers that are paused, killed or cut off where it hurts, and a server that is restarted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from time import monotonic
+
+import pytest
+
+from hive_state_core.caching import Entry
+from hive_state_core.errors import Unavailable
+from hive_state_core.features import Consistency
+from hive_state_core.model import RecordRef
+from hive_state_core.spi import Batch, Put, Reply
+from hive_state_core.trips import Trips
+from hive_state_core.url import parse_url
+from hive_state_hybrid.driver import HybridDriver
+from hive_state_hybrid.options import Options
+from hive_state_memory.caching import Held, MemoryCache
+from hive_state_memory.driver import MemoryDriver, memory_of
+
+REF = RecordRef("c", "k")
+BEAT = 0.2
+
+
+class Cache(MemoryCache):
+    """As another process has it: it may be cut off, and its pushes may be held back."""
+
+    def __init__(self, held: dict[str, Held]) -> None:
+        super().__init__(held)
+        self.cut = False
+        self.may_push = asyncio.Event()
+        self.may_push.set()
+
+    async def push(self, entries: Sequence[Entry]) -> None:
+        await self.may_push.wait()
+        self._reachable()
+        await super().push(entries)
+
+    async def ask(self, refs: Sequence[RecordRef], lease: str, gated: bool) -> object:  # type: ignore[override]
+        self._reachable()
+        return await super().ask(refs, lease, gated)
+
+    async def lead(self, name: str, ms: int) -> bool:
+        self._reachable()
+        return True
+
+    def _reachable(self) -> None:
+        if self.cut:
+            raise Unavailable("cut off, by the test")
+
+
+class Side:
+    """A process: its cache, its driver, and what its callers do."""
+
+    def __init__(self, durable: MemoryDriver, held: dict[str, Held], level: Consistency) -> None:
+        self.cache = Cache(held)
+        near = 0.0 if level is Consistency.LINEARIZABLE else 0.05
+        options = Options(
+            durable="d",
+            fast="f",
+            consistency=level,
+            max_staleness=BEAT + near,
+            near_ttl=near,
+            near_size=100,
+            cache_timeout=5.0,
+            beat=BEAT,
+        )
+        self.driver = HybridDriver(durable, self.cache, options)
+        self.trips = Trips(self.driver)
+
+    async def open(self) -> None:
+        await self.driver.open()
+        await self.driver._relay.stop()
+        self.trips.open()
+
+    async def close(self) -> None:
+        self.cache.may_push.set()
+        await self.trips.close()
+        await self.driver.close()
+
+    async def read(self) -> bytes | None:
+        (image,) = await self.trips.read((REF,))
+        return None if image is None else image.value  # type: ignore[union-attr]
+
+    async def write(self, value: bytes) -> None:
+        await self.trips.commit(Batch((Put(REF, value),)))
+
+    async def beat(self) -> bool:
+        return await self.driver._relay.round()
+
+
+class Hive:
+    def __init__(self, level: Consistency) -> None:
+        self.held: dict[str, Held] = {}
+        memory = memory_of(parse_url("memory://"))
+        self.one, self.two = (Side(MemoryDriver(memory, "n"), self.held, level) for _ in range(2))
+
+    @property
+    def server(self) -> Held:
+        (held,) = self.held.values()
+        return held
+
+
+@pytest.fixture(params=list(Consistency), ids=[level.name.lower() for level in Consistency])
+async def hive(request: pytest.FixtureRequest) -> AsyncIterator[Hive]:
+    async for made in opened(request.param):
+        yield made
+
+
+@pytest.fixture
+async def strict() -> AsyncIterator[Hive]:
+    async for made in opened(Consistency.LINEARIZABLE):
+        yield made
+
+
+@pytest.fixture
+async def bounded() -> AsyncIterator[Hive]:
+    async for made in opened(Consistency.BOUNDED):
+        yield made
+
+
+async def opened(level: Consistency) -> AsyncIterator[Hive]:
+    hive = Hive(level)
+    sides = [hive.one, hive.two]
+    for side in sides:
+        await side.open()
+    await hive.one.write(b"1")
+    yield hive
+    for side in sides:
+        await side.close()
+
+
+async def settled(side: Side) -> None:
+    """What was pushed in the background has arrived."""
+    while side.driver._front._pusher is not None:
+        await asyncio.sleep(0)
+
+
+async def test_hits_come_from_the_cache(hive: Hive) -> None:
+    for side in (hive.one, hive.two, hive.two):
+        assert await side.read() == b"1"
+        await settled(side)
+    front = hive.two.driver._front
+    assert front.hits >= 1
+    assert front.misses == 0
+
+
+async def test_a_reader_that_is_paused_fills_in_nothing_old(hive: Hive) -> None:
+    hive.two.cache.may_push.clear()
+    paused = asyncio.create_task(hive.two.read())
+    await asyncio.sleep(0.01)
+    await hive.one.write(b"2")
+    await settled(hive.one)
+    hive.two.cache.may_push.set()
+    await paused
+    await settled(hive.two)
+    await asyncio.sleep(0.06)  # what is near has ended
+    assert [await hive.one.read(), await hive.two.read()] == [b"2", b"2"]
+
+
+async def test_a_writer_that_dies_before_its_push_is_cleared_up_after(bounded: Hive) -> None:
+    await bounded.two.read()
+    await settled(bounded.two)
+    bounded.one.cache.may_push.clear()
+    await bounded.one.write(b"2")
+    await asyncio.sleep(0.06)
+    assert await bounded.two.read() == b"1"  # within the bound
+    await bounded.two.beat()
+    await asyncio.sleep(0.06)
+    assert await bounded.two.read() == b"2"
+
+
+async def test_nothing_is_older_than_the_bound_without_a_relay(bounded: Hive) -> None:
+    await bounded.two.read()
+    await settled(bounded.two)
+    bounded.one.cache.may_push.clear()
+    await bounded.one.write(b"2")
+    began = monotonic()
+    while await bounded.two.read() != b"2":
+        assert monotonic() - began < 5, "it is never told"
+        await asyncio.sleep(0.01)
+
+
+async def test_own_writes_are_read_while_their_push_is_under_way(bounded: Hive) -> None:
+    await bounded.one.read()
+    bounded.one.cache.may_push.clear()
+    for value in (b"2", b"3"):
+        await bounded.one.write(value)
+        assert await bounded.one.read() == value
+
+
+async def test_a_server_that_comes_back_with_old_data_answers_nothing(hive: Hive) -> None:
+    await hive.two.read()
+    await settled(hive.two)
+    saved = hive.server.entries.copy(), hive.server.told
+    await hive.one.write(b"2")
+    await settled(hive.one)
+    hive.server.entries, hive.server.told = saved
+    hive.server.run += 1
+    await asyncio.sleep(0.06)
+    assert await hive.two.read() == b"2"
+    await hive.one.beat()
+    assert await hive.two.read() == b"2"
+
+
+async def test_who_is_cut_off_keeps_the_cache_off_for_all(strict: Hive) -> None:
+    one, two = strict.one, strict.two
+    assert await two.read() == b"1"
+    one.cache.cut = True
+    writing = asyncio.create_task(one.write(b"2"))
+    await asyncio.sleep(0.02)
+    assert not await two.beat(), "it heard of the fence"
+    await writing
+    assert await two.read() == b"2"
+    for value in (b"3", b"4"):  # and now nobody waits
+        began = monotonic()
+        await one.write(value)
+        assert await two.read() == value
+        assert monotonic() - began < BEAT
+    one.cache.cut = False
+    while one.driver._front.fence is not None and one.driver._front.fence.stands:
+        await asyncio.sleep(0.01)
+    assert await two.beat()
+    await two.read()
+    assert await two.read() == b"4"
+    assert two.driver._front.hits >= 1
+
+
+async def test_a_failed_push_is_not_forgotten_by_who_failed(bounded: Hive) -> None:
+    one = bounded.one
+    await bounded.two.read()
+    await settled(bounded.two)
+    one.cache.cut = True
+    await one.write(b"2")
+    await settled(one)
+    one.cache.cut = False
+    while one.driver._front.breaker.refuses:
+        await asyncio.sleep(0.01)
+    assert await one.read() == b"2", "and the cache holds 1"
+    await asyncio.sleep(0.06)
+    assert await one.read() == b"2"
+
+
+async def test_a_cache_that_hangs_is_not_waited_for(hive: Hive) -> None:
+    hive.one.driver._front.breaker._timeout = 0.05
+    hive.one.cache.may_push.clear()
+    began = monotonic()
+    await hive.one.write(b"2")
+    assert await hive.one.read() == b"2"
+    assert monotonic() - began < 5
+    reply: Reply[object] = await hive.one.driver.recall([REF])  # type: ignore[assignment]
+    assert len(reply.results) == 1

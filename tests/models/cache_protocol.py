@@ -1,0 +1,302 @@
+"""The cache protocol as a small machine, part three: what may happen next, and who does it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .cache_server import answers, drop, entry_of, holder_of, push, put, unused_lease
+from .cache_states import (
+    BEAT,
+    BOUND,
+    NEAR,
+    WRITTEN,
+    Beat,
+    Caller,
+    Fast,
+    Near,
+    Relay,
+    Rules,
+    State,
+    Step,
+    Store,
+    caller,
+    durable,
+    fast,
+    spent,
+    store,
+)
+
+PUSHES = 2
+"""Of one Store that are under way at most, so that the search has an end."""
+
+
+def steps(rules: Rules, state: State) -> Iterator[Step]:
+    """All that may happen next."""
+    for i in range(len(state.callers)):
+        yield from caller_steps(rules, state, i)
+    for s in range(len(state.stores)):
+        yield from store_steps(rules, state, s)
+    yield from relay_steps(rules, state)
+    yield from server_steps(state)
+    yield "a tick", tick(rules, state)
+
+
+# --- callers
+
+
+def caller_steps(rules: Rules, state: State, i: int) -> Iterator[Step]:
+    """A read asks the cache in the moment in which it begins, and what need not be late is told at once: the
+    others would see no more of it if it took longer."""
+    now, s = state.callers[i], state.store_of(i)
+    if now.step == "idle":
+        yield from _read(rules, state, i, s)
+        if state.budget.writes and len(state.stores[s].pushes) < PUSHES:
+            yield from _commit(rules, state, i, s)
+    elif now.step == "read" and len(state.stores[s].pushes) < PUSHES:
+        read = state.durable.latest
+        has = caller(state, i, step="push", version=read)
+        yield f"{i} reads {read} from the durable store", has if rules.waits else _owing(rules, has, i, s)
+    elif now.step in ("push", "put"):
+        yield from _send(rules, state, i, s)
+    elif now.step == "stuck" and state.stores[s].fence == 0:
+        yield f"{i} has waited", _answered(rules, state, i, s)
+    elif now.step == "told":
+        yield f"{i} is told {now.version}", _told(rules, state, i, s)
+
+
+def _read(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
+    must, ours = _must(rules, state, s), state.stores[s]
+    if ours.near is not None and ours.near.use:
+        hit = caller(state, i, version=ours.near.version, age=NEAR, must=must)
+        yield f"{i} reads {ours.near.version} nearby", _told(rules, hit, i, s)
+    elif ours.fence == 0:
+        yield f"{i} begins to read", caller(state, i, step="read", must=must)
+    else:
+        yield from _ask(rules, caller(state, i, owed=ours.owed if rules.owes else 0, must=must), i, s)
+
+
+def _must(rules: Rules, state: State, s: int) -> int:
+    """The level's guarantee: a read that begins now returns this version or a newer one."""
+    if rules.waits:
+        return state.told
+    old = [version for version, age in enumerate(state.durable.ages, 1) if age > BOUND]
+    return max([state.stores[s].seen, *(old if rules.gated else ())])
+
+
+def _commit(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
+    version, ages = state.durable.latest + 1, state.durable.ages
+    base = durable(
+        spent(state, "writes"),
+        latest=version,
+        mark=version if rules.marks else 0,
+        ages=ages if rules.waits else (*ages, 0),
+    )
+    if rules.waits:
+        yield f"{i} commits {version}", caller(base, i, step="put", version=version)
+        return
+    ours = state.stores[s]
+    near = Near(version, 0, NEAR) if rules.near and rules.near_yields else ours.near
+    owing = store(base, s, owed=version, pushes=(*ours.pushes, (version, WRITTEN)), near=near)
+    yield f"{i} commits {version}, and is told so", _seen(owing, s, version)
+
+
+def _owing(rules: Rules, state: State, i: int, s: int) -> State:
+    """A read is told before it is pushed."""
+    now, ours = state.callers[i], state.stores[s]
+    pushes = (*ours.pushes, (now.version, now.lease))
+    state = store(state, s, owed=max(ours.owed, now.version), pushes=pushes)
+    return _answered(rules, state, i, s)
+
+
+def _ask(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
+    beat = state.fast.beat
+    usable, there = answers(rules, state, s), entry_of(rules, state)
+    if state.stores[s].doubt and beat is not None and beat.run == state.fast.run and s not in beat.late:
+        state = store(state, s, doubt=False)
+    if usable and there is not None and (there >= state.callers[i].owed or not rules.owed_when_asked):
+        yield f"{i} hits {there}", _answered(rules, caller(state, i, version=there), i, s)
+    elif usable and there is None and not holder_of(rules, state):
+        lease = unused_lease(state)
+        leased = caller(fast(state, entry=None, lease=(lease, state.fast.run)), i, step="read", lease=lease)
+        yield f"{i} misses, and gets the lease", leased
+    else:
+        yield f"{i} misses", caller(state, i, step="read")
+
+
+def _send(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
+    """Of what it read or wrote, to the cache."""
+    now, ours = state.callers[i], state.stores[s]
+    if ours.fence == 0:
+        yield f"{i} has nobody to push to", _answered(rules, state, i, s)
+        return
+    reads = now.step == "push"
+    sent = push(rules, state, now.version, now.lease) if reads else put(rules, state, now.version)
+    yield f"{i} pushes {now.version}", _answered(rules, sent, i, s)
+    if not reads:
+        gone = drop(rules, state, now.version)
+        yield f"{i} drops what is older than {now.version}", _answered(rules, gone, i, s)
+    if state.budget.failures:
+        failed = spent(state, "failures")
+        failed = _fenced(failed, s) if rules.waits else _doubting(failed, s)
+        waits = rules.waits and (rules.read_waits if reads else rules.write_waits)
+        then = caller(failed, i, step="stuck", lease=0) if waits else _answered(rules, failed, i, s)
+        yield f"{i} fails to push {now.version}", then
+
+
+def _answered(rules: Rules, state: State, i: int, s: int) -> State:
+    return caller(state, i, step="told", lease=0) if rules.near else _told(rules, state, i, s)
+
+
+def _fenced(state: State, s: int) -> State:
+    """The Store says in the durable store that it is cut off."""
+    if state.stores[s].fence is not None:
+        return state
+    return durable(store(state, s, fence=BEAT), fences=state.durable.fences | {s})
+
+
+def _doubting(state: State, s: int) -> State:
+    beat, relay = state.fast.beat, state.relay
+    late = relay._replace(late=relay.late | {s}) if relay.step != "idle" else relay
+    if beat is not None:
+        state = fast(state, beat=beat._replace(late=beat.late | {s}))
+    return store(state, s, doubt=True)._replace(relay=late)
+
+
+def _told(rules: Rules, state: State, i: int, s: int) -> State:
+    """A read or a write, to its caller."""
+    now, ours = state.callers[i], state.stores[s]
+    if not rules.owed_when_asked and now.version < ours.owed:
+        return caller(state, i, step="read")
+    done = caller(state, i, **Caller()._asdict())
+    if rules.near:
+        use = NEAR - (now.age if rules.near_from_before else 0)
+        newer = ours.near is None or now.version > ours.near.version or not rules.near_guarded
+        if use > 0 and newer:
+            done = store(done, s, near=Near(now.version, use, NEAR))
+    if now.version < now.must:
+        return done._replace(wrong=f"a read returns {now.version}, and must not return less than {now.must}")
+    return _seen(done, s, now.version)
+
+
+def _seen(state: State, s: int, version: int) -> State:
+    seen = max(state.stores[s].seen, version)
+    return store(state, s, seen=seen)._replace(told=max(state.told, version))
+
+
+# --- Stores
+
+
+def store_steps(rules: Rules, state: State, s: int) -> Iterator[Step]:
+    ours = state.stores[s]
+    for place, (version, lease) in enumerate(ours.pushes):
+        rest = (*ours.pushes[:place], *ours.pushes[place + 1 :])
+        owed = 0 if ours.owed == version else ours.owed
+        sent = push(rules, state, version, lease) if lease != WRITTEN else put(rules, state, version)
+        yield f"Store {s} pushes {version}", store(sent, s, pushes=rest, owed=owed)
+        if lease == WRITTEN:
+            gone = drop(rules, state, version)
+            yield f"Store {s} drops what is older than {version}", store(gone, s, pushes=rest, owed=owed)
+        if state.budget.failures:
+            failed = _doubting(spent(state, "failures"), s)
+            yield f"Store {s} fails to push {version}", store(failed, s, pushes=rest, owed=owed)
+    if ours.fence == 0 and s in state.durable.fences:
+        unfenced = durable(state, fences=state.durable.fences - {s})
+        ends = store(unfenced, s, fence=None) if rules.pushes_unfenced else unfenced
+        yield f"Store {s} takes its fence away", ends
+    elif ours.fence == 0:
+        yield f"Store {s} pushes again", store(state, s, fence=None)
+    elif ours.fence is None and s in state.durable.fences:
+        yield f"the fence of Store {s} ends", durable(state, fences=state.durable.fences - {s})
+    if state.budget.crashes:
+        yield f"Store {s} dies", _dead(spent(state, "crashes"), s)
+
+
+def _dead(state: State, s: int) -> State:
+    """Another takes its place, and was told nothing yet."""
+    own = [i for i in range(len(state.callers)) if state.store_of(i) == s]
+    for i in own:
+        state = caller(state, i, **Caller()._asdict())
+    return store(state, s, **Store()._asdict())
+
+
+# --- the relay, the server, time
+
+
+def relay_steps(rules: Rules, state: State) -> Iterator[Step]:
+    relay, mark = state.relay, state.durable.mark
+    if relay.step == "idle":
+        yield "the relay begins", state._replace(relay=Relay("began"))
+        return
+    if relay.step == "began":
+        step = "marked" if mark else "drained"
+        if state.durable.fences and rules.fence_heard and not mark:
+            yield "the relay hears of a fence", state._replace(relay=Relay())
+        else:
+            yield (
+                f"the relay reads the mark {mark}",
+                state._replace(relay=relay._replace(step=step, mark=mark)),
+            )
+    elif relay.step == "marked":
+        gone = drop(rules, state, relay.mark)
+        then = relay._replace(step="dropped")
+        yield f"the relay drops what is older than {relay.mark}", gone._replace(relay=then)
+        if not rules.beats_drained:
+            yield "the relay leaves the mark", state._replace(relay=relay._replace(step="drained"))
+    elif relay.step == "dropped":
+        same = mark == relay.mark or not rules.clears_by_version
+        cleared = durable(state, mark=0) if same else state
+        yield "the relay clears the mark", cleared._replace(relay=relay._replace(step="began", mark=0))
+    elif relay.step == "drained":
+        left = BEAT - (relay.age if rules.beats_from_before else 0)
+        beat = Beat(left, state.fast.run, relay.late)
+        yield "the relay beats", fast(state, beat=beat)._replace(relay=Relay())
+    if state.budget.crashes:
+        yield "the relay dies", spent(state, "crashes")._replace(relay=Relay())
+
+
+def server_steps(state: State) -> Iterator[Step]:
+    if state.budget.evictions and (state.fast.entry or state.fast.lease):
+        yield "the server evicts", fast(spent(state, "evictions"), entry=None, lease=None)
+    if state.budget.restarts:
+        if state.saved is None:
+            yield "the server saves", state._replace(saved=state.fast)
+        run = state.fast.run + 1
+        restarted = spent(state, "restarts")
+        yield "the server is restarted empty", restarted._replace(fast=Fast(run=run))
+        if state.saved is not None:
+            yield (
+                "the server is restarted with what it saved",
+                restarted._replace(fast=state.saved._replace(run=run)),
+            )
+
+
+def tick(rules: Rules, state: State) -> State:
+    stores = tuple(
+        own._replace(
+            fence=own.fence and own.fence - 1, near=_older(own.near) if rules.near_ends else own.near
+        )
+        for own in state.stores
+    )
+    callers = tuple(
+        one
+        if one.step == "idle" or not one.must or not state.durable.ages
+        else one._replace(age=min(NEAR, one.age + 1))
+        for one in state.callers
+    )
+    relay = state.relay
+    if relay.step != "idle":
+        relay = relay._replace(age=min(BEAT, relay.age + 1))
+    ages = tuple(min(BOUND + 1, age + 1) for age in state.durable.ages)
+    saved = state.saved and state.saved._replace(beat=_fading(state.saved.beat))
+    ticked = fast(durable(state, ages=ages), beat=_fading(state.fast.beat))
+    return ticked._replace(stores=stores, callers=callers, relay=relay, saved=saved)
+
+
+def _fading(beat: Beat | None) -> Beat | None:
+    return beat and beat._replace(left=max(0, beat.left - 1))
+
+
+def _older(near: Near | None) -> Near | None:
+    if near is None or near.guard <= 1:
+        return None
+    return near._replace(use=max(0, near.use - 1), guard=near.guard - 1)
