@@ -10,11 +10,11 @@ from typing import Literal
 import msgspec
 
 from hive_state_core import validate
-from hive_state_core.errors import HiveStateError
+from hive_state_core.errors import HiveStateError, InvalidArgument
 from hive_state_core.histogram import Histogram
 from hive_state_core.limits import VERSION_MAX
 from hive_state_core.model import TaskState
-from hive_state_core.spi import GroupStats, PoolStats, QueueStats, Stats
+from hive_state_core.spi import GroupStats, MemoryStats, PoolStats, QueueStats, Stats
 from hive_state_core.validate import Duration
 
 Status = Literal["ok", "warn", "fail"]
@@ -31,18 +31,22 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     backlog  ready tasks of a queue; a failure if the oldest is also older than `age`: nobody keeps up
     age      of the oldest task that is ready, and of the oldest event that is not finished
     lag      events that a group was not handed yet; a failure if the oldest is also older than `age`
+    memory   share of what a server may use, from 0 to 1; a failure from halfway between that and all of it
     """
 
     latency: Duration = 0.1
     backlog: int = 1000
     age: Duration = 300
     lag: int = 1000
+    memory: float = 0.8
 
     def __post_init__(self) -> None:
         validate.duration(self.latency, "latency")
         validate.duration(self.age, "age")
         validate.integer(self.backlog, "backlog", 0, VERSION_MAX)
         validate.integer(self.lag, "lag", 0, VERSION_MAX)
+        if not 0 < self.memory <= 1:
+            raise InvalidArgument(f"memory is a share above 0 and up to 1, not {self.memory}")
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +99,7 @@ def judged(
         *(_group(f"{s}/{g}", each, stats.at, limits) for (s, g), each in sorted(stats.groups.items())),
         *_in_all(stats),
         *(_pool(server, pool) for server, pool in sorted(stats.pools.items())),
+        *(_memory(server, memory, limits) for server, memory in sorted(stats.memory.items())),
         *(Check(name="backend", status="warn", sentence=warning) for warning in stats.warnings),
         *(Check(name="backend", status="ok", sentence=note) for note in stats.notes),
     )
@@ -215,6 +220,27 @@ def _pool(server: str, pool: PoolStats) -> Check:
         value=pool.in_use,
         threshold=pool.most,
     )
+
+
+def _memory(server: str, memory: MemoryStats, limits: Thresholds) -> Check:
+    if memory.most is None:
+        sentence = f"{_megabytes(memory.used)} are used, of any amount"
+        return Check(name="memory_used", subject=server, status="ok", sentence=sentence)
+    share, most = memory.used / memory.most, limits.memory
+    status: Status = "fail" if share > (1 + most) / 2 else "warn" if share > most else "ok"
+    return Check(
+        name="memory_used",
+        subject=server,
+        status=status,
+        sentence=f"{_megabytes(memory.used)} of {_megabytes(memory.most)} are used"
+        + _than(share > most, f"{most:.0%}"),
+        value=round(share, 4),
+        threshold=most,
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB"
 
 
 def _age(since: int | None, at: int) -> float:

@@ -710,11 +710,19 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int
 
 
+class MemoryStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Bytes of a server that keeps its data in memory: `used`, of at most `most` (None: it has no bound)."""
+
+    used: int
+    most: int | None
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts at one instant; those of records may include expired ones that were not swept. `streams`:
     events in each; `groups`: by (stream, group). `backend` holds the backend's own facts for people
-    (versions, settings), `pools` its connections by server. `warnings` and `notes` are
-    whole sentences: a note is worth knowing, but needs nobody's hand."""
+    (versions, settings), `pools` its connections by server, `memory` that of a server
+    which keeps its data there. `warnings` and `notes` are whole sentences: a note is worth knowing, but
+    needs nobody's hand."""
 
     at: int
     records: dict[str, int]
@@ -724,6 +732,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int | None
     backend: dict[str, str | int | float | bool | None]
     pools: dict[str, PoolStats] = {}
+    memory: dict[str, MemoryStats] = {}
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

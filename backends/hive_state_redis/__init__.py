@@ -13,6 +13,7 @@ from hive_state_core.plugins import Backend
 from hive_state_redis.options import OPTIONS, SCHEMES
 
 if TYPE_CHECKING:
+    from hive_state_core.baselines import Baseline
     from hive_state_core.caching import Cache
     from hive_state_core.spi import Driver
     from hive_state_core.url import StoreURL
@@ -23,6 +24,13 @@ def _connect(url: StoreURL, namespace: str) -> Driver:
     from hive_state_redis.options import parse_options
 
     return RedisDriver(parse_options(url), namespace)
+
+
+def _baseline(url: StoreURL) -> Baseline:
+    from hive_state_redis.baseline import RedisBaseline
+    from hive_state_redis.options import parse_options
+
+    return RedisBaseline(parse_options(url))
 
 
 def _cache(url: StoreURL, namespace: str) -> Cache:
@@ -41,6 +49,7 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             schemes=SCHEMES,
             summary="A Redis (7 or newer) or Valkey server, shared by many machines.",
             connect=_connect,
+            baseline=_baseline,
             cache=_cache,
             options=OPTIONS,
             requires=("hiredis",),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from hive_state_core.model import TaskState
-from hive_state_core.spi import GroupStats, QueueStats, Stats
+from hive_state_core.spi import GroupStats, MemoryStats, QueueStats, Stats
 from hive_state_redis.caller import Caller
 from hive_state_redis.facts import Facts
 from hive_state_redis.rows import STATES
@@ -41,6 +41,13 @@ def about(facts: Facts) -> dict[str, str | int | float | bool | None]:
         "appendfsync": facts.fsync,
         "replicas": facts.replicas,
     }
+
+
+def memory(facts: Facts) -> dict[str, MemoryStats]:
+    """Nothing if the server does not tell."""
+    if facts.used_memory is None:
+        return {}
+    return {"redis": MemoryStats(used=facts.used_memory, most=facts.max_memory or None)}
 
 
 def _pairs(flat: Sequence[Any]) -> dict[str, int]:

@@ -173,6 +173,7 @@ class RedisDriver:
             found,
             backend={"place": self._options.place, **counting.about(facts)},
             pools={"redis": caller.link.stats()},
+            memory=counting.memory(facts),
             warnings=durability.warnings(facts, self._options),
         )
 

@@ -43,7 +43,16 @@ async def _postgres(config: Config) -> AsyncIterator[Choice]:
         yield choice
 
 
+@asynccontextmanager
+async def _redis(config: Config) -> AsyncIterator[Choice]:
+    from hive_state_core.embedded import valkey_server
+
+    async with valkey_server() as server:  # with appendfsync always: as durable as the preset of PostgreSQL
+        yield choose(server.url, config)
+
+
 PRESETS: dict[str, Preset] = {
     "sqlite": Preset(_sqlite, "a new file that is removed afterwards", "sqlite:///hive-state.db"),
     "postgres": Preset(_postgres, "a server that ends with this command"),
+    "redis": Preset(_redis, "a server that ends with this command, and syncs each write to disk"),
 }

@@ -9,18 +9,24 @@ store, never from a cache of its own; and a task that a manager hands out is lea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from hive_state_core.compat.manager import Manager
-from hive_state_core.compat.values import AgentState, PostgreSQLConfig, SystemState, TaskState
+from hive_state_core.compat.values import AgentState, PostgreSQLConfig, RedisConfig, SystemState, TaskState
 from hive_state_core.errors import SchemaMismatch
+from hive_state_core.retention import retention
 from hive_state_core.store import Store, open_store
+from hive_state_core.validate import Duration
 
 __all__ = [
     "AgentState",
     "PostgreSQLConfig",
     "PostgreSQLStateManager",
+    "RedisConfig",
+    "RedisStateManager",
     "StateManager",
     "SystemState",
     "TaskState",
@@ -59,3 +65,32 @@ class PostgreSQLStateManager(Manager):
         await hive.upgrade_schema()
         await hive.open()
         return hive
+
+
+class RedisStateManager(Manager):
+    """The same on Redis or Valkey, which needs no schema. What a write survives, its settings say."""
+
+    _connected = "redis_connected"
+
+    def __init__(self, config: RedisConfig | None = None) -> None:
+        self.config: RedisConfig = config or RedisConfig()
+        super().__init__(self.config.url(), retention(events_count=self.config.stream_maxlen))
+
+    async def set_agent_state(
+        self, agent_id: str, state: AgentState | Mapping[str, Any], ttl: Duration | None = None
+    ) -> bool:
+        """As that of all managers; no ttl is the `default_ttl` of the configuration."""
+        kept = self.config.default_ttl if ttl is None else ttl
+        return await super().set_agent_state(agent_id, state, kept)
+
+    async def health_check(self) -> dict[str, Any]:
+        """As that of all managers, with `redis_connected`, and `used_memory` and `max_memory` in bytes (None:
+        not known, or without bound)."""
+        told = await super().health_check()
+        memory = None
+        if told["error"] is None:
+            memory = (await (await self._store()).stats()).memory.get("redis")
+        return told | {
+            "used_memory": None if memory is None else memory.used,
+            "max_memory": None if memory is None else memory.most,
+        }

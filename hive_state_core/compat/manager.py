@@ -28,7 +28,7 @@ from hive_state_core.leases import Lease
 from hive_state_core.legacy_model import MAX_ATTEMPTS, QUEUE, STATES, Note
 from hive_state_core.locks import this_process
 from hive_state_core.model import TaskState as State
-from hive_state_core.spi import Batch
+from hive_state_core.spi import Batch, Retention
 from hive_state_core.store import Store, open_store
 from hive_state_core.task_model import Task
 from hive_state_core.validate import Duration
@@ -44,8 +44,12 @@ class Manager:
     """Opens its store when it is first used. It belongs to the event loop that did so; when that has ended
     (as after `asyncio.run`), the next use opens it again."""
 
-    def __init__(self, url: str) -> None:
+    _connected = "database_connected"
+    """What `health_check` calls it that the store answers."""
+
+    def __init__(self, url: str, retention: Retention | None = None) -> None:
         self._url = url
+        self._retention = retention
         self._hive: Store | None = None
         self._work: Work | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -101,7 +105,7 @@ class Manager:
         return cast(Work, self._work)
 
     async def _open(self) -> Store:
-        hive = open_store(self._url)
+        hive = open_store(self._url, retention=self._retention)
         try:
             await hive.open()
         except SchemaMismatch as error:
@@ -281,9 +285,9 @@ class Manager:
         try:
             health = await (await self._store()).health()
         except HiveStateError as error:
-            return {"database_connected": False, "status": "fail", "warnings": [], "error": str(error)}
+            return {self._connected: False, "status": "fail", "warnings": [], "error": str(error)}
         return {
-            "database_connected": health.error is None,
+            self._connected: health.error is None,
             "status": health.status,
             "warnings": [check.sentence for check in health.checks if check.status != "ok"],
             "error": None if health.error is None else str(health.error),

@@ -82,6 +82,34 @@ class PostgreSQLConfig:
         return f"postgres://{place}/{quote(self.database, safe='')}?{urlencode(options)}"
 
 
+@dataclass
+class RedisConfig:
+    """Where the Redis or Valkey server is. `command_timeout` is in seconds.
+
+    default_ttl    in seconds, of agents that `set_agent_state` writes without a ttl; None: they stay
+    stream_maxlen  how many events are kept in each stream; None: all. Those that a group has not finished
+                   are kept in any case, and tasks are not events
+    """
+
+    host: str = "localhost"
+    port: int = 6379
+    password: str | None = field(default=None, repr=False)
+    db: int = 0
+    username: str | None = None
+    max_connections: int = 20
+    command_timeout: float = 10.0
+    default_ttl: float | None = None
+    stream_maxlen: int | None = None
+
+    def url(self) -> str:
+        """As `open_store` takes it. It holds the password."""
+        secret = "" if self.password is None else f":{quote(self.password, safe='')}"
+        login = quote(self.username or "", safe="") + secret
+        options = {"max_connections": self.max_connections, "command_timeout": f"{self.command_timeout:g}"}
+        place = f"{login}@{self.host}" if login else self.host
+        return f"redis://{place}:{self.port}/{self.db}?{urlencode(options)}"
+
+
 def local(instant: datetime) -> datetime:
     """Naive, in the zone of this process."""
     return instant.astimezone().replace(tzinfo=None)

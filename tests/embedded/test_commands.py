@@ -23,12 +23,17 @@ def environment(place: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {**os.environ, "TMPDIR": str(place)}
 
 
-def test_bench_needs_no_argument_but_the_preset(environment: dict[str, str], place: Path) -> None:
-    args = ["bench", "--store", "postgres", "--embedded", "--workload", "get", "--seconds", "0.2", "--json"]
+@pytest.mark.parametrize(
+    ("preset", "url"), [("postgres", "postgres://hive:***@127.0.0.1:"), ("redis", "redis://:***@127.0.0.1:")]
+)
+def test_bench_needs_no_argument_but_the_preset(
+    environment: dict[str, str], place: Path, preset: str, url: str
+) -> None:
+    args = ["bench", "--store", preset, "--embedded", "--workload", "get", "--seconds", "0.2", "--json"]
     done = subprocess.run([*CLI, *args], env=environment, capture_output=True, text=True, check=True)
     (row,) = json.loads(done.stdout)["rows"]
-    assert (row["backend"], row["invariant"]) == ("postgres", "ok")
-    assert row["url"].startswith("postgres://hive:***@127.0.0.1:")
+    assert (row["backend"], row["invariant"]) == (preset, "ok")
+    assert row["url"].startswith(url)
     assert list(place.iterdir()) == []
 
 

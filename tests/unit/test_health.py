@@ -13,7 +13,7 @@ from hive_state_core.errors import Closed, InvalidArgument, Unavailable
 from hive_state_core.health import Check, Health, Thresholds, judged
 from hive_state_core.histogram import Histogram
 from hive_state_core.model import TaskState
-from hive_state_core.spi import GroupStats, PoolStats, QueueStats, Stats
+from hive_state_core.spi import GroupStats, MemoryStats, PoolStats, QueueStats, Stats
 
 pytestmark = pytest.mark.prompt
 
@@ -203,3 +203,24 @@ async def test_trimming_does_not_look_like_a_standstill() -> None:
         assert found.streams == {"s": 1}
         assert found.rates is not None
         assert found.rates.streams["s"] > 0
+
+
+@pytest.mark.parametrize(
+    ("used", "most", "status", "sentence"),
+    [
+        (80, 100, "ok", "80 MB of 100 MB are used"),
+        (81, 100, "warn", "81 MB of 100 MB are used, more than 80%"),
+        (91, 100, "fail", "91 MB of 100 MB are used, more than 80%"),
+        (5000, None, "ok", "5,000 MB are used, of any amount"),
+    ],
+)
+def test_memory(used: int, most: int | None, status: str, sentence: str) -> None:
+    memory = MemoryStats(used=used * 10**6, most=most and most * 10**6)
+    found = check(of(replace(EMPTY, memory={"redis": memory})), "memory_used")
+    assert (found.status, found.sentence, found.subject) == (status, sentence, "redis")
+
+
+@pytest.mark.parametrize("share", [0.0, -1.0, 1.1, float("nan")])
+def test_a_share_is_one(share: float) -> None:
+    with pytest.raises(InvalidArgument, match="memory is a share"):
+        Thresholds(memory=share)
