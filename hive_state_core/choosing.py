@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from hive_state_core.config import NAME, Config
 from hive_state_core.config_file import read_config
 from hive_state_core.errors import ConfigError
+from hive_state_core.features import Facility
+from hive_state_core.following import Following, Member
 from hive_state_core.options import settled
 from hive_state_core.plugins import Backend, backend_for
 from hive_state_core.store_tables import place_of
@@ -39,10 +41,16 @@ class Choice(NamedTuple):
     source: str
     config: Config
 
-    def driver(self, namespace: str) -> Driver:
-        """An unopened driver. Raises ConfigError."""
-        path = (self.name,) if self.name else ()
-        return _driver(self, Stores(self.config, namespace, path))
+    def driver(self, namespace: str, follow: bool = False) -> Driver:
+        """An unopened driver; with `follow` one that goes where the hive goes, if the configuration names
+        other stores. Raises ConfigError."""
+        stores = Stores(self.config, namespace, (self.name,) if self.name else ())
+        driver = _driver(self, stores)
+        if not follow or not stores.names or isinstance(driver, Following):
+            return driver
+        if not driver.features.has(Facility.REPLICATION):
+            return driver
+        return Following(Member(self.name or str(self.url), driver), stores.driver, stores.names)
 
 
 class Stores:
@@ -52,6 +60,11 @@ class Stores:
         self.namespace: str = namespace
         self._config = config
         self._path = path
+
+    @property
+    def names(self) -> list[str]:
+        """Of all configured stores but that which is made of them."""
+        return [name for name in self._config.stores if name not in self._path]
 
     def driver(self, name: str) -> Driver:
         """The unopened driver of a configured store. Raises ConfigError, also if that is made of this one."""

@@ -14,6 +14,7 @@ from hive_state_core.choosing import Choice, choose
 from hive_state_core.config import Config
 from hive_state_core.errors import Closed, HiveStateError, InvalidArgument, Unsupported
 from hive_state_core.features import Facility
+from hive_state_core.following import current
 from hive_state_core.health import Health, Thresholds, judged, unreachable
 from hive_state_core.histogram import Histogram
 from hive_state_core.limits import SCAN_PAGE
@@ -192,7 +193,7 @@ class Store:
             raise Unsupported(
                 f"the backend {self.backend} cannot be imported into", feature=Facility.IMPORT.value
             )
-        return cast(Loading, self._driver)
+        return cast(Loading, current(self._driver))
 
     def replication(self) -> Replication:
         """The port through which the store is moved, see `spi`. Raises Unsupported."""
@@ -200,7 +201,7 @@ class Store:
             raise Unsupported(
                 f"the backend {self.backend} cannot be moved from or to", feature=Facility.REPLICATION.value
             )
-        return cast(Replication, self._driver)
+        return cast(Replication, current(self._driver))
 
     async def inspect_schema(self) -> SchemaInfo:
         """What schema is there; changes nothing, and creates nothing. Works before `open` too."""
@@ -268,6 +269,7 @@ def open_store(
     config: Config | Path | str | None = None,
     retention: spi.Retention | None = None,
     janitor: bool = True,
+    follow: bool = True,
 ) -> Store:
     """A Store, to be opened by `async with`.
 
@@ -281,6 +283,7 @@ def open_store(
     retention  what house-keeping removes, see `hive_state_core.retention`; None = what the file says
     janitor    whether the Store does the house-keeping by itself, in the background, in turns with the other
                open Stores of the namespace: about once a minute, and never before half a minute
+    follow     whether it goes along when the hive moves to another store of the configuration
 
     Raises ConfigError for a URL, name, key or option that cannot be used. Until `open`, nothing but the
     configuration is read.
@@ -288,7 +291,7 @@ def open_store(
     choice = store if isinstance(store, Choice) else choose(store, config)
     named = choice.config.namespace if namespace is None else namespace
     return Store(
-        choice.driver(validate.name("default" if named is None else named, "namespace")),
+        choice.driver(validate.name("default" if named is None else named, "namespace"), follow),
         backend=choice.backend.name,
         url=choice.url,
         retention=choice.config.retention if retention is None else retention,

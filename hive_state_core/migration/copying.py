@@ -8,6 +8,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from hive_state_core.images import key_of
+from hive_state_core.migration.failpoints import reached
 from hive_state_core.migration.job import Cursor, marked
 from hive_state_core.spi import KINDS, Kind, Replication, Span
 
@@ -15,33 +16,50 @@ Tell = Callable[[Kind, int], None]
 """Is told of every page: the kind, and how many images of it were copied so far."""
 
 
+class Pace:
+    """How fast it is copied: always at once, so many rows at a time. `Throttled` is slower."""
+
+    def __init__(self, batch: int) -> None:
+        self.batch = batch
+
+    async def next(self) -> None:
+        """Before each page; `batch` may be another one afterwards."""
+
+
 async def copy(
-    source: Replication, target: Replication, cursor: Cursor, batch: int, tell: Tell
+    source: Replication, target: Replication, cursor: Cursor, pace: Pace, tell: Tell, below: int | None = None
 ) -> dict[Kind, int]:
     """How many of each kind were copied in all, what came before `cursor` included. The cursor is kept in
-    the target, in the transaction of each page: a killed copy goes on where it was."""
+    the target, in the transaction of each page: a killed copy goes on where it was.
+
+    below  only what has a lower version: the rest is marked
+    """
     if cursor.done:
         return cursor.copied
     for kind in KINDS[KINDS.index(cursor.kind) :]:
         begun = cursor if kind == cursor.kind else Cursor(kind=kind, copied=cursor.copied)
-        cursor = await _copy_kind(source, target, begun, batch, tell)
+        cursor = await _copy_kind(source, target, begun, pace, tell, below)
     await target.load((), marked(replace(cursor, done=True)))
+    await reached("copy: done")
     return cursor.copied
 
 
 async def _copy_kind(
-    source: Replication, target: Replication, cursor: Cursor, batch: int, tell: Tell
+    source: Replication, target: Replication, cursor: Cursor, pace: Pace, tell: Tell, below: int | None
 ) -> Cursor:
-    kind = cursor.kind
-    reading = asyncio.ensure_future(source.export(Span(kind=kind, after=cursor.after, limit=batch)))
+    span = Span(kind=cursor.kind, after=cursor.after, below=below, limit=pace.batch)
+    reading = asyncio.ensure_future(source.export(span))
     try:
         while images := await reading:
             after = key_of(images[-1])
-            reading = asyncio.ensure_future(source.export(Span(kind=kind, after=after, limit=batch)))
-            copied = cursor.copied.get(kind, 0) + len(images)
-            cursor = Cursor(kind=kind, after=after, copied={**cursor.copied, kind: copied})
+            await pace.next()
+            span = replace(span, after=after, limit=pace.batch)
+            reading = asyncio.ensure_future(source.export(span))
+            copied = cursor.copied.get(span.kind, 0) + len(images)
+            cursor = Cursor(kind=span.kind, after=after, copied={**cursor.copied, span.kind: copied})
             await target.load(images, marked(cursor))
-            tell(kind, copied)
+            tell(span.kind, copied)
+            await reached("copy: page loaded")
     finally:
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)  # the store may be closed next

@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from hive_state_core.migration.live import Live
+from hive_state_core.migration.phases import Phase, read_job
 from hive_state_core.migration.running import Move, StaleCopy, Tell
-from hive_state_core.store import open_store
+from hive_state_core.store import Store, open_store
 
 if TYPE_CHECKING:
     from hive_state_core.choosing import Choice
@@ -17,8 +19,18 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def opened(source: Choice, target: Choice, tell: Tell) -> AsyncIterator[Move]:
     """A `Move` between them. Neither is swept meanwhile by us."""
-    async with open_store(source, janitor=False) as one, open_store(target, janitor=False) as other:
+    async with _both(source, target) as (one, other):
         yield Move(one, other, (name_of(source), name_of(target)), tell)
+
+
+@asynccontextmanager
+async def _both(source: Choice, target: Choice) -> AsyncIterator[tuple[Store, Store]]:
+    """Each of them itself, wherever the hive lives."""
+    async with (
+        open_store(source, janitor=False, follow=False) as one,
+        open_store(target, janitor=False, follow=False) as other,
+    ):
+        yield one, other
 
 
 async def move(source: Choice, target: Choice, tell: Tell, *, batch: int, copy_only: bool) -> Report:
@@ -29,9 +41,59 @@ async def move(source: Choice, target: Choice, tell: Tell, *, batch: int, copy_o
         async with opened(source, target, tell) as ready:
             return await ready.run(batch=batch, copy_only=copy_only)
     except StaleCopy:
-        await open_store(target)._driver.schema("drop")
+        await drop(target)
     async with opened(source, target, tell) as ready:
         return await ready.run(batch=batch, copy_only=copy_only)
+
+
+@asynccontextmanager
+async def live(source: Choice, target: Choice) -> AsyncIterator[Live]:
+    """A `Live` between them."""
+    async with _both(source, target) as (one, other):
+        yield Live(one._driver, other._driver, (name_of(source), name_of(target)))
+
+
+async def prepare(source: Choice, target: Choice, **knobs: object) -> None:
+    """As `Live.prepare`, with what goes before: the target's schema is created, and a copy in it that is of
+    no use any more is dropped."""
+    await open_store(target).upgrade_schema()
+    try:
+        async with live(source, target) as ready:
+            await ready.prepare(**knobs)
+            return
+    except StaleCopy:
+        await drop(target)
+    async with live(source, target) as ready:
+        await ready.prepare(**knobs)
+
+
+async def begin_anew(source: Choice, target: Choice) -> None:
+    """Back to prepared: nothing is marked any more, and the target is empty. Raises as `Live.release`."""
+    async with live(source, target) as ready:
+        await ready.release()
+    await drop(target)
+    await prepare(source, target)
+
+
+async def cancel(source: Choice, target: Choice) -> bool:
+    """Back to legacy: nothing is marked any more, the stores do not know each other, and the target is empty.
+    Whether there was a migration. Raises Conflict if the hive lives in the target."""
+    async with live(source, target) as ready:
+        job = await read_job(ready.source)
+        if job is None or job.phase is Phase.COMPLETED:
+            return False
+        await ready.release()
+        is_ours = (await ready.target.control()).store_id == job.target
+    if is_ours:
+        await drop(target)
+    async with live(source, target) as ready:
+        await ready.forget()
+    return True
+
+
+async def drop(target: Choice) -> None:
+    """Remove what the target's namespace holds."""
+    await open_store(target, follow=False)._driver.schema("drop")
 
 
 def name_of(choice: Choice) -> str:

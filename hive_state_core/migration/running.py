@@ -12,7 +12,7 @@ from hive_state_core.errors import Conflict, InvalidArgument, NotPrimary, Sealed
 from hive_state_core.features import Facility
 from hive_state_core.migration import job as jobs
 from hive_state_core.migration import switching
-from hive_state_core.migration.copying import copy
+from hive_state_core.migration.copying import Pace, copy
 from hive_state_core.migration.report import Report, TooDifferent
 from hive_state_core.migration.rereading import reread
 from hive_state_core.migration.verifying import verify
@@ -161,7 +161,7 @@ class Move:
         cursor = await jobs.read_cursor(self.target)
         self.report.before = sum(cursor.copied.values())
         with self._timed("copy"):
-            copied = await copy(self.source, self.target, cursor, batch, self._told("copy"))
+            copied = await copy(self.source, self.target, cursor, Pace(batch), self._told("copy"))
         for kind, count in copied.items():
             self.report.kinds[kind].copied = count
 

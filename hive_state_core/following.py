@@ -1,0 +1,302 @@
+"""A driver that goes where the hive goes.
+
+The control row of the store in which a hive lives says so, or that it has moved, and to which store. Who
+knows that store by name, from its configuration, goes there by itself: a write that is refused with
+`StoreMoved` is sent there, and a read whose reply shows another epoch is looked at twice. Nothing but the
+rows is believed: no configuration says where the hive lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Any, Protocol, TypeVar, cast
+
+from hive_state_core.control import refusal
+from hive_state_core.errors import (
+    ConfigError,
+    HiveStateError,
+    Indeterminate,
+    NotPrimary,
+    StoreMoved,
+    Unavailable,
+)
+from hive_state_core.features import Facility, Features
+from hive_state_core.migration.handover import finish
+from hive_state_core.migration.presence import Presence
+from hive_state_core.model import ReadRef, Topic
+from hive_state_core.spi import (
+    Batch,
+    Claimed,
+    ClaimRequest,
+    Control,
+    ControlState,
+    Driver,
+    Examining,
+    Finding,
+    Outcome,
+    Page,
+    Replication,
+    Reply,
+    Retention,
+    Scan,
+    ScanImage,
+    SchemaAction,
+    SchemaInfo,
+    Stats,
+    StreamPage,
+    StreamRead,
+    Swept,
+)
+
+HANDOVER = 30.0
+"""Seconds for which it is waited between the leaving of one store and the opening of the other."""
+
+POLL = 0.01
+
+log: logging.Logger = logging.getLogger("hive_state")
+
+
+class Told(Protocol):
+    """A reply that says in which epoch it was given."""
+
+    @property
+    def epoch(self) -> int: ...
+
+
+Answer = TypeVar("Answer")
+Seen = TypeVar("Seen", bound=Told)
+Find = Callable[[str], Driver]
+"""The unopened driver of a configured store. Raises ConfigError if there is none of this name."""
+
+
+class Member:
+    """A store in which the hive may live. `epoch`: of its control row when it was last seen to live there."""
+
+    def __init__(self, name: str, driver: Driver) -> None:
+        self.name = name
+        self.driver = driver
+        self.epoch = -1
+        self._opened = False
+
+    @property
+    def port(self) -> Replication:
+        return cast(Replication, self.driver)
+
+    async def open(self) -> None:
+        """Once; again after an error."""
+        if not self._opened:
+            await self.driver.open()
+            self._opened = True
+
+    async def close(self) -> None:
+        await self.driver.close()
+
+    def replace(self, driver: Driver) -> None:
+        """By another one of the same store, which is not open."""
+        self.driver = driver
+        self._opened = False
+
+
+def lives(row: Control) -> bool:
+    """Whether the store is the hive's, if only for a moment sealed."""
+    return row.state in (ControlState.OPEN, ControlState.SEALED)
+
+
+class Following:
+    """See `hive_state_core.spi.Driver`. It begins at `home`, whose features it has.
+
+    find    gives the drivers of other configured stores
+    known   their names
+    """
+
+    def __init__(self, home: Member, find: Find, known: Sequence[str]) -> None:
+        self._find = find
+        self.known: tuple[str, ...] = tuple(known)
+        self._home = home
+        self._members = {home.name: home}
+        self._at = home
+        self._turning = asyncio.Lock()
+        self._hearing: set[asyncio.Future[frozenset[Topic]]] = set()
+        self._presence = Presence(self)
+
+    @property
+    def features(self) -> Features:
+        return self._home.driver.features
+
+    @property
+    def namespace(self) -> str:
+        return self._home.driver.namespace
+
+    @property
+    def home(self) -> str:
+        """The name under which it was opened."""
+        return self._home.name
+
+    @property
+    def at(self) -> Member:
+        """Where the hive was seen last."""
+        return self._at
+
+    async def open(self) -> None:
+        try:
+            await self._arrive()
+        except BaseException:
+            await self.close()
+            raise
+        self._presence.start()
+
+    async def _arrive(self) -> None:
+        """Find the hive, from home on. Where it cannot be followed, home is read."""
+        await self._home.open()
+        try:
+            await self.refresh(self._home)
+        except (StoreMoved, NotPrimary) as error:
+            log.warning("%s: %s", self._home.name, error)
+
+    async def close(self) -> None:
+        await self._presence.stop()
+        for member in self._members.values():
+            await member.close()
+
+    async def schema(self, action: SchemaAction) -> SchemaInfo:
+        return await self._home.driver.schema(action)
+
+    async def examine(self) -> Sequence[Finding]:
+        home = self._home.driver
+        return await home.examine() if isinstance(home, Examining) else ()
+
+    async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
+        return await self._look(lambda driver: driver.read(refs, fresh))
+
+    async def scan(self, query: Scan, fresh: bool = False) -> Page:
+        return await self._look(lambda driver: driver.scan(query, fresh))
+
+    async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
+        return await self._look(lambda driver: driver.stream(reads, fresh))
+
+    async def stats(self) -> Stats:
+        return await self._at.driver.stats()
+
+    async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        return await self._send(lambda driver: driver.commit(batches, trip_id), trip_id)
+
+    async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
+        return await self._send(lambda driver: driver.claim(requests, trip_id), trip_id)
+
+    async def sweep(self, limit: int, retention: Retention) -> Swept:
+        return await self._send(lambda driver: driver.sweep(limit, retention), None)
+
+    async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
+        return await self._at.driver.outcome(trip_id)
+
+    async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        hearing = asyncio.ensure_future(self._at.driver.wait(topics, timeout))
+        self._hearing.add(hearing)
+        try:
+            await asyncio.wait({hearing})
+        finally:
+            self._hearing.discard(hearing)
+            hearing.cancel()
+        return topics if hearing.cancelled() else hearing.result()  # cancelled: the hive has moved
+
+    # --- where the hive is
+
+    async def _look(self, ask: Callable[[Driver], Awaitable[Seen]]) -> Seen:
+        """What was read where the hive lived at that very moment."""
+        while True:
+            member = self._at
+            reply = await ask(member.driver)
+            if reply.epoch == member.epoch:
+                return reply
+            try:
+                await self.refresh(member)
+            except (StoreMoved, NotPrimary):  # it cannot be followed from here; what it left may be read
+                member.epoch = reply.epoch
+                return reply
+
+    async def _send(self, send: Callable[[Driver], Awaitable[Answer]], trip_id: str | None) -> Answer:
+        """What a write was answered where the hive lives. Raises StoreMoved or NotPrimary if that is nowhere
+        that is known here, Sealed while it moves."""
+        while True:
+            member = self._at
+            try:
+                return await send(member.driver)
+            except (StoreMoved, NotPrimary) as error:
+                await self._follow(member, error)
+            except Indeterminate as error:
+                if trip_id is None or not member.driver.features.has(Facility.OUTCOMES):
+                    raise
+                return cast(Answer, await _outcome(member, trip_id, error))
+
+    async def refresh(self, member: Member) -> None:
+        """Look at its control row, and go where that says. Raises as `_send` does."""
+        row = await member.port.control()
+        left = None if row.state is ControlState.SEALED else refusal(row.state, row.peer)
+        if left is None:
+            member.epoch = row.epoch
+        else:
+            await self._follow(member, left)
+
+    async def _follow(self, left: Member, error: HiveStateError) -> None:
+        """Go where the row of this one says, unless somebody did meanwhile. Raises `error` if that is not
+        known here, or nothing opens within HANDOVER."""
+        async with self._turning:
+            until = monotonic() + HANDOVER
+            while self._at is left:
+                row = await left.port.control()
+                if lives(row):
+                    left.epoch = row.epoch
+                    return
+                other = await self._peer(row, error)
+                if lives(there := await finish(left.port, other.port)):
+                    self._turn(other, there)
+                elif monotonic() > until:
+                    raise error
+                else:
+                    await asyncio.sleep(POLL)
+
+    async def _peer(self, row: Control, error: HiveStateError) -> Member:
+        """The other store, opened."""
+        name = row.peer or ""
+        if name not in self._members:
+            if name not in self.known:
+                raise error
+            try:
+                self._members[name] = Member(name, self._find(name))
+            except ConfigError as wrong:
+                raise error from wrong
+        await self._members[name].open()
+        return self._members[name]
+
+    async def renew(self, member: Member) -> None:
+        """Connect anew with a store that was dropped, and perhaps made again. Not with that of the hive."""
+        if member is not self._at:
+            await member.close()
+            member.replace(self._find(member.name))
+
+    def _turn(self, member: Member, row: Control) -> None:
+        log.warning("the hive lives in %s, not in %s: this process goes there", member.name, self._at.name)
+        member.epoch = row.epoch
+        self._at = member
+        for hearing in self._hearing:
+            hearing.cancel()
+
+
+def current(driver: Driver) -> Driver:
+    """The one that stands behind a driver that follows, at the moment; any other is itself."""
+    return driver.at.driver if isinstance(driver, Following) else driver
+
+
+async def _outcome(member: Member, trip_id: str, error: Indeterminate) -> Any:
+    """What became of a trip. It is asked here, where it is known to which store it went."""
+    try:
+        reply = await member.driver.outcome(trip_id)
+    except HiveStateError:
+        log.warning("the outcome of a trip could not be asked of %s", member.name, exc_info=True)
+        raise error from error.__cause__
+    if reply is None:
+        raise Unavailable("the connection was lost before the work was done; it was not applied") from error
+    return reply

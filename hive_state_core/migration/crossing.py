@@ -1,0 +1,133 @@
+"""The switch: the store that is left is sealed, drained and left, and the other one opens. Both ways alike.
+
+    seal    nobody writes any more; callers wait
+    drain   what is still marked is sent, and read back
+    synced  a note in the other store says that it has everything
+    decide  the store is left, by compare-and-set; it refuses while a mark is there
+    open    the consequence, which anybody may draw
+
+Until it is decided, everything ends in the hive going on where it was. From then on it is gone through with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import perf_counter
+from typing import TypeVar
+
+import msgspec
+from msgspec.structs import replace
+
+from hive_state_core.errors import Conflict, Unavailable
+from hive_state_core.migration.failpoints import reached
+from hive_state_core.migration.grace import lengthen
+from hive_state_core.migration.handover import SYNCED, finish, synced
+from hive_state_core.migration.phases import Job
+from hive_state_core.migration.pumping import PAGE, Pump
+from hive_state_core.migration.sealing import unseal
+from hive_state_core.migration.switching import next_term
+from hive_state_core.spi import Control, ControlState, Driver, Replication
+
+AHEAD = 60.0
+"""Seconds for which it is tried to have no more than a page of marks left, before the seal."""
+
+Answer = TypeVar("Answer")
+
+
+class Crossed(msgspec.Struct, frozen=True, kw_only=True):
+    """`sealed_ms`: for so long nobody could write. `drained`: marks that were sent meanwhile."""
+
+    sealed_ms: float
+    drained: int
+
+
+class NotDrained(Unavailable):
+    """The switch took too long, or found something wrong; the hive goes on where it was."""
+
+    code = "not_drained"
+
+
+async def cross(job: Job, left: Driver, source: Replication, target: Replication) -> Crossed:
+    """From `source`, whose driver `left` is, to `target`.
+
+    Raises NotDrained, Conflict (somebody else was faster, or gave it up), Unavailable.
+    """
+    pump = Pump(source, target)
+    await _catch_up(pump)
+    await lengthen(left, source, job.budget)
+    began = perf_counter()
+    sealed = await _seal(source, target)
+    try:
+        await reached("switch: sealed")
+        async with asyncio.timeout(job.budget):
+            drained = await _drain(pump)
+        await reached("switch: drained")
+        await target.note({SYNCED: synced(sealed)})
+        await reached("switch: synced")
+    except BaseException as error:
+        await _to_the_end(_give_up(source, sealed))
+        if isinstance(error, TimeoutError):
+            raise NotDrained(
+                f"what was written did not reach the other store within {job.budget:g} s: the hive goes"
+                " on where"
+                " it was; try again, with a larger --budget if need be"
+            ) from None
+        raise
+    await _to_the_end(_decide(source, target, sealed))
+    return Crossed(sealed_ms=(perf_counter() - began) * 1000, drained=drained)
+
+
+async def _catch_up(pump: Pump) -> None:
+    """Send until about a page is left."""
+    until = perf_counter() + AHEAD
+    while await pump.round() >= PAGE:
+        if perf_counter() > until:
+            raise NotDrained(
+                "more is written than reaches the other store: let the hive do less, or pump from more"
+                " processes"
+            )
+
+
+async def _seal(source: Replication, target: Replication) -> Control:
+    row, other = await source.control(), await target.control()
+    if row.state is not ControlState.OPEN:
+        raise Conflict(f"the store is {row.state.value}: somebody else switches", key="the control row")
+    return await source.control(
+        row.epoch, replace(row, state=ControlState.SEALED, term=next_term(row, other))
+    )
+
+
+async def _drain(pump: Pump) -> int:
+    drained = 0
+    while sent := await pump.round():
+        drained += sent
+    if pump.stuck:
+        first, why = next(iter({**pump.poison, **pump.wrong}.items()))
+        raise NotDrained(
+            f"{pump.stuck} could not be sent, the first is {first}: {why}; the hive goes on where it was"
+        )
+    return drained
+
+
+async def _give_up(source: Replication, sealed: Control) -> None:
+    try:
+        await unseal(source, sealed)
+    except Conflict:  # somebody else did, or decided
+        return
+
+
+async def _decide(source: Replication, target: Replication, sealed: Control) -> None:
+    moved = replace(sealed, state=ControlState.MOVED, sinks=frozenset())
+    await source.control(sealed.epoch, moved)
+    await reached("switch: moved")
+    await finish(source, target)
+    await reached("switch: opened")
+
+
+async def _to_the_end(doing: asyncio.Future[Answer] | object) -> Answer:
+    """Gone through with also if we are cancelled: the stores may be closed next."""
+    task: asyncio.Future[Answer] = asyncio.ensure_future(doing)  # type: ignore[arg-type]
+    try:
+        return await asyncio.shield(task)
+    finally:
+        await asyncio.wait({task})

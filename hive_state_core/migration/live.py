@@ -1,0 +1,188 @@
+"""A hive moves while it works: the steps from one phase to the next, and back. Start reading here.
+
+Each step is a compare-and-set, and looks first whether it was done already: whoever was killed anywhere is
+followed by whoever comes next. What takes its time, copying and sending on, is `working`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from msgspec.structs import replace
+
+from hive_state_core.errors import Conflict, InvalidArgument, NotEmpty, NotPrimary, Sealed
+from hive_state_core.migration import job as offline
+from hive_state_core.migration.failpoints import reached
+from hive_state_core.migration.findings import FINDINGS
+from hive_state_core.migration.handover import SYNCED
+from hive_state_core.migration.phases import (
+    LIVE,
+    Job,
+    Phase,
+    Situation,
+    change_job,
+    new_job,
+    noted,
+    read_job,
+)
+from hive_state_core.migration.running import StaleCopy
+from hive_state_core.migration.sealing import unseal
+from hive_state_core.migration.switching import make_standby, refuse_moved
+from hive_state_core.spi import KINDS, PEER, Control, ControlState, Driver, Notes, Replication, Span
+
+FORGOTTEN: Notes = {LIVE: None, SYNCED: None, FINDINGS: None, **offline.FORGOTTEN}
+
+
+class Live:
+    """Both stores of a migration, opened and not followed.
+
+    names  of both: under which they are configured, or their URLs without passwords
+    """
+
+    def __init__(self, source: Driver, target: Driver, names: tuple[str, str]) -> None:
+        self.drivers: tuple[Driver, Driver] = source, target
+        self.source: Replication = cast(Replication, source)
+        self.target: Replication = cast(Replication, target)
+        self.names: tuple[str, str] = names
+
+    async def look(self) -> Situation:
+        """How things stand. Raises Conflict if these stores belong to different migrations."""
+        job = await read_job(self.source)
+        source, target = await self.source.control(), await self.target.control()
+        if job is not None and (job.source, job.target) != (source.store_id, target.store_id):
+            wrong = self.names[1] if job.source == source.store_id else self.names[0]
+            raise Conflict(
+                f"{wrong} is not the store with which this migration was begun: it was made anew, or put"
+                " back",
+                key=wrong,
+            )
+        return Situation(job, source, target)
+
+    async def require_job(self, *phases: Phase) -> tuple[Job, Situation]:
+        """Raises Conflict unless a migration is under way, in one of these phases if some are given."""
+        seen = await self.look()
+        if seen.job is None:
+            raise Conflict(
+                "no migration is under way: begin one by `hive-state migrate start`", key=self.names[0]
+            )
+        if phases and seen.phase not in phases:
+            wanted = " or ".join(phase.value for phase in phases)
+            raise Conflict(f"the migration is in phase {seen.phase.value}, not {wanted}", key="the migration")
+        return seen.job, seen
+
+    # --- forward
+
+    async def prepare(self, **knobs: object) -> Job:
+        """legacy -> prepared: the target is an empty standby, and each row names the other store.
+
+        Raises Conflict (the target holds other data, another migration is under way), StaleCopy (it holds
+        what was copied before; drop it), StoreMoved, NotPrimary.
+        """
+        job, row = await read_job(self.source), await self.source.control()
+        if job is not None and job.phase not in (Phase.PREPARED, Phase.COMPLETED):
+            return (await self.require_job())[0]
+        if job is None or job.phase is Phase.COMPLETED:
+            await self._require_free(row)
+        standby = await self._standby(row)
+        await reached("prepare: standby made")
+        job = replace(new_job(row, standby, self.names), **knobs)
+        await self.target.note({**FORGOTTEN, **noted(job)})
+        await self.source.note({**FORGOTTEN, **noted(job)})
+        await reached("prepare: job noted")
+        await self.source.control(row.epoch, replace(row, peer=self.names[1], sinks=row.sinks - {PEER}))
+        return job
+
+    async def _standby(self, source: Control) -> Control:
+        """The row of the target, which is empty."""
+        if source.store_id == (await self.target.control()).store_id:
+            raise InvalidArgument(f"{self.names[0]} and {self.names[1]} are the same store")
+        row = await make_standby(self.target, self.names[1])
+        for kind in KINDS:
+            if await self.target.export(Span(kind=kind, limit=1)):
+                if row.peer in (None, self.names[0]):
+                    raise StaleCopy(
+                        f"{self.names[1]} holds an older copy of {self.names[0]}", key=self.names[1]
+                    )
+                raise NotEmpty(f"{self.names[1]} is a standby of {row.peer!r}", key=self.names[1])
+        return await self.target.control(row.epoch, replace(row, peer=self.names[0]))
+
+    async def capture(self) -> Job:
+        """prepared -> dual: from now on what changes is marked."""
+        job, seen = await self.require_job()
+        if seen.phase is not Phase.PREPARED:
+            return job
+        row = seen.source
+        if PEER in row.sinks:  # somebody died here, and where the copy has to end was not noted
+            row = await self.source.control(row.epoch, replace(row, sinks=row.sinks - {PEER}))
+        row = await self.source.control(row.epoch, replace(row, peer=self.names[1], sinks=row.sinks | {PEER}))
+        await reached("dual: capture on")
+        return await change_job(self.source, job, phase=Phase.DUAL, start=row.version + 1)
+
+    async def reach(self, phase: Phase) -> Job:
+        """The job in this phase, between dual and shadow: what that takes was done, or is not needed any
+        more."""
+        job, _ = await self.require_job(Phase.DUAL, Phase.COPIED, Phase.VERIFIED, Phase.SHADOW)
+        return job if job.phase is phase else await change_job(self.source, job, phase=phase)
+
+    async def complete(self) -> Job:
+        """reverse -> completed: the source is not kept current any more. There is no way back."""
+        job, seen = await self.require_job(Phase.REVERSE, Phase.COMPLETED)
+        job = await change_job(self.source, job, phase=Phase.COMPLETED)
+        await reached("complete: source forgotten")
+        row = seen.target
+        if row.peer is not None or PEER in row.sinks:
+            await self.target.control(row.epoch, replace(row, peer=None, sinks=row.sinks - {PEER}))
+        await self.target.note(FORGOTTEN)
+        return job
+
+    async def _require_free(self, row: Control) -> None:
+        refuse_moved(row, self.names[0])
+        if row.state is ControlState.STANDBY:
+            raise NotPrimary(f"{self.names[0]} is a standby of {row.peer!r}: nothing moves from there")
+        if row.state is ControlState.SEALED or await offline.read_job(self.source) is not None:
+            raise Sealed(
+                f"{self.names[0]} is being moved at rest; go on with `hive-state migrate run --offline`, or"
+                " give that up by `hive-state migrate cancel`"
+            )
+        if PEER in row.sinks:
+            raise Conflict(
+                f"what changes in {self.names[0]} is marked for {row.peer!r} already", key=self.names[0]
+            )
+
+    # --- back
+
+    async def release(self) -> None:
+        """dual, copied, verified, shadow -> prepared: nothing is marked any more. What the target holds is
+        worth nothing then, and has to be dropped: see `opening.begin_anew` and `opening.cancel`.
+
+        Raises Conflict if the hive lives in the target.
+        """
+        job, row = await read_job(self.source), await self.source.control()
+        if job is None:
+            return
+        if row.state is ControlState.SEALED:
+            row = await unseal(self.source, row)
+        if row.state is not ControlState.OPEN:
+            raise Conflict(
+                f"the hive lives in {self.names[1]}: bring it back first, by `hive-state migrate rollback`",
+                key="the migration",
+            )
+        await change_job(self.source, job, phase=Phase.PREPARED, start=0)
+        await self.source.control(row.epoch, replace(row, sinks=row.sinks - {PEER}))
+
+    async def forget(self) -> None:
+        """prepared -> legacy, after `release` and once the target was dropped."""
+        row = await self.source.control()
+        await self.source.control(row.epoch, replace(row, peer=None))
+        await self.source.note(FORGOTTEN)
+
+    # --- knobs
+
+    async def change(self, **knobs: object) -> Job:
+        """Pause it, or another chunk, throttle or budget."""
+        job, _ = await self.require_job()
+        return await change_job(self.source, job, **knobs)
+
+    async def notes(self) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
+        return await self.source.notes(), await self.target.notes()

@@ -1,0 +1,138 @@
+"""Which processes have a hive open while it is moved: each says so in a note, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import msgspec
+
+from hive_state_core.errors import HiveStateError
+from hive_state_core.migration.sealing import Impatience
+from hive_state_core.model import RecordRef
+from hive_state_core.spi import Driver, Replication
+
+if TYPE_CHECKING:
+    from hive_state_core.following import Following
+
+PREFIX = "process/"
+EVERY = 5.0
+"""Seconds between two looks at the control row; a tenth of it while the hive is moved."""
+
+GONE_MS = 10_000
+"""Who was not heard of for so long is taken for gone."""
+
+log: logging.Logger = logging.getLogger("hive_state")
+
+
+class Process(msgspec.Struct, frozen=True, kw_only=True):
+    """id     of one open Store
+    store  the name under which it was opened
+    knows  the names of the stores to which it can follow the hive
+    epoch  of the control row that it has seen last
+    at     instant of the store at which it said so
+    """
+
+    id: str
+    pid: int
+    host: str
+    store: str
+    knows: tuple[str, ...]
+    epoch: int
+    at: int
+
+
+async def processes(driver: Driver, port: Replication) -> list[Process]:
+    """Those that are alive, by host and pid."""
+    now = await instant(driver)
+    found = [process for process in _read(await port.notes()) if process.at > now - GONE_MS]
+    return sorted(found, key=lambda process: (process.host, process.pid))
+
+
+async def forget_gone(driver: Driver, port: Replication) -> None:
+    """Remove the notes of those that are not heard of any more."""
+    now = await instant(driver)
+    gone = [process for process in _read(await port.notes()) if process.at <= now - GONE_MS]
+    if gone:
+        await port.note({PREFIX + process.id: None for process in gone})
+
+
+async def instant(driver: Driver) -> int:
+    """The store's, now."""
+    return (await driver.read([RecordRef("hive:ping", "ping")])).at
+
+
+def _read(notes: Mapping[str, bytes]) -> list[Process]:
+    return [
+        msgspec.json.decode(value, type=Process) for name, value in notes.items() if name.startswith(PREFIX)
+    ]
+
+
+class Presence:
+    """Of one Following: it says that it is there, and sees soon that the hive has moved, or lies sealed."""
+
+    def __init__(self, following: Following, every: float = EVERY) -> None:
+        self._following = following
+        self._every = every
+        self._id = uuid4().hex
+        self._task: asyncio.Task[None] | None = None
+        self._impatience = Impatience()
+        self._told: Replication | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        """It is not there any more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
+        if self._told is not None:
+            try:
+                await self._told.note({PREFIX + self._id: None})
+            except HiveStateError as error:
+                log.debug("a process could not take its leave: %s", error)
+
+    async def _run(self) -> None:
+        pause = 0.0
+        while True:
+            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+            pause = self._every
+            try:
+                if await self._beat():
+                    pause = self._every / 10
+            except HiveStateError as error:
+                log.debug("the control row could not be looked at: %s", error)
+            except Exception:  # a defect: it must not end the looking, nor pass unseen
+                log.exception("a look at the control row failed")
+
+    async def _beat(self) -> bool:
+        """Whether the hive is being moved."""
+        member = self._following.at
+        row = await member.port.control()
+        if row.epoch != member.epoch:
+            await self._following.refresh(member)
+            member = self._following.at
+            row = await member.port.control()
+        if not row.sinks and row.peer is None:
+            return False
+        await self._impatience.spend(member.port, row)
+        me = Process(
+            id=self._id,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            store=self._following.home,
+            knows=self._following.known,
+            epoch=row.epoch,
+            at=await instant(member.driver),
+        )
+        self._told = member.port
+        await member.port.note({PREFIX + self._id: msgspec.json.encode(me)})
+        return True

@@ -1,0 +1,217 @@
+"""The work between the steps of a live migration: the copy, and the sending on of what changes.
+
+Any process that has both stores open may do it. They take turns by a lease, a note in the source that its
+holder changes again and again; that spares double work, and nothing depends on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from time import monotonic
+from uuid import uuid4
+
+from hive_state_core.errors import Conflict, HiveStateError, SchemaMismatch
+from hive_state_core.migration.copying import Pace, copy
+from hive_state_core.migration.findings import add_stuck
+from hive_state_core.migration.handover import finish
+from hive_state_core.migration.job import read_cursor
+from hive_state_core.migration.live import Live
+from hive_state_core.migration.phases import Job, Phase, Situation, read_job
+from hive_state_core.migration.pumping import Pump
+from hive_state_core.migration.sealing import Impatience
+from hive_state_core.spi import Control, ControlState, Kind
+
+LEASE = "migration/worker"
+LEASE_SECONDS = 3.0
+"""Who has not changed the lease for so long has lost it."""
+
+IDLE = 0.05
+"""Seconds of rest when nothing is marked."""
+
+LOOK = 0.5
+"""Seconds between two looks at the job, and between two changes of the lease."""
+
+Tell = Callable[[str, Kind, int], None]
+
+log: logging.Logger = logging.getLogger("hive_state")
+
+
+def silent(*_: object) -> None:
+    """A `Tell` that tells nobody."""
+
+
+class Worker:
+    """Of one process. `run` works until it is cancelled, `until` a condition holds."""
+
+    def __init__(self, live: Live, tell: Tell = silent) -> None:
+        self._live = live
+        self._tell = tell
+        self._id = uuid4().hex.encode()
+        self._lease = Lease(live, self._id)
+        self._impatience = Impatience()
+        self._pump: tuple[bool, Pump] | None = None
+        self._phase = Phase.LEGACY
+
+    @property
+    def sends(self) -> bool:
+        """Whether what changes is sent on, as seen last."""
+        return self._phase in _BUSY and self._phase is not Phase.DUAL
+
+    async def run(self) -> None:
+        """Never ends by itself: what goes wrong is logged, and tried again. Raises SchemaMismatch once a
+        store was dropped."""
+        troubled = False
+        while True:
+            try:
+                if not await self.turn():
+                    await asyncio.sleep(LOOK)
+                troubled = False
+            except SchemaMismatch:
+                raise
+            except HiveStateError as error:
+                if not troubled:
+                    log.warning("the hive is not moved on for now: %s", error)
+                troubled = True
+                await asyncio.sleep(LOOK)
+
+    async def until(self, done: Callable[[Situation], bool]) -> Situation:
+        """Work, or let another process work, until that is so. Raises what goes wrong."""
+        while not done(seen := await self._live.look()):
+            if not await self.turn():
+                await asyncio.sleep(LOOK / 5)
+        return seen
+
+    async def turn(self) -> bool:
+        """Some work, for LOOK seconds or a copy long; False: there is none, or another one does it."""
+        seen = await self._live.look()
+        self._phase = seen.phase
+        if seen.job is None:
+            return False
+        if seen.phase is Phase.SWITCH:
+            await self._mend(seen.source, seen.target)
+            return False
+        if seen.job.paused or seen.phase not in _BUSY or not await self._lease.hold():
+            return False
+        if seen.phase is Phase.DUAL:
+            await self._copy(seen.job)
+        else:
+            await self._send_on(seen.back)
+        return True
+
+    async def release(self) -> None:
+        """Let others work at once."""
+        await self._lease.release()
+
+    async def _mend(self, source: Control, target: Control) -> None:
+        """A switch that somebody began and did not end: go through with it, or give it up."""
+        if ControlState.SEALED not in (source.state, target.state):
+            await finish(self._live.source, self._live.target)
+        await self._impatience.spend(self._live.source, source)
+        if source.state is ControlState.MOVED:
+            await self._impatience.spend(self._live.target, target)
+
+    async def _copy(self, job: Job) -> None:
+        live = self._live
+        cursor = await read_cursor(live.target)
+        pace = Throttled(live, self._lease, job)
+        try:
+            await copy(live.source, live.target, cursor, pace, self._told, below=job.start)
+        except Unfinished:
+            return
+        if (await live.require_job())[0].phase is Phase.DUAL:
+            await live.reach(Phase.COPIED)
+
+    def _told(self, kind: Kind, count: int) -> None:
+        self._tell("copy", kind, count)
+
+    async def _send_on(self, back: bool) -> None:
+        if self._pump is None or self._pump[0] is not back:
+            ports = (self._live.target, self._live.source) if back else (self._live.source, self._live.target)
+            self._pump = back, Pump(*ports)
+        pump = self._pump[1]
+        until, stuck = monotonic() + LOOK, pump.stuck
+        try:
+            while monotonic() < until:
+                if not await pump.round():
+                    await asyncio.sleep(IDLE)
+        except Conflict:  # the hive has turned round, or the other store is not what it was
+            self._pump = None
+        if pump.stuck > stuck:
+            await add_stuck(self._live.source, pump.poison, pump.wrong)
+
+
+_BUSY = (Phase.DUAL, Phase.COPIED, Phase.VERIFIED, Phase.SHADOW, Phase.REVERSE)
+
+
+class Unfinished(Exception):
+    """The copy was stopped: the migration was paused, or is another one by now."""
+
+
+class Throttled(Pace):
+    """The pace of a copy beside a working hive: as the job says at the moment."""
+
+    def __init__(self, live: Live, lease: Lease, job: Job) -> None:
+        super().__init__(job.chunk)
+        self._live = live
+        self._lease = lease
+        self._job = job
+        self._next = monotonic() + LOOK
+
+    async def next(self) -> None:
+        await asyncio.sleep(self._job.throttle)
+        if monotonic() < self._next:
+            return
+        self._next = monotonic() + LOOK
+        job = await read_job(self._live.source)
+        if (
+            job is None
+            or job.id != self._job.id
+            or job.phase is not Phase.DUAL
+            or job.start != self._job.start
+        ):
+            raise Unfinished
+        if job.paused or not await self._lease.hold():
+            raise Unfinished
+        self._job = job
+        self.batch = job.chunk
+
+
+class Lease:
+    """Of one worker. Nobody's clock is compared with another's: who sees it unchanged for long enough
+    takes it."""
+
+    def __init__(self, live: Live, owner: bytes) -> None:
+        self._port = live.source
+        self._owner = owner
+        self._beats = 0
+        self._held: bytes | None = None
+        self._seen: tuple[bytes | None, float] = b"", 0.0
+        self._due = 0.0
+
+    async def hold(self) -> bool:
+        """Whether it is ours for the next moment."""
+        if self._held is not None and monotonic() < self._due:
+            return True
+        there = (await self._port.notes()).get(LEASE)
+        if there is not None and there != self._held and not self._is_stale(there):
+            self._held = None
+            return False
+        self._beats += 1
+        mine = self._owner + b" %d" % self._beats
+        taken = await self._port.note({LEASE: mine}, expect={LEASE: there})
+        self._held = mine if taken else None
+        self._due = monotonic() + LOOK
+        return taken
+
+    async def release(self) -> None:
+        if self._held is not None:
+            await self._port.note({LEASE: None}, expect={LEASE: self._held})
+            self._held = None
+
+    def _is_stale(self, there: bytes) -> bool:
+        now = monotonic()
+        if self._seen[0] != there:
+            self._seen = there, now
+        return now - self._seen[1] > LEASE_SECONDS
