@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from hive_state_core.control import refusal
 from hive_state_core.errors import (
+    Closed,
     ConfigError,
     HiveStateError,
     Indeterminate,
@@ -79,25 +80,42 @@ class Member:
         self.name = name
         self.driver = driver
         self.epoch = -1
-        self._opened = False
+        self._opened = self._closed = False
+        self._alone = asyncio.Lock()
+        self._opening: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> Replication:
         return cast(Replication, self.driver)
 
     async def open(self) -> None:
-        """Once; again after an error."""
+        """Once; again after an error. Who is cancelled meanwhile leaves it being opened for the next one."""
         if not self._opened:
-            await self.driver.open()
-            self._opened = True
+            self._opening = asyncio.create_task(self._open())
+            await asyncio.shield(self._opening)
+
+    async def _open(self) -> None:
+        async with self._alone:
+            if self._closed:
+                raise Closed("the store is closed")
+            if not self._opened:
+                await self.driver.open()
+                self._opened = True
+
+    async def schema(self, action: SchemaAction) -> SchemaInfo:
+        async with self._alone:
+            return await self.driver.schema(action)
 
     async def close(self) -> None:
-        await self.driver.close()
+        self._closed = True
+        async with self._alone:
+            await self.driver.close()
 
-    def replace(self, driver: Driver) -> None:
+    async def renew(self, driver: Driver) -> None:
         """By another one of the same store, which is not open."""
-        self.driver = driver
-        self._opened = False
+        async with self._alone:
+            await self.driver.close()
+            self.driver, self._opened = driver, False
 
 
 def lives(row: Control) -> bool:
@@ -162,7 +180,7 @@ class Following:
             await member.close()
 
     async def schema(self, action: SchemaAction) -> SchemaInfo:
-        return await self._home.driver.schema(action)
+        return await self._home.schema(action)
 
     async def examine(self) -> Sequence[Finding]:
         home = self._home.driver
@@ -274,8 +292,7 @@ class Following:
     async def renew(self, member: Member) -> None:
         """Connect anew with a store that was dropped, and perhaps made again. Not with that of the hive."""
         if member is not self._at:
-            await member.close()
-            member.replace(self._find(member.name))
+            await member.renew(self._find(member.name))
 
     def _turn(self, member: Member, row: Control) -> None:
         log.warning("the hive lives in %s, not in %s: this process goes there", member.name, self._at.name)

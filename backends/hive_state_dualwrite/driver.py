@@ -80,7 +80,7 @@ class DualDriver(Following):
 
     async def schema(self, action: SchemaAction) -> SchemaInfo:
         """Of both; what is told is the primary's, with the steps of the secondary."""
-        other = await self._sender.secondary.driver.schema(action)
+        other = await self._sender.secondary.schema(action)
         info = await super().schema(action)
         return replace(info, steps=(*info.steps, *other.steps))
 

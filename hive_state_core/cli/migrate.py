@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.migrate_live import LIVE, work
+from hive_state_core.cli.migrate_sides import chosen, known_sides
 from hive_state_core.cli.progress import Progress
-from hive_state_core.cli.stores import StoreArgument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,26 +20,15 @@ if TYPE_CHECKING:
     from hive_state_core.choosing import Choice
     from hive_state_core.migration.report import Report
 
-Command = Callable[..., Any]
-
 
 @click.group()
 def migrate() -> None:
     """Move a hive from one store to another."""
 
 
-def sides(command: Command) -> Command:
-    """Adds `--from` and `--to`, as `source` and `target`."""
-    words = "A URL, a configured name or a preset."
-    command = click.option("--to", "target", required=True, metavar="STORE", help=words)(command)
-    return click.option("--from", "source", required=True, metavar="STORE", help=words)(command)
-
-
 @migrate.command()
-@sides
-@click.option(
-    "--offline", is_flag=True, expose_value=False, help="The hive rests meanwhile. There is no other way yet."
-)
+@known_sides
+@click.option("--offline", is_flag=True, help="Move a hive that is at rest, from --from to --to.")
 @click.option("--copy-only", is_flag=True, help="Leave the hive where it is; --to becomes a verified copy.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing.")
 @click.option("--validate-only", is_flag=True, help="Compare the two stores, and write nothing.")
@@ -54,8 +43,9 @@ def sides(command: Command) -> Command:
 @json_option
 @async_command
 async def run(
-    source: str,
-    target: str,
+    source: str | None,
+    target: str | None,
+    offline: bool,
     copy_only: bool,
     dry_run: bool,
     validate_only: bool,
@@ -63,15 +53,24 @@ async def run(
     raw: bool,
     as_json: bool,
 ) -> int:
-    """Move a hive that is at rest: seal, copy, verify, hand over.
+    """Carry on with the live migration that was begun by `start`, until Ctrl-C or its end: copy, and send on
+    what changes. Any number of processes may do so; they take turns.
 
-    In the end the store --from says where the hive is, and can still be read; the store --to has it.
-    Versions, leases, positions of groups, TTLs and dedupe keys go over as they are. A run that was killed is
-    gone on with by the same command. Exits with 3 if the two stores differ; then the hive stays where it is.
+    With --offline: move a hive that is at rest: seal, copy, verify, hand over. In the end the store --from
+    says where the hive is, and can still be read; the store --to has it. Versions, leases, positions of
+    groups, TTLs and dedupe keys go over as they are. A run that was killed is gone on with by the same
+    command. Exits with 3 if the two stores differ; then the hive stays where it is. The other options are
+    for this.
     """
+    if not offline:
+        if copy_only or dry_run or validate_only or raw:
+            raise click.UsageError("--copy-only, --dry-run, --validate-only and --raw need --offline")
+        return await work(source, target, as_json)
+    if source is None or target is None:
+        raise click.UsageError("--offline needs --from and --to")
     if dry_run and validate_only:
         raise click.UsageError("--dry-run and --validate-only exclude one another")
-    async with _chosen(source, target) as (one, other):
+    async with chosen(source, target) as (one, other):
         if dry_run:
             await _say_what(one, other, as_json)
             return EXIT.OK
@@ -97,25 +96,23 @@ async def run(
 
 
 @migrate.command()
-@sides
+@known_sides
 @json_option
 @async_command
-async def cancel(source: str, target: str, as_json: bool) -> None:
-    """Give up a move that did not come to its end: the store --from takes writes again."""
+async def cancel(source: str | None, target: str | None, as_json: bool) -> None:
+    """Give up a move that did not come to its end, live or offline: the hive lives in the store --from, as
+    before. What was copied is dropped. After a switch, use `rollback` first."""
+    from hive_state_core.migration.opening import cancel as cancel_live
     from hive_state_core.migration.opening import opened
 
-    async with _chosen(source, target) as (one, other), opened(one, other, lambda *_: None) as move:
-        cancelled = await move.cancel()
+    async with chosen(source, target) as (one, other):
+        cancelled = await cancel_live(one, other)
+        async with opened(one, other, lambda *_: None) as move:
+            cancelled = await move.cancel() or cancelled
     if as_json:
         emit_json({"cancelled": cancelled})
     else:
         click.echo("the hive goes on where it was" if cancelled else "there was nothing to cancel")
-
-
-@asynccontextmanager
-async def _chosen(source: str, target: str) -> AsyncIterator[tuple[Choice, Choice]]:
-    async with StoreArgument(source).chosen() as one, StoreArgument(target).chosen() as other:
-        yield one, other
 
 
 @contextmanager
@@ -154,7 +151,7 @@ async def _counts(choice: Choice) -> dict[str, int]:
     """Of what the store itself counts: about what there is to copy."""
     from hive_state_core.store import open_store
 
-    async with open_store(choice, janitor=False) as hive:
+    async with open_store(choice, janitor=False, follow=False) as hive:
         stats = await hive.stats()
     tasks = sum(sum(queue.states.values()) for queue in stats.queues.values())
     return {"record": sum(stats.records.values()), "task": tasks, "event": sum(stats.streams.values())}
@@ -185,7 +182,7 @@ async def _measure(one: Choice, bulk: Bulk, batch: int) -> float:
     from hive_state_core.migration.raw import measure
     from hive_state_core.store import open_store
 
-    async with open_store(one, janitor=False) as source:
+    async with open_store(one, janitor=False, follow=False) as source:
         return await measure(source.replication(), bulk, batch)
 
 
@@ -216,3 +213,7 @@ def _tell(report: Report, seconds: float, words: str, raw_rate: float | None, as
     click.echo(f"{end} in {seconds:.1f} s" + (f", {rate:,.0f} rows/s copied" if rate else ""))
     if raw_rate:
         click.echo(f"a bare copy of them: {raw_rate:,.0f} rows/s, so this was {rate / raw_rate:.0%} of it")
+
+
+for _command in LIVE:
+    migrate.add_command(_command)

@@ -6,7 +6,6 @@ followed by whoever comes next. What takes its time, copying and sending on, is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 from msgspec.structs import replace
@@ -120,10 +119,15 @@ class Live:
         return await change_job(self.source, job, phase=Phase.DUAL, start=row.version + 1)
 
     async def reach(self, phase: Phase) -> Job:
-        """The job in this phase, between dual and shadow: what that takes was done, or is not needed any
+        """The job in this phase, between dual and verified: what that takes was done, or is not needed any
         more."""
-        job, _ = await self.require_job(Phase.DUAL, Phase.COPIED, Phase.VERIFIED, Phase.SHADOW)
+        job, _ = await self.require_job(Phase.DUAL, Phase.COPIED, Phase.VERIFIED)
         return job if job.phase is phase else await change_job(self.source, job, phase=phase)
+
+    async def distrust(self) -> Job:
+        """What was verified does not count any more: before the hive comes back, to move again some day."""
+        job, _ = await self.require_job()
+        return await change_job(self.source, job, phase=Phase.COPIED)
 
     async def complete(self) -> Job:
         """reverse -> completed: the source is not kept current any more. There is no way back."""
@@ -153,7 +157,7 @@ class Live:
     # --- back
 
     async def release(self) -> None:
-        """dual, copied, verified, shadow -> prepared: nothing is marked any more. What the target holds is
+        """dual, copied, verified -> prepared: nothing is marked any more. What the target holds is
         worth nothing then, and has to be dropped: see `opening.begin_anew` and `opening.cancel`.
 
         Raises Conflict if the hive lives in the target.
@@ -183,6 +187,3 @@ class Live:
         """Pause it, or another chunk, throttle or budget."""
         job, _ = await self.require_job()
         return await change_job(self.source, job, **knobs)
-
-    async def notes(self) -> tuple[Mapping[str, bytes], Mapping[str, bytes]]:
-        return await self.source.notes(), await self.target.notes()

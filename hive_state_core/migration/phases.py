@@ -26,7 +26,6 @@ class Phase(Enum):
     DUAL = "dual"  #: what changes is marked, and what was there before is being copied
     COPIED = "copied"  #: what changes is sent on
     VERIFIED = "verified"  #: everything was compared
-    SHADOW = "shadow"  #: reads are compared too
     SWITCH = "switch"  #: nobody writes for a moment
     REVERSE = "reverse"  #: the hive lives in the target, and the source is kept current
     COMPLETED = "completed"  #: there is no way back any more

@@ -17,7 +17,7 @@ Tell = Callable[[Kind, int], None]
 async def verify(source: Replication, target: Replication, report: Report, tell: Tell) -> None:
     """Count in the report what is equal and what is not. Raises TooDifferent."""
     for kind in KINDS:
-        async for images, span in _pages(source, kind):
+        async for images, span in pages(source, kind):
             digest = await target.digest(span)
             if digest == digest_of(images):
                 report.kinds[kind].verified += len(images)
@@ -26,7 +26,7 @@ async def verify(source: Replication, target: Replication, report: Report, tell:
             tell(kind, report.kinds[kind].verified)
 
 
-async def _pages(port: Replication, kind: Kind) -> AsyncIterator[tuple[Sequence[Image], Span]]:
+async def pages(port: Replication, kind: Kind) -> AsyncIterator[tuple[Sequence[Image], Span]]:
     """The images, and the span from behind the page before to the beginning of the next: together these
     spans hold every key there can be, so what is in the target alone lies in one of them."""
     after: Key | None = None

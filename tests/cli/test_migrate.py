@@ -34,7 +34,7 @@ def urls(tmp_path: Path) -> tuple[str, str]:
 
 def test_a_move(tmp_path: Path) -> None:
     one, other = urls(tmp_path)
-    plan = run("migrate", "run", "--from", one, "--to", other, "--dry-run", "--json")
+    plan = run("migrate", "run", "--offline", "--from", one, "--to", other, "--dry-run", "--json")
     assert json.loads(plan.stdout)["rows"] == {"record": 50, "task": 20, "event": 0}
     assert not (tmp_path / "other.db").exists()
     done = run("migrate", "run", "--offline", "--from", one, "--to", other, "--batch-size", "7", "--json")
@@ -50,22 +50,22 @@ def test_a_move(tmp_path: Path) -> None:
     }
     assert told["rows_per_s"] > 0
     assert run("export", one).stdout_bytes == run("export", other).stdout_bytes
-    again = run("migrate", "run", "--from", one, "--to", other)
+    again = run("migrate", "run", "--offline", "--from", one, "--to", other)
     assert again.exit_code == 4
     assert "has moved to" in again.stderr
 
 
 def test_differences(tmp_path: Path) -> None:
     one, other = urls(tmp_path)
-    assert run("migrate", "run", "--from", one, "--to", other, "--copy-only").exit_code == 0
-    assert run("migrate", "run", "--from", one, "--to", other, "--validate-only").exit_code == 0
+    assert run("migrate", "run", "--offline", "--from", one, "--to", other, "--copy-only").exit_code == 0
+    assert run("migrate", "run", "--offline", "--from", one, "--to", other, "--validate-only").exit_code == 0
     with sqlite3.connect(tmp_path / "other.db") as db:
         db.execute("UPDATE records SET value = x'31' WHERE key = '7'")
     db.close()
-    found = run("migrate", "run", "--from", one, "--to", other, "--validate-only")
+    found = run("migrate", "run", "--offline", "--from", one, "--to", other, "--validate-only")
     assert found.exit_code == 3
     assert "record c / 7: different" in found.stdout
-    told = run("migrate", "run", "--from", one, "--to", other, "--validate-only", "--json")
+    told = run("migrate", "run", "--offline", "--from", one, "--to", other, "--validate-only", "--json")
     assert told.exit_code == 3
     assert json.loads(told.stdout)["kinds"]["record"]["different"] == 1
 
@@ -73,12 +73,12 @@ def test_differences(tmp_path: Path) -> None:
 def test_wrong_calls(tmp_path: Path) -> None:
     one, other = urls(tmp_path)
     fill(other)
-    refused = run("migrate", "run", "--from", one, "--to", other)
+    refused = run("migrate", "run", "--offline", "--from", one, "--to", other)
     assert refused.exit_code == 4
     assert "holds other data" in refused.stderr
-    assert run("migrate", "run", "--from", one, "--to", one).exit_code == 2
-    assert run("migrate", "run", "--from", one).exit_code == 2
-    assert run("migrate", "run", "--from", one, "--to", other, "--dry-run", "--validate-only").exit_code == 2
+    assert run("migrate", "run", "--offline", "--from", one, "--to", one).exit_code == 2
+    assert run("migrate", "run", "--offline", "--from", one).exit_code == 2
+    assert run("migrate", "run", "--offline", "--from", one, "--to", other, "--dry-run", "--validate-only").exit_code == 2
     assert run("migrate", "cancel", "--from", one, "--to", other).exit_code == 0
 
 

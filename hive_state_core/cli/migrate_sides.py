@@ -1,0 +1,91 @@
+"""The two stores that a `migrate` command is about: named, or told from the configuration and the stores."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hive_state_core.cli.stores import StoreArgument
+
+if TYPE_CHECKING:
+    from hive_state_core.choosing import Choice
+    from hive_state_core.migration.live import Live
+
+Command = Callable[..., Any]
+WORDS = "A URL, a configured name or a preset."
+
+
+def sides(command: Command) -> Command:
+    """Adds `--from` and `--to`, as `source` and `target`."""
+    command = click.option("--to", "target", required=True, metavar="STORE", help=WORDS)(command)
+    return click.option("--from", "source", required=True, metavar="STORE", help=WORDS)(command)
+
+
+def known_sides(command: Command) -> Command:
+    """The same, which may be left out: see `chosen`."""
+    to = "The store that it moves to; left out: what the store --from says of it."
+    command = click.option("--to", "target", metavar="STORE", help=to)(command)
+    source = "The store that the hive moves from; left out: the one in use."
+    return click.option("--from", "source", metavar="STORE", help=source)(command)
+
+
+@asynccontextmanager
+async def chosen(source: str | None, target: str | None) -> AsyncIterator[tuple[Choice, Choice]]:
+    """Both. A dual-write store says itself which they are, a store in a migration says which the other is.
+    Raises UsageError if that cannot be told."""
+    async with StoreArgument(source).chosen() as one:
+        pair = _named_by(one) if target is None else None
+        if pair is not None:
+            yield pair
+            return
+        other = await _peer_of(one) if target is None else target
+        async with StoreArgument(other).chosen() as two:
+            yield one, two
+
+
+@asynccontextmanager
+async def chosen_live(source: str | None, target: str | None) -> AsyncIterator[tuple[Choice, Choice, Live]]:
+    """Both, and opened; in the order in which the migration that is under way has them."""
+    from hive_state_core.migration.opening import live
+
+    async with chosen(source, target) as (one, other):
+        if await _is_turned(one, other):
+            one, other = other, one
+        async with live(one, other) as ready:
+            yield one, other, ready
+
+
+async def _is_turned(one: Choice, other: Choice) -> bool:
+    """Whether the migration goes from the other one to this one."""
+    from hive_state_core.migration.opening import live
+    from hive_state_core.migration.phases import read_job
+
+    async with live(one, other) as ready:
+        job = await read_job(ready.target)
+        return job is not None and job.source == (await ready.target.control()).store_id
+
+
+def _named_by(choice: Choice) -> tuple[Choice, Choice] | None:
+    """The two stores of a store that is made of a primary and a secondary."""
+    from hive_state_core.choosing import choose
+
+    names = [choice.url.options.get(option) for option in ("primary", "secondary")]
+    if choice.backend.compose is None or None in names:
+        return None
+    one, other = (choose(name, choice.config) for name in names)
+    return one, other
+
+
+async def _peer_of(choice: Choice) -> str:
+    """What the store says of the other one."""
+    from hive_state_core.migration.opening import name_of
+    from hive_state_core.store import open_store
+
+    async with open_store(choice, janitor=False, follow=False) as hive:
+        peer = (await hive.replication().control()).peer
+    if peer is None:
+        raise click.UsageError(f"{name_of(choice)} is in no migration, so --to is needed")
+    return peer

@@ -1,0 +1,170 @@
+"""What `hive-state migrate status` says."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hive_state_core.cli import show
+
+if TYPE_CHECKING:
+    from hive_state_core.migration.findings import Findings
+    from hive_state_core.migration.live import Live
+    from hive_state_core.migration.phases import Job, Phase, Situation
+
+MARKS = 10_000
+"""So many marks are counted; more are "10,000 or more"."""
+
+
+async def look(live: Live) -> dict[str, Any]:
+    """Everything that is to be said, as JSON has it."""
+    from hive_state_core.migration.findings import read_findings
+    from hive_state_core.migration.phases import WAY
+
+    seen = await live.look()
+    about: dict[str, Any] = {
+        "from": live.names[0],
+        "to": live.names[1],
+        "phase": seen.phase.value,
+        "step": WAY.index(seen.phase),
+        "steps": len(WAY) - 1,
+        "lives_in": live.names[1] if seen.back else live.names[0],
+    }
+    if seen.job is None:
+        return {**about, "next": _next(seen, live.names, None)}
+    findings = await read_findings(live.source)
+    return {
+        **about,
+        **_knobs(seen.job),
+        "copied": await _copied(live),
+        "rows": await counts(live),
+        **await _waiting(live, seen),
+        **_found(findings),
+        "processes": await _processes(live, seen),
+        "next": _next(seen, live.names, findings),
+    }
+
+
+async def counts(live: Live) -> dict[str, int]:
+    """Of what the source itself counts: about what there is to copy."""
+    stats = await live.drivers[0].stats()
+    tasks = sum(sum(queue.states.values()) for queue in stats.queues.values())
+    return {"record": sum(stats.records.values()), "task": tasks, "event": sum(stats.streams.values())}
+
+
+def _knobs(job: Job) -> dict[str, Any]:
+    return {"paused": job.paused, "chunk": job.chunk, "throttle": job.throttle, "budget": job.budget}
+
+
+async def _copied(live: Live) -> dict[str, int]:
+    from hive_state_core.migration.job import read_cursor
+
+    return {str(kind): count for kind, count in (await read_cursor(live.target)).copied.items()}
+
+
+async def _waiting(live: Live, seen: Situation) -> dict[str, Any]:
+    from hive_state_core.migration.judging import oldest_mark_ms
+    from hive_state_core.spi import PEER
+
+    driver, port = (live.drivers[1], live.target) if seen.back else (live.drivers[0], live.source)
+    marks = await port.marks(PEER, MARKS)
+    return {"marks": len(marks), "oldest_mark_ms": await oldest_mark_ms(driver, port)}
+
+
+def _found(findings: Findings) -> dict[str, Any]:
+    at = findings.verified_at
+    return {
+        "verified_at": None
+        if at is None
+        else datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds"),
+        "compared": findings.compared,
+        "repaired": findings.repaired,
+        "wrong": findings.wrong,
+        "poison": findings.poison,
+    }
+
+
+async def _processes(live: Live, seen: Situation) -> list[dict[str, Any]]:
+    from hive_state_core.migration.presence import processes
+
+    side = 1 if seen.back else 0
+    row = (seen.source, seen.target)[side]
+    return [
+        {
+            "pid": each.pid,
+            "host": each.host,
+            "store": each.store,
+            "can_follow": live.names[1 - side] in each.knows,
+            "is_current": each.epoch >= row.epoch,
+        }
+        for each in await processes(live.drivers[side], (live.source, live.target)[side])
+    ]
+
+
+def _next(seen: Situation, names: tuple[str, str], findings: Findings | None) -> str:
+    """The command to type."""
+    from hive_state_core.migration.phases import Phase
+
+    if seen.job is None:
+        return f"hive-state migrate start --from {names[0]} --to {names[1]}"
+    if seen.job.paused:
+        return "hive-state migrate resume"
+    if findings is not None and not findings.clean:
+        return "hive-state migrate verify"
+    commands: dict[Phase, str] = {
+        Phase.PREPARED: "hive-state migrate advance",
+        Phase.DUAL: "hive-state migrate advance",
+        Phase.COPIED: "hive-state migrate advance",
+        Phase.VERIFIED: "hive-state migrate switch",
+        Phase.SWITCH: "hive-state migrate run",
+        Phase.REVERSE: "hive-state migrate complete, or rollback",
+    }
+    return commands.get(seen.phase, f'nothing: write use = "{names[1]}" in hive-state.toml')
+
+
+def tell(found: dict[str, Any]) -> None:
+    """For people."""
+    show.facts([(name, value) for name, value in _facts(found) if value is not None])
+    for word in ("wrong", "poison"):
+        for what, why in list(found.get(word, {}).items())[:20]:
+            click.echo(f"{word}: {what}: {why}")
+    if found.get("processes"):
+        click.echo()
+        headers = ("pid", "host", "store", "can follow", "is current")
+        rows = [[each[key.replace(" ", "_")] for key in headers] for each in found["processes"]]
+        show.table(headers, rows, empty="")
+
+
+def _facts(found: dict[str, Any]) -> list[tuple[str, str | None]]:
+    phase = f"{found['phase']} ({found['step']} of {found['steps']})" + (
+        ", paused" if found.get("paused") else ""
+    )
+    facts = [
+        ("migration", f"{found['from']} -> {found['to']}"),
+        ("phase", phase),
+        ("lives in", found["lives_in"]),
+    ]
+    if "marks" in found:
+        copied, rows = sum(found["copied"].values()), sum(found["rows"].values())
+        facts += [
+            ("copied", f"{copied:,} of about {rows:,}"),
+            ("waiting", _marks(found["marks"], found["oldest_mark_ms"])),
+            ("compared", _compared(found)),
+        ]
+    return [*facts, ("next", found["next"])]
+
+
+def _marks(marks: int, oldest: int | None) -> str:
+    if not marks:
+        return "nothing is marked"
+    more = " or more" if marks >= MARKS else ""
+    return f"{marks:,}{more} marks, the oldest about {(oldest or 0) / 1000:.1f} s old"
+
+
+def _compared(found: dict[str, Any]) -> str:
+    if found["verified_at"] is None:
+        return "not yet" if not found["wrong"] else "something is wrong"
+    repaired = f", {found['repaired']} sent once more" if found["repaired"] else ""
+    return f"{found['compared']:,} at {found['verified_at']}{repaired}"

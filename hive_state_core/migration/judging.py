@@ -1,0 +1,114 @@
+"""Whether a live migration may go on: what stands in the way of its beginning, and of a switch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+from hive_state_core.features import Durability, Facility
+from hive_state_core.images import instant_of
+from hive_state_core.migration.checking import Check, Checked, Tell
+from hive_state_core.migration.findings import Findings, change_findings, read_findings
+from hive_state_core.migration.live import Live
+from hive_state_core.migration.phases import Phase, Situation
+from hive_state_core.migration.presence import instant, processes
+from hive_state_core.migration.running import NEEDED
+from hive_state_core.spi import PEER, Driver, Replication, Span
+
+SKEW_MS = 1000
+"""So far may the clocks of the two stores be apart."""
+
+FRESH_MS = 24 * 3600 * 1000
+"""A comparison that is older than that does not count any more."""
+
+
+async def verify(live: Live, tell: Tell) -> Checked:
+    """Compare everything; keep what was found in the source. copied -> verified, if nothing is wrong."""
+    _, seen = await live.require_job(Phase.COPIED, Phase.VERIFIED, Phase.REVERSE)
+    checked = await Check(live, tell, back=seen.back).run()
+    at = await instant(live.drivers[1 if seen.back else 0])
+    compared = sum(checked.compared.values())
+
+    def change(_: Findings) -> Findings:
+        verified_at = at if checked.clean else None
+        return Findings(
+            wrong=checked.wrong, verified_at=verified_at, compared=compared, repaired=checked.repaired
+        )
+
+    await change_findings(live.source, change)
+    if checked.clean and seen.phase is Phase.COPIED:
+        await live.reach(Phase.VERIFIED)
+    return checked
+
+
+async def against_start(live: Live, *, accept_durability: bool) -> list[str]:
+    """What stands in the way of a migration between these stores, each with what to do about it."""
+    found = [reason async for reason in _lacking(live)]
+    if (apart := await skew(live)) > SKEW_MS:
+        found.append(f"the clocks of the two stores are {apart / 1000:.1f} s apart: set them right")
+    if not accept_durability:
+        found += _volatile(live)
+    return found
+
+
+async def against_switch(live: Live, seen: Situation) -> list[str]:
+    """What stands in the way of a switch, each with what to do about it."""
+    found = []
+    findings = await read_findings(live.source)
+    now = await instant(live.drivers[0])
+    if seen.phase is not Phase.VERIFIED:
+        found.append(f"the phase is {seen.phase.value}, not verified: hive-state migrate advance")
+    if not findings.clean:
+        count = len(findings.poison) + len(findings.wrong)
+        found.append(f"{count} entities are not as they should be: hive-state migrate status names them")
+    if findings.verified_at is None or now - findings.verified_at > FRESH_MS:
+        found.append("the stores were not compared for a day: hive-state migrate verify")
+    if (apart := await skew(live)) > SKEW_MS:
+        found.append(f"the clocks of the two stores are {apart / 1000:.1f} s apart: set them right")
+    for process in await processes(live.drivers[0], live.source):
+        if live.names[1] not in process.knows:
+            found.append(
+                f"process {process.pid} on {process.host} does not know the store {live.names[1]}: it"
+                " would be"
+                " refused; add that store to its configuration, and restart it"
+            )
+        elif process.epoch < seen.source.epoch:
+            found.append(f"process {process.pid} on {process.host} has not seen the newest state yet: wait")
+    return found
+
+
+async def skew(live: Live) -> int:
+    """Milliseconds between the clocks of the two stores, less what the asking took at most."""
+    before = await instant(live.drivers[0])
+    theirs = await instant(live.drivers[1])
+    after = await instant(live.drivers[0])
+    return max(before - theirs, theirs - after, 0)
+
+
+async def oldest_mark_ms(driver: Driver, port: Replication) -> int | None:
+    """How long ago the change was made that waits the longest to be sent, about; None: nothing waits."""
+    marks = await port.marks(PEER, 1)
+    if not marks:
+        return None
+    (image,) = await port.images([marks[0].ref])
+    at = 0 if image is None else instant_of(image)
+    return max(0, await instant(driver) - at) if at else 0
+
+
+async def _lacking(live: Live) -> AsyncIterator[str]:
+    missing: dict[Facility, Sequence[object]] = {}
+    for kind, facility in NEEDED.items():
+        if facility not in missing and not live.drivers[1].features.has(facility):
+            missing[facility] = await live.source.export(Span(kind=kind, limit=1))
+    for facility, images in missing.items():
+        if images:
+            yield f"{live.names[1]} does not offer {facility.value}, which {live.names[0]} makes use of"
+
+
+def _volatile(live: Live) -> list[str]:
+    return [
+        f"{name} keeps what was acknowledged only through {driver.features.durability.name.lower()}, so a"
+        " power"
+        " cut may lose some of it: set it up to sync to disk, or say --accept-durability"
+        for name, driver in zip(live.names, live.drivers, strict=True)
+        if driver.features.durability < Durability.FSYNC
+    ]
