@@ -21,7 +21,7 @@ MARKS = 10_000
 async def look(live: Live) -> dict[str, Any]:
     """Everything that is to be said, as JSON has it."""
     from hive_state_core.migration.findings import read_findings
-    from hive_state_core.migration.phases import WAY
+    from hive_state_core.migration.phases import WAY, Phase
 
     seen = await live.look()
     about: dict[str, Any] = {
@@ -32,7 +32,7 @@ async def look(live: Live) -> dict[str, Any]:
         "steps": len(WAY) - 1,
         "lives_in": live.names[1] if seen.back else live.names[0],
     }
-    if seen.job is None:
+    if seen.job is None or seen.phase is Phase.COMPLETED:
         return {**about, "next": _next(seen, live.names, None)}
     findings = await read_findings(live.source)
     return {

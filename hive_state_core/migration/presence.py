@@ -129,7 +129,7 @@ class Presence:
             pid=os.getpid(),
             host=socket.gethostname(),
             store=self._following.home,
-            knows=self._following.known,
+            knows=(self._following.home, *self._following.known),
             epoch=row.epoch,
             at=await instant(member.driver),
         )

@@ -78,7 +78,12 @@ def test_wrong_calls(tmp_path: Path) -> None:
     assert "holds other data" in refused.stderr
     assert run("migrate", "run", "--offline", "--from", one, "--to", one).exit_code == 2
     assert run("migrate", "run", "--offline", "--from", one).exit_code == 2
-    assert run("migrate", "run", "--offline", "--from", one, "--to", other, "--dry-run", "--validate-only").exit_code == 2
+    assert (
+        run(
+            "migrate", "run", "--offline", "--from", one, "--to", other, "--dry-run", "--validate-only"
+        ).exit_code
+        == 2
+    )
     assert run("migrate", "cancel", "--from", one, "--to", other).exit_code == 0
 
 

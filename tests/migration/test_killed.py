@@ -95,7 +95,17 @@ async def test_killed_processes(tmp_path: Path) -> None:
         await hive.records.put_many("d", {f"{n}": n for n in range(1000)})
         await hive.tasks.enqueue_many("q", list(range(500)))
     # One row a transaction: it takes longer than the first process may live, however quick the machine.
-    command = [sys.executable, "-m", "hive_state_core.cli", "migrate", "run", "--offline", "--batch-size", "1", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "hive_state_core.cli",
+        "migrate",
+        "run",
+        "--offline",
+        "--batch-size",
+        "1",
+        "--json",
+    ]
     killed = 0
     for _ in range(40):
         process = subprocess.Popen([*command, "--from", urls[0], "--to", urls[1]], stdout=subprocess.PIPE)

@@ -175,7 +175,16 @@ async def test_killed_on_the_way(tmp_path: Path, url: str) -> None:
     source, target = choose(f"sqlite:///{tmp_path}/1.db"), choose(url)
     await populate(source, 40)
     await open_store(target).upgrade_schema()
-    command = [sys.executable, "-m", "hive_state_core.cli", "migrate", "run", "--offline", "--batch-size", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "hive_state_core.cli",
+        "migrate",
+        "run",
+        "--offline",
+        "--batch-size",
+        "1",
+    ]
     killed = 0
     for _ in range(30):
         process = subprocess.Popen(
