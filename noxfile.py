@@ -71,6 +71,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Live moves with every fault there is; CI takes a selection of them with the other tests."""
+    install(session, "test", project=True)
+    session.run("pytest", "tests/migration", *session.posargs, env={"HIVE_STATE_FAULTS": "all"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """The workloads under pytest-benchmark, to compare with earlier runs; not part of CI."""
     install(session, "bench", project=True)

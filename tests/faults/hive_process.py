@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import time
+from pathlib import Path
 
 from hive_state_core import Store, open_store
 
@@ -28,9 +29,9 @@ class Agent:
         self.done = 0
         self.slowest = 0.0
 
-    async def run(self, until: float) -> None:
+    async def run(self, until: float, file: Path | None) -> None:
         number = 0
-        while time.monotonic() < until:
+        while time.monotonic() < until and not (file and file.exists()):
             number += 1
             began = time.monotonic()
             await self.step(number)
@@ -56,12 +57,15 @@ async def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--agents", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--until", type=Path, help="end as soon as this file is there")
     options = parser.parse_args()
     async with open_store(options.url) as hive:
         say("OPEN")
         agents = [Agent(hive, f"{options.name}-{n}") for n in range(options.agents)]
         until = time.monotonic() + options.seconds
-        results = await asyncio.gather(*(agent.run(until) for agent in agents), return_exceptions=True)
+        results = await asyncio.gather(
+            *(agent.run(until, options.until) for agent in agents), return_exceptions=True
+        )
     errors = [repr(result) for result in results if result is not None]
     counts = {
         "steps": sum(agent.done for agent in agents),

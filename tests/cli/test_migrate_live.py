@@ -1,0 +1,161 @@
+"""`hive-state migrate` of a hive that works on, as a user calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hive_state_core import open_store
+from hive_state_core.cli import main
+
+CONFIG = """
+use = "{use}"
+[stores.local]
+url = "sqlite:///local.db"
+[stores.prod]
+url = "sqlite:///prod.db"
+[stores.moving]
+backend = "dual-write"
+primary = "local"
+secondary = "prod"
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    use("local")
+    put(1)
+    return tmp_path
+
+
+def use(name: str) -> None:
+    Path("hive-state.toml").write_text(CONFIG.format(use=name))
+
+
+def put(value: int) -> None:
+    async def body() -> None:
+        async with open_store() as hive:
+            await hive.records.put("c", "k", value)
+
+    asyncio.run(body())
+
+
+def got(name: str) -> object:
+    async def body() -> object:
+        async with open_store(name, follow=False) as hive:
+            record = await hive.records.get("c", "k")
+            return None if record is None else record.value
+
+    return asyncio.run(body())
+
+
+def migrate(*words: str) -> Result:
+    return CliRunner().invoke(main, ["migrate", *words])
+
+
+def told(*words: str) -> dict[str, object]:
+    done = migrate(*words, "--json")
+    assert done.exit_code == 0, done.output
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_the_whole_way() -> None:
+    plan = told("plan", "--from", "local", "--to", "prod")
+    assert plan["obstacles"] == []
+    assert told("status", "--to", "prod")["phase"] == "legacy"
+    started = told("start", "--from", "local", "--to", "prod")
+    assert (started["phase"], started["next"]) == ("verified", "hive-state migrate switch")
+    assert told("pause")["paused"] is True
+    assert told("resume", "--chunk", "7")["chunk"] == 7
+    switched = told("switch")
+    assert switched["lives_in"] == "prod"
+    put(2)
+    assert (got("local"), got("prod")) == (1, 2)
+    use("moving")
+    assert told("status")["phase"] == "reverse"
+    assert told("rollback")["lives_in"] == "local"
+    assert got("local") == 2
+    refused = migrate("switch")
+    assert refused.exit_code == 4
+    assert "the phase is copied, not verified" in refused.stderr
+    assert told("advance")["phase"] == "verified"
+    assert told("switch")["lives_in"] == "prod"
+    asked = CliRunner().invoke(main, ["migrate", "complete"], input="n\n")
+    assert asked.exit_code == 1
+    use("prod")  # what the store in use says of the other one is enough
+    assert told("complete", "--yes")["phase"] == "completed"
+    use("local")
+    put(3)
+    assert (got("local"), got("prod")) == (2, 3)
+    assert told("status", "--from", "local", "--to", "prod")["lives_in"] == "prod"
+
+
+def test_what_people_read() -> None:
+    assert migrate("start", "--from", "local", "--to", "prod").exit_code == 0
+    shown = migrate("status").stdout
+    assert "local -> prod" in shown
+    assert "verified (4 of 7)" in shown
+    assert "next       hive-state migrate switch" in shown
+    switched = migrate("switch").stdout
+    assert switched.startswith("the hive lives in prod; writes waited for")
+
+
+def test_cancelled() -> None:
+    told("start", "--from", "local", "--to", "prod")
+    assert told("rollback")["phase"] == "prepared"
+    assert told("advance")["phase"] == "verified"
+    assert told("cancel") == {"cancelled": True}
+    put(2)
+    assert told("start", "--from", "local", "--to", "prod")["phase"] == "verified"
+    told("switch")
+    refused = migrate("cancel")
+    assert refused.exit_code == 1
+    assert "hive-state migrate rollback" in refused.stderr
+
+
+def test_wrong_calls() -> None:
+    nothing = migrate("status")
+    assert nothing.exit_code == 2
+    assert "local is in no migration, so --to is needed" in nothing.stderr
+    none = migrate("switch", "--to", "prod")
+    assert none.exit_code == 1
+    assert "hive-state migrate start" in none.stderr
+    assert migrate("start", "--from", "local", "--to", "local").exit_code == 2
+    assert migrate("run", "--dry-run").exit_code == 2
+
+
+def test_weak_durability_is_refused() -> None:
+    Path("hive-state.toml").write_text(
+        CONFIG.format(use="local").replace("prod.db", "prod.db?synchronous=NORMAL")
+    )
+    refused = migrate("plan", "--from", "local", "--to", "prod", "--json")
+    assert refused.exit_code == 4
+    assert "--accept-durability" in json.loads(refused.stdout)["obstacles"][0]
+    assert migrate("start", "--from", "local", "--to", "prod").exit_code == 4
+    assert told("start", "--from", "local", "--to", "prod", "--accept-durability")["phase"] == "verified"
+
+
+def test_run_works_until_ctrl_c() -> None:
+    told("start", "--from", "local", "--to", "prod")
+    command = [sys.executable, "-m", "hive_state_core.cli", "migrate", "run"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        for value in range(100, 1000):
+            put(value)
+            if got("prod") == value:
+                break
+        assert got("prod") == value
+    finally:
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert "interrupted" in errors

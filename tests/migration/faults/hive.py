@@ -1,0 +1,195 @@
+"""A hive of several processes, and a `hive-state` to move it with, all in one folder."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from hive_state_core import open_store
+from hive_state_core.choosing import choose
+from hive_state_core.cli import main
+from hive_state_core.config_file import read_config
+from hive_state_core.migration.lines import export_lines
+from hive_state_core.migration.opening import live
+from hive_state_core.migration.working import Worker
+from hive_state_core.model import TaskState
+from hive_state_core.spi import PEER
+
+PROGRAM = Path(__file__).parents[2] / "faults" / "hive_process.py"
+MOVER = Path(__file__).with_name("mover.py")
+
+CONFIG = """
+use = "moving"
+[stores.local]
+url = "sqlite:///local.db"
+[stores.prod]
+url = "{target}"
+[stores.moving]
+backend = "dual-write"
+primary = "local"
+secondary = "prod"
+"""
+
+
+class Process:
+    """One of the hive, whose agents work until it is ended; and what it said was acknowledged."""
+
+    def __init__(self, folder: Path, store: str, name: str) -> None:
+        self.log = (folder / f"{name}.log").open("wb")
+        self.errors = (folder / f"{name}.err").open("wb")
+        command = [sys.executable, str(PROGRAM), store, name, "--agents", "3", "--until", str(folder / "end")]
+        self.running = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.errors)
+
+    def wait(self) -> int:
+        code = self.running.wait(timeout=60)
+        self.log.close()
+        self.errors.close()
+        return code
+
+
+class Hive:
+    """Processes on a hive that moves from `local` to `prod`. Use it as a context manager."""
+
+    def __init__(self, folder: Path, target: str = "sqlite:///prod.db") -> None:
+        self.folder = folder
+        self.processes: list[Process] = []
+        (folder / "hive-state.toml").write_text(CONFIG.format(target=target))
+
+    def __enter__(self) -> Hive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            if process.running.poll() is None:
+                process.running.kill()
+                process.wait()
+
+    def begin(self, *stores: str) -> None:
+        for store in stores:
+            self.processes.append(Process(self.folder, store, f"{store}-{len(self.processes)}"))
+        for process in self.processes:
+            _until(
+                lambda process=process: b"OPEN" in Path(process.log.name).read_bytes(), "a process to open"
+            )  # type: ignore[misc]
+
+    def migrate(self, *words: str) -> Result:
+        """`hive-state migrate WORDS`."""
+        with contextlib.chdir(self.folder):
+            return CliRunner().invoke(main, ["migrate", *words])
+
+    def succeed(self, *words: str) -> None:
+        """The same until it succeeds: somebody may still be busy with what a dead one began."""
+        for _ in range(40):
+            done = self.migrate(*words)
+            if done.exit_code == 0:
+                return
+            self.work(0.25)
+        raise AssertionError(f"{words}: {done.output}")
+
+    def migrate_until(self, name: str, *words: str) -> None:
+        """The same in a process of its own, which dies at this failpoint."""
+        doomed = self.popen(*words, fail=(name, "kill"))
+        told = doomed.communicate(timeout=60)
+        assert doomed.returncode == -signal.SIGKILL, told
+
+    def popen(self, *words: str, fail: tuple[str, str] | None = None) -> subprocess.Popen[str]:
+        program = [str(MOVER), *fail] if fail else ["-m", "hive_state_core.cli"]
+        return subprocess.Popen(
+            [sys.executable, *program, "migrate", *words],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def status(self) -> dict[str, Any]:
+        told = self.migrate("status", "--json")
+        assert told.exit_code == 0, told.output
+        found: dict[str, Any] = json.loads(told.stdout)
+        return found
+
+    def until_phase(self, *phases: str) -> None:
+        _until(lambda: self.status()["phase"] in phases, f"phase {' or '.join(phases)}")
+
+    def work(self, seconds: float = 0.5) -> None:
+        """Let the agents do some."""
+        time.sleep(seconds)
+
+    def end(self) -> list[str]:
+        """Let the agents stop. Each must have done something, and none have failed. What they said."""
+        (self.folder / "end").touch()
+        lines: list[str] = []
+        for process in self.processes:
+            code = process.wait()
+            errors = Path(process.errors.name).read_text()
+            assert code == 0, errors
+            said = Path(process.log.name).read_text().splitlines()
+            counts = json.loads(said[-1].removeprefix("END "))
+            assert counts["errors"] == []
+            assert counts["steps"] > 0
+            lines += said[:-1]
+        return lines
+
+    def audit(self, lines: list[str]) -> None:
+        """Nothing that was acknowledged is lost or doubled, and both stores hold the same."""
+        asyncio.run(self._audit(lines))
+
+    async def _audit(self, lines: list[str]) -> None:
+        config = read_config(self.folder / "hive-state.toml")
+        async with open_store("moving", config=config, janitor=False) as hive:
+            said = [line.split() for line in lines]
+            states = {task.id: task.state async for task in hive.tasks.list()}
+            assert not [words for words in said if words[0] == "E" and words[1] not in states], "lost"
+            completed = {id for id, state in states.items() if state is TaskState.COMPLETED}
+            assert not [words for words in said if words[0] == "C" and words[1] not in completed], "undone"
+            effects = Counter([record.key.split("/")[0] async for record in hive.records.list("effects")])
+            assert set(effects) == completed
+            assert max(effects.values()) == 1, "done twice"
+            newest: dict[str, int] = {}
+            for words in said:
+                if words[0] == "P":
+                    newest[words[1]] = int(words[2])
+            for name, number in newest.items():
+                record = await hive.records.get("agents", name)
+                assert record is not None
+                assert record.value == number, "not the last that was acknowledged"
+
+    def require_equal(self) -> None:
+        """Once all that is marked was sent, both stores hold the same."""
+        asyncio.run(self._drain())
+        local, prod = asyncio.run(self._exports())
+        assert local == prod
+
+    async def _drain(self) -> None:
+        config = read_config(self.folder / "hive-state.toml")
+        async with live(choose("local", config), choose("prod", config)) as both:
+            worker = Worker(both)
+            ports = both.source, both.target
+            while any([await port.marks(PEER, 1) for port in ports]):
+                await worker.turn()
+            await worker.release()
+
+    async def _exports(self) -> list[bytes]:
+        config = read_config(self.folder / "hive-state.toml")
+        found = []
+        for name in ("local", "prod"):
+            async with open_store(name, config=config, janitor=False, follow=False) as hive:
+                found.append(b"".join([line async for line in export_lines(hive.replication())]))
+        return found
+
+
+def _until(holds: Any, what: str) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.05)
