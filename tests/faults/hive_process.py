@@ -23,8 +23,9 @@ def say(*words: object) -> None:
 
 
 class Agent:
-    def __init__(self, hive: Store, name: str) -> None:
+    def __init__(self, hive: Store, name: str, lease: float) -> None:
         self.hive = hive
+        self.lease = lease
         self.name = name
         self.done = 0
         self.slowest = 0.0
@@ -44,7 +45,7 @@ class Agent:
         say("E", task.id)
         await hive.records.put("agents", self.name, number)
         say("P", self.name, number)
-        for lease in await hive.tasks.claim(QUEUE, worker=self.name, lease=2):
+        for lease in await hive.tasks.claim(QUEUE, worker=self.name, lease=self.lease):
             async with hive.atomic() as unit:
                 unit.tasks.complete(lease)
                 unit.records.put("effects", f"{lease.id}/{lease.token}", self.name, if_absent=True)
@@ -57,11 +58,12 @@ async def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--agents", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--lease", type=float, default=2)
     parser.add_argument("--until", type=Path, help="end as soon as this file is there")
     options = parser.parse_args()
     async with open_store(options.url) as hive:
         say("OPEN")
-        agents = [Agent(hive, f"{options.name}-{n}") for n in range(options.agents)]
+        agents = [Agent(hive, f"{options.name}-{n}", options.lease) for n in range(options.agents)]
         until = time.monotonic() + options.seconds
         results = await asyncio.gather(
             *(agent.run(until, options.until) for agent in agents), return_exceptions=True

@@ -208,7 +208,9 @@ def test_beside_a_bare_copy(tmp_path: Path, url: str) -> None:
     """`migrate run --raw` copies the same rows once more, into tables of its own that are gone afterwards."""
     source = f"sqlite:///{tmp_path}/one.db"
     asyncio.run(populate(choose(source)))
-    done = CliRunner().invoke(main, ["migrate", "run", "--from", source, "--to", url, "--raw", "--json"])
+    done = CliRunner().invoke(
+        main, ["migrate", "run", "--offline", "--from", source, "--to", url, "--raw", "--json"]
+    )
     assert done.exit_code == EXIT.OK, done.output
     told = json.loads(done.stdout)
     assert told["result"] == "moved"

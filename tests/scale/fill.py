@@ -1,7 +1,7 @@
 """A large hive at rest, to move: `python tests/scale/fill.py URL [RECORDS [TASKS]]`. The store has to be new.
 
 python tests/scale/fill.py sqlite:///large.db 1000000 200000
-hive-state migrate run --from sqlite:///large.db --to postgres://... --raw
+hive-state migrate run --offline --from sqlite:///large.db --to postgres://... --raw
 """
 
 from __future__ import annotations

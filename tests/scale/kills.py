@@ -1,7 +1,7 @@
 """Kill a large move again and again: `python tests/scale/kills.py FILE [KILLS]`.
 
 FILE is what `fill.py` made; it is copied, not changed. The copy moves to a PostgreSQL from the wheel by
-`hive-state migrate run`, killed with -9 at KILLS (20) random instants and begun again each time by the same
+`hive-state migrate run --offline`, killed with -9 at KILLS (20) random instants and begun again each time by the same
 command. In the end the exports of both sides have to be identical.
 """
 
@@ -23,7 +23,7 @@ HIVE_STATE = (sys.executable, "-m", "hive_state_core.cli")
 
 
 def drill(source: str, target: str, kills: int) -> None:
-    run = [*HIVE_STATE, "migrate", "run", "--from", source, "--to", target, "--json"]
+    run = [*HIVE_STATE, "migrate", "run", "--offline", "--from", source, "--to", target, "--json"]
     for kill in range(kills):
         begun, patience = time.perf_counter(), random.uniform(1, 20)
         with subprocess.Popen(run, stdout=subprocess.DEVNULL) as process:

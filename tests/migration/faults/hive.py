@@ -19,6 +19,7 @@ from hive_state_core import open_store
 from hive_state_core.choosing import choose
 from hive_state_core.cli import main
 from hive_state_core.config_file import read_config
+from hive_state_core.errors import Unavailable
 from hive_state_core.migration.lines import export_lines
 from hive_state_core.migration.opening import live
 from hive_state_core.migration.working import Worker
@@ -47,7 +48,8 @@ class Process:
     def __init__(self, folder: Path, store: str, name: str) -> None:
         self.log = (folder / f"{name}.log").open("wb")
         self.errors = (folder / f"{name}.err").open("wb")
-        command = [sys.executable, str(PROGRAM), store, name, "--agents", "3", "--until", str(folder / "end")]
+        command = [sys.executable, str(PROGRAM), store, name, "--agents", "3"]
+        command += ["--lease", "20", "--until", str(folder / "end")]
         self.running = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.errors)
 
     def wait(self) -> int:
@@ -73,6 +75,27 @@ class Hive:
             if process.running.poll() is None:
                 process.running.kill()
                 process.wait()
+
+    def stop(self, process: Process) -> None:
+        """As by kill -STOP, but not while it holds a lock of the file: nobody could write then."""
+        while True:
+            process.running.send_signal(signal.SIGSTOP)
+            if self._is_free():
+                return
+            process.running.send_signal(signal.SIGCONT)
+            time.sleep(0.05)
+
+    def _is_free(self) -> bool:
+        async def write() -> None:
+            url = f"sqlite:///{self.folder}/local.db?timeout=0.5"
+            async with open_store(url, janitor=False) as hive:
+                await hive.records.put("is it", "free", None)
+
+        try:
+            asyncio.run(write())
+        except Unavailable:
+            return False
+        return True
 
     def begin(self, *stores: str) -> None:
         for store in stores:
@@ -135,7 +158,7 @@ class Hive:
             assert code == 0, errors
             said = Path(process.log.name).read_text().splitlines()
             counts = json.loads(said[-1].removeprefix("END "))
-            assert counts["errors"] == []
+            assert not counts["errors"], counts["errors"]
             assert counts["steps"] > 0
             lines += said[:-1]
         return lines

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -111,14 +110,13 @@ def test_a_writer_that_sleeps_through_the_switch(tmp_path: Path) -> None:
     with Hive(tmp_path) as hive:
         hive.begin("moving", "local", "local")
         hive.succeed(*COMMANDS["prepare"])
-        sleeper = hive.processes[1].running
-        sleeper.send_signal(signal.SIGSTOP)
-        time.sleep(1)
+        sleeper = hive.processes[1]
+        hive.stop(sleeper)
         try:
             hive.succeed("switch", "--force")
             hive.work(1)
         finally:
-            sleeper.send_signal(signal.SIGCONT)
+            sleeper.running.send_signal(signal.SIGCONT)
         hive.work()
         hive.audit(hive.end())
         hive.require_equal()
