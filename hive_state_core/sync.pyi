@@ -578,4 +578,5 @@ def open_store(
     config: Config | Path | str | None = ...,
     retention: spi.Retention | None = ...,
     janitor: bool = ...,
+    follow: bool = ...,
 ) -> Store: ...

@@ -1,8 +1,8 @@
 """Kill a large move again and again: `python tests/scale/kills.py FILE [KILLS]`.
 
 FILE is what `fill.py` made; it is copied, not changed. The copy moves to a PostgreSQL from the wheel by
-`hive-state migrate run --offline`, killed with -9 at KILLS (20) random instants and begun again each time by the same
-command. In the end the exports of both sides have to be identical.
+`hive-state migrate run --offline`, killed with -9 at KILLS (20) random instants and begun again each time by
+the same command. In the end the exports of both sides have to be identical.
 """
 
 from __future__ import annotations
