@@ -78,8 +78,8 @@ class Member:
 
     def __init__(self, name: str, driver: Driver) -> None:
         self.name = name
-        self.driver = driver
-        self.epoch = -1
+        self.driver: Driver = driver
+        self.epoch: int = -1
         self._opened = self._closed = False
         self._alone = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
@@ -115,7 +115,8 @@ class Member:
         """By another one of the same store, which is not open."""
         async with self._alone:
             await self.driver.close()
-            self.driver, self._opened = driver, False
+            self.driver = driver
+            self._opened = False
 
 
 def lives(row: Control) -> bool:

@@ -79,12 +79,12 @@ class Check:
     """Of a migration whose hive lives in the source, or with `back` in the target."""
 
     def __init__(self, live: Live, tell: Tell, back: bool = False) -> None:
-        ports, drivers = (live.source, live.target), live.drivers
-        self.source, self.target = ports[::-1] if back else ports
-        self._ours, self._theirs = drivers[::-1] if back else drivers
+        self.source: Replication = live.target if back else live.source
+        self.target: Replication = live.source if back else live.target
+        self._ours, self._theirs = live.drivers[::-1] if back else live.drivers
         self._pump = Pump(self.source, self.target)
         self._tell = tell
-        self.checked = Checked()
+        self.checked: Checked = Checked()
 
     async def run(self) -> Checked:
         """Everything, once by the port and once as a reader sees it."""

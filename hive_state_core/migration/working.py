@@ -175,7 +175,7 @@ class Throttled(Pace):
         if job.paused or not await self._lease.hold():
             raise Unfinished
         self._job = job
-        self.batch = job.chunk
+        self.batch: int = job.chunk
 
 
 class Lease:
