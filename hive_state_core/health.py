@@ -14,7 +14,7 @@ from hive_state_core.errors import HiveStateError, InvalidArgument
 from hive_state_core.histogram import Histogram
 from hive_state_core.limits import VERSION_MAX
 from hive_state_core.model import TaskState
-from hive_state_core.spi import GroupStats, MemoryStats, PoolStats, QueueStats, Stats
+from hive_state_core.spi import CacheStats, GroupStats, MemoryStats, PoolStats, QueueStats, Stats
 from hive_state_core.validate import Duration
 
 Status = Literal["ok", "warn", "fail"]
@@ -24,12 +24,17 @@ ENOUGH_TRIPS = 20
 """Trips that a percentile is told of, at least: a store that is hardly used is not slow."""
 
 
+ENOUGH_READS = 1000
+"""That a hit ratio is told of, at least."""
+
+
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """From what on something is worth a look. Durations are seconds or a timedelta.
 
     latency  of the store; ten times as long is a failure
     backlog  ready tasks of a queue; a failure if the oldest is also older than `age`: nobody keeps up
     age      of the oldest task that is ready, and of the oldest event that is not finished
+    hit_ratio  of the single records that a cache was asked for, if there were enough: less is worth a look
     lag      events that a group was not handed yet; a failure if the oldest is also older than `age`
     memory   share of what a server may use, from 0 to 1; a failure from halfway between that and all of it
     """
@@ -38,6 +43,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 1000
     age: Duration = 300
     lag: int = 1000
+    hit_ratio: float = 0.9
     memory: float = 0.8
 
     def __post_init__(self) -> None:
@@ -98,6 +104,7 @@ def judged(
         *chain.from_iterable(_queue(*each, stats.at, limits) for each in sorted(stats.queues.items())),
         *(_group(f"{s}/{g}", each, stats.at, limits) for (s, g), each in sorted(stats.groups.items())),
         *_in_all(stats),
+        *(_cache(stats.cache, limits) if stats.cache else ()),
         *(_pool(server, pool) for server, pool in sorted(stats.pools.items())),
         *(_memory(server, memory, limits) for server, memory in sorted(stats.memory.items())),
         *(Check(name="backend", status="warn", sentence=warning) for warning in stats.warnings),
@@ -207,6 +214,27 @@ def _none(name: str, found: int, otherwise: str) -> Check:
     status: Status = "warn" if found else "ok"
     sentence = otherwise if found else f"no {name.replace('_', ' ')}"
     return Check(name=name, status=status, sentence=sentence, value=found, threshold=0)
+
+
+def _cache(cache: CacheStats, limits: Thresholds) -> Iterator[Check]:
+    """A cache that is hardly used has no ratio worth a look, and one without a bound no part of it."""
+    said = "answers" if cache.connected else "cannot be reached: reads go to the durable store"
+    yield Check(
+        name="cache_connected",
+        status="ok" if cache.connected else "warn",
+        sentence=f"the cache {said}",
+        value=float(cache.connected),
+    )
+    if cache.hit_ratio is not None and cache.asked >= ENOUGH_READS:
+        low = cache.hit_ratio < limits.hit_ratio
+        yield Check(
+            name="cache_hit_ratio",
+            status="warn" if low else "ok",
+            sentence=f"{cache.hit_ratio:.1%} of {cache.asked:,} reads were hits"
+            + (f", less than {limits.hit_ratio:.0%}" if low else ""),
+            value=round(cache.hit_ratio, 4),
+            threshold=limits.hit_ratio,
+        )
 
 
 def _pool(server: str, pool: PoolStats) -> Check:

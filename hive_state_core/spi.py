@@ -717,12 +717,26 @@ class MemoryStats(msgspec.Struct, frozen=True, kw_only=True):
     most: int | None
 
 
+class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a cache in front of the store. Of the single records that this driver was `asked` for, so many were
+    `hits`."""
+
+    connected: bool
+    asked: int
+    hits: int
+
+    @property
+    def hit_ratio(self) -> float | None:
+        """From 0 to 1; None if nothing was asked."""
+        return self.hits / self.asked if self.asked else None
+
+
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts at one instant; those of records may include expired ones that were not swept. `streams`:
     events in each; `groups`: by (stream, group). `backend` holds the backend's own facts for people
     (versions, settings), `pools` its connections by server, `memory` that of a server
-    which keeps its data there. `warnings` and `notes` are whole sentences: a note is worth knowing, but
-    needs nobody's hand."""
+    which keeps its data there, `cache` what is told of the one in front of it. `warnings` and `notes` are
+    whole sentences: a note is worth knowing, but needs nobody's hand."""
 
     at: int
     records: dict[str, int]
@@ -733,6 +747,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     backend: dict[str, str | int | float | bool | None]
     pools: dict[str, PoolStats] = {}
     memory: dict[str, MemoryStats] = {}
+    cache: CacheStats | None = None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

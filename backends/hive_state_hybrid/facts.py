@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hive_state_core.errors import HiveStateError
-from hive_state_core.spi import Stats
+from hive_state_core.spi import CacheStats, MemoryStats, Stats
 from hive_state_hybrid.front import Front
 from hive_state_hybrid.options import Options
 
@@ -21,14 +21,14 @@ async def facts(durable: Stats, front: Front, options: Options) -> Stats:
         "cache_near_hits": near,
         "cache_hits": hits,
         "cache_misses": front.misses,
-        "cache_hit_ratio": round((near + hits) / asked, 4) if asked else None,
     }
-    warnings = durable.warnings
+    cache = CacheStats(connected=False, asked=asked, hits=near + hits)
+    warnings, room = durable.warnings, dict(durable.memory)
     try:
         memory = await front.breaker.call(front.cache.memory)
-        found |= {"cache_connected": True, "cache_used_memory": memory.used, "cache_max_memory": memory.most}
+        cache = replace(cache, connected=True)
+        room[options.fast] = MemoryStats(used=memory.used, most=memory.most)
     except HiveStateError as error:
-        found["cache_connected"] = False
         said = front.breaker.error or error
         warnings += (f"the cache {options.fast} cannot be reached ({said}); reads go to {options.durable}",)
-    return replace(durable, backend={**durable.backend, **found}, warnings=warnings)
+    return replace(durable, backend={**durable.backend, **found}, cache=cache, memory=room, warnings=warnings)

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from hive_state_conformance.demo_audit import AGENTS, EFFECTS, QUEUE, Findings, audit
+from hive_state_conformance.harness import driver_of
 from hive_state_conformance.latency import Latency, latency_of
 from hive_state_conformance.workloads_scratch import scratch, witness
 from hive_state_conformance.workloads_values import state
@@ -47,6 +48,7 @@ class Report(msgspec.Struct, kw_only=True):
     duplicates  tasks with more than one effect record
     torn        units of which only a part is there: a completed task without an effect record, an effect of
                 a task that is not completed, or an acknowledged completion that is gone
+    cache_hit_ratio  of the reads of single records, from 0 to 1; None for a store without a cache
     stale       records that are not what their agent wrote last, and reads that gave another's record
     """
 
@@ -65,6 +67,7 @@ class Report(msgspec.Struct, kw_only=True):
     errors: int
     first_error: str | None
     latency_ms: dict[str, Latency]
+    cache_hit_ratio: float | None = None
 
     @property
     def ok(self) -> bool:
@@ -192,9 +195,10 @@ async def run(
         await hive.prepare()
         async with _watched(hive, watch, every):
             took = await hive.work(seconds)
+        cache = (await driver_of(store).stats()).cache
         async with witness(where, store) as seen:
             findings = await audit(seen, hive)
-        return _report(hive, took, findings)
+        return _report(hive, took, findings, cache.hit_ratio if cache else None)
 
 
 @asynccontextmanager
@@ -213,7 +217,7 @@ async def _watched(hive: Hive, watch: Watch | None, every: float) -> AsyncIterat
         await asyncio.wait([looking])
 
 
-def _report(hive: Hive, took: float, findings: Findings) -> Report:
+def _report(hive: Hive, took: float, findings: Findings, hit_ratio: float | None) -> Report:
     return Report(
         url=str(hive.store.url),
         workload=WORKLOAD,
@@ -230,4 +234,5 @@ def _report(hive: Hive, took: float, findings: Findings) -> Report:
         errors=len(hive.errors),
         first_error=str(hive.errors[0]) if hive.errors else None,
         latency_ms={kind: latency_of(found) for kind, found in hive.latencies.items()},
+        cache_hit_ratio=None if hit_ratio is None else round(hit_ratio, 4),
     )

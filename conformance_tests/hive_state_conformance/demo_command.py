@@ -55,6 +55,8 @@ def _tell(report: Report) -> None:
     for kind, found in report.latency_ms.items():
         figures = (found.p50, found.p95, found.p99, found.max)
         click.echo(f"  {kind:<10}" + "".join(f"{figure:10.2f}" for figure in figures))
+    if report.cache_hit_ratio is not None:
+        click.echo(f"\ncache       {report.cache_hit_ratio:.1%} of the reads of single records were hits")
     click.echo(
         f"\nread from the store: {report.lost} lost, {report.duplicates} done twice, {report.torn} torn,"
         f" {report.stale} stale; {report.errors} calls failed"

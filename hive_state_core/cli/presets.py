@@ -51,8 +51,26 @@ async def _redis(config: Config) -> AsyncIterator[Choice]:
         yield choose(server.url, config)
 
 
+@asynccontextmanager
+async def _hybrid(config: Config) -> AsyncIterator[Choice]:
+    from hive_state_core.embedded import postgres_server, valkey_server
+    from hive_state_core.store import open_store
+
+    async with postgres_server() as durable, valkey_server(fsync="never written") as fast:
+        await open_store(durable.url, config=config).upgrade_schema()
+        stores = {
+            "durable": {"url": durable.url},
+            "fast": {"url": fast.url},
+            "hybrid": {"backend": "hybrid", "durable": "durable", "fast": "fast"},
+        }
+        kept = {"namespace": config.namespace, "retention": config.kept}
+        said = {key: value for key, value in kept.items() if value}
+        yield choose("hybrid", Config({"stores": stores, **said}))
+
+
 PRESETS: dict[str, Preset] = {
     "sqlite": Preset(_sqlite, "a new file that is removed afterwards", "sqlite:///hive-state.db"),
     "postgres": Preset(_postgres, "a server that ends with this command"),
     "redis": Preset(_redis, "a server that ends with this command, and syncs each write to disk"),
+    "hybrid": Preset(_hybrid, "a PostgreSQL and a Valkey that end with this command"),
 }

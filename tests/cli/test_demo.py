@@ -27,6 +27,7 @@ from hive_state_core.spi import Batch, Committed, Complete, Driver, Enqueue, Enq
 KEYS = {
     *("url", "workload", "agents", "seconds", "operations", "ops_per_s", "tasks_enqueued", "tasks_completed"),
     *("lost", "duplicates", "torn", "stale", "errors", "first_error", "latency_ms"),
+    "cache_hit_ratio",
 }
 QUICK = ("--seconds", "0.5", "--agents", "10")
 CLI = [sys.executable, "-m", "hive_state_core.cli"]

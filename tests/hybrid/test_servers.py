@@ -43,17 +43,19 @@ async def at_work(choice: Any, disturb: Any) -> dict[str, Any]:
         await asyncio.sleep(0.5)
         await disturb()
         for _ in range(100):
-            facts = (await hive._driver.stats()).backend
-            if facts["cache_connected"]:
+            stats = await hive._driver.stats()
+            if stats.cache is not None and stats.cache.connected:
                 break
             await asyncio.sleep(0.1)
-        before = facts["cache_hits"]
+        before = int(str(stats.backend["cache_hits"]))
         await asyncio.sleep(1.5)
-        facts = (await hive._driver.stats()).backend
+        stats = await hive._driver.stats()
         done.set()
         await asyncio.wait(agents)
         assert all(task.result() > 3 for task in agents)
-        return {**facts, "hits_since": int(str(facts["cache_hits"])) - int(str(before))}
+        assert stats.cache is not None
+        hits = int(str(stats.backend["cache_hits"]))
+        return {"cache_connected": stats.cache.connected, "cache_hits": hits, "hits_since": hits - before}
 
 
 @pytest.fixture(params=["linearizable", "bounded", "session"])
