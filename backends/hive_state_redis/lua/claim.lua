@@ -6,7 +6,7 @@
 do
   local requests, room
   local TURNED = 256  -- tasks of a queue that one claim turns, at most
-  local PAGE = 16
+  local PAGE = 64
 
   local function turn_queues()
     local turned = {}
@@ -41,12 +41,8 @@ do
       lane.page = call("ZRANGE", lane.key, lane.read, lane.read + PAGE - 1)
       lane.next, lane.read = 1, lane.read + #lane.page
     end
-    local member = lane.page[lane.next]
-    if member then
-      lane.priority, lane.due, lane.order = struct.unpack(PLACE, member)
-      lane.id, lane.member = member:sub(19), member
-    end
-    return member
+    lane.member = lane.page[lane.next]
+    return lane.member
   end
 
   local function covered(lane, capabilities)
@@ -58,13 +54,16 @@ do
     return true
   end
 
+  -- By the numbers that their members begin with.
   local function earlier(one, other)
-    if one.priority ~= other.priority then
-      return one.priority < other.priority
-    elseif one.due ~= other.due then
-      return one.due < other.due
+    local priority, due, order = struct.unpack(PLACE, one.member)
+    local its_priority, its_due, its_order = struct.unpack(PLACE, other.member)
+    if priority ~= its_priority then
+      return priority < its_priority
+    elseif due ~= its_due then
+      return due < its_due
     end
-    return one.order < other.order
+    return order < its_order
   end
 
   local function first_of(lanes)
@@ -110,20 +109,21 @@ do
   end
 
   local function hand_out_task(lane, request)
-    local id = lane.id
+    local id = lane.member:sub(PLACE_SIZE + 1)
     local key = P .. "t\0" .. id
     local found = call("HMGET", key, "m", "p")
     local n = #reply
     room = room - #found[2]
     if #head[H.sinks] == 0 and not slots.task[id] then
       reply[n + 1], reply[n + 2], reply[n + 3] = id, lease_at_once(id, key, lane, found, request), found[2]
-      return
+      return id
     end
     local slot = slot_of("task", id, function()
       return unpacked(found[1])
     end)
     put_task(slot, claimed_task(slot.now, request[3], request[4]))
     reply[n + 1], reply[n + 2], reply[n + 3] = id, packed(slot.now, TASK_SIZE), found[2]
+    return id
   end
 
   local function claim_tasks(request)
@@ -137,8 +137,7 @@ do
           break
         end
         lane.next = lane.next + 1
-        ids[#ids + 1] = lane.id
-        hand_out_task(lane, request)
+        ids[#ids + 1] = hand_out_task(lane, request)
       end
     end
     local due = false
