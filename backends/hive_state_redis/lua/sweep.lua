@@ -128,6 +128,21 @@ do
     return removed
   end
 
+  -- Redis remembers every consumer by name; those that have nothing and were not heard of for an hour go.
+  local IDLE = 3600 * 1000
+
+  local function forget_consumers()
+    for _, name in ipairs(call("ZRANGE", P .. "F", 0, -1)) do
+      local stream, group = name:match("^([^%z]*)%z(.*)$")
+      local there = read_group(nil, stream, group)
+      for _, consumer in ipairs(there and call("XINFO", "CONSUMERS", native(stream), group) or {}) do
+        if consumer[4] == 0 and consumer[6] > IDLE then  -- name, pending and idle stand behind their words
+          call("XGROUP", "DELCONSUMER", native(stream), group, consumer[2])
+        end
+      end
+    end
+  end
+
   define("sweep", function()
     local told = begin()
     if told then
@@ -141,6 +156,7 @@ do
     local removed = remove_ended(COMPLETED, kept_for[1]) + remove_ended(CANCELLED, kept_for[2]) + remove_ended(GIVEN_UP, kept_for[3])
     keep()
     finish()
+    forget_consumers()
     return {expired, tombstones, promoted, leases, removed, commits, left <= 0 and 1 or 0}
   end)
 end
