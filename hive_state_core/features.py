@@ -1,5 +1,6 @@
 """What a driver declares that it can do. Known before any I/O, and tested both ways by the suite:
 what is declared must pass, what is not declared must be refused with `Unsupported` before any I/O.
+Only the durability may rise when the store is opened, where it is up to the server's settings.
 
 The base (records with compare-and-set and strict TTL, atomic batches) carries no flag: a backend without
 it is none. A flag exists only where physics or purpose differ between backends.
