@@ -16,12 +16,13 @@ an empty place without the lease takes it away from whoever has it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
 from hive_state_core.model import Index, RecordImage, RecordRef
+from hive_state_core.spi import MemoryStats
 
 LEASE_MS = 2000
 """How long a lease is kept for a reader that does not come back."""
@@ -70,13 +71,6 @@ class Entry(NamedTuple):
     lease: str = ""
 
 
-class Memory(NamedTuple):
-    """Bytes that the server of the cache uses, and may use (None: no bound)."""
-
-    used: int
-    most: int | None
-
-
 class Cache(Protocol):
     """Of one store. Raises HiveStateError only; whatever is raised may have been done, now or later."""
 
@@ -113,12 +107,10 @@ class Cache(Protocol):
         """Whether `name` is the one relay for so long from now. Several at once would do no harm."""
         ...
 
-    async def memory(self) -> Memory:
+    async def memory(self) -> MemoryStats:
         """What the server says of its room."""
         ...
 
-
-CacheConnect = Callable[[], Cache]
 
 _Packed = tuple[int, int, bytes | None, bool, Index, int, int, int | None]
 _pack = msgspec.msgpack.Encoder().encode

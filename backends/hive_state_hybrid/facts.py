@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from hive_state_core.errors import HiveStateError
-from hive_state_core.spi import CacheStats, MemoryStats, Stats
+from hive_state_core.spi import CacheStats, Stats
 from hive_state_hybrid.front import Front
 from hive_state_hybrid.options import Options
 
@@ -25,9 +25,8 @@ async def facts(durable: Stats, front: Front, options: Options) -> Stats:
     cache = CacheStats(connected=False, asked=asked, hits=near + hits)
     warnings, room = durable.warnings, dict(durable.memory)
     try:
-        memory = await front.breaker.call(front.cache.memory)
+        room[options.fast] = await front.breaker.call(front.cache.memory)
         cache = replace(cache, connected=True)
-        room[options.fast] = MemoryStats(used=memory.used, most=memory.most)
     except HiveStateError as error:
         said = front.breaker.error or error
         warnings += (f"the cache {options.fast} cannot be reached ({said}); reads go to {options.durable}",)

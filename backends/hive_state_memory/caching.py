@@ -6,9 +6,10 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from hive_state_core.caching import LEASE_MS, Asked, Beat, Entry, Hit, Memory
+from hive_state_core.caching import LEASE_MS, Asked, Beat, Entry, Hit
 from hive_state_core.errors import Closed
 from hive_state_core.model import RecordImage, RecordRef
+from hive_state_core.spi import MemoryStats
 
 Stamp = tuple[int, int]
 
@@ -110,8 +111,8 @@ class MemoryCache:
         held.relay = (name, held.clock() + ms)
         return True
 
-    async def memory(self) -> Memory:
-        return Memory(0, None)
+    async def memory(self) -> MemoryStats:
+        return MemoryStats(used=0, most=None)
 
     def _opened(self) -> Held:
         if self._held is None:

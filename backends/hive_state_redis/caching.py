@@ -11,9 +11,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from hive_state_core.caching import LEASE_MS, Asked, Beat, Entry, Hit, Memory, pack, unpack
+from hive_state_core.caching import LEASE_MS, Asked, Beat, Entry, Hit, pack, unpack
 from hive_state_core.errors import Closed
 from hive_state_core.model import RecordRef
+from hive_state_core.spi import MemoryStats
 from hive_state_redis.connecting import Link, Script, connect
 from hive_state_redis.options import RedisOptions
 
@@ -77,10 +78,10 @@ class RedisCache:
     async def lead(self, name: str, ms: int) -> bool:
         return bool(await self._run("cache_lead", [self._prefix + b"relay"], (name, ms)))
 
-    async def memory(self) -> Memory:
+    async def memory(self) -> MemoryStats:
         said = await (await self._opened()).call("INFO", "memory", reads=True)
         lines = dict(line.split(":", 1) for line in said.decode().splitlines() if ":" in line)
-        return Memory(int(lines["used_memory"]), int(lines["maxmemory"]) or None)
+        return MemoryStats(used=int(lines["used_memory"]), most=int(lines["maxmemory"]) or None)
 
     async def _run(self, name: str, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
         return await (await self._opened()).script(_script(name), keys, args)
