@@ -27,9 +27,11 @@ from hive_state_core.errors import (
 from hive_state_core.features import Facility, Features
 from hive_state_core.migration.handover import finish
 from hive_state_core.migration.presence import Presence
-from hive_state_core.model import ReadRef, Topic
+from hive_state_core.model import ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.spi import (
+    MISSED,
     Batch,
+    Caching,
     Claimed,
     ClaimRequest,
     Control,
@@ -37,6 +39,7 @@ from hive_state_core.spi import (
     Driver,
     Examining,
     Finding,
+    Missed,
     Outcome,
     Page,
     Replication,
@@ -301,6 +304,33 @@ class Following:
         self._at = member
         for hearing in self._hearing:
             hearing.cancel()
+
+
+class CachedFollowing(Following):
+    """One whose home has a cache. See `hive_state_core.spi.Caching`; a store without one misses all."""
+
+    def peek(self, ref: RecordRef) -> RecordImage | None:
+        driver = self._at.driver
+        return driver.peek(ref) if isinstance(driver, Caching) else None
+
+    async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
+        """What was cached in another epoch than that in which the hive was seen is asked of the store."""
+        member = self._at
+        driver = member.driver
+        if isinstance(driver, Caching):
+            reply = await driver.recall(refs)
+            if reply.epoch == member.epoch:
+                return reply
+        return Reply(member.epoch, 0, [MISSED] * len(refs))
+
+    async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+        return await self._look(lambda driver: _fetched(driver, refs))
+
+
+async def _fetched(driver: Driver, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+    if isinstance(driver, Caching):
+        return await driver.fetch(refs)
+    return cast("Reply[RecordImage | None]", await driver.read(refs))
 
 
 def current(driver: Driver) -> Driver:
