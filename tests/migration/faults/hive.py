@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -27,6 +28,9 @@ from hive_state_core.model import TaskState
 from hive_state_core.spi import PEER
 
 PROGRAM = Path(__file__).parents[2] / "faults" / "hive_process.py"
+ALL = os.environ.get("HIVE_STATE_FAULTS") == "all"
+"""Every fault is wanted, not only a selection."""
+
 MOVER = Path(__file__).with_name("mover.py")
 
 CONFIG = """
@@ -143,6 +147,10 @@ class Hive:
 
     def until_phase(self, *phases: str) -> None:
         _until(lambda: self.status()["phase"] in phases, f"phase {' or '.join(phases)}")
+
+    def said(self) -> int:
+        """How many lines all processes said so far."""
+        return sum(Path(process.log.name).read_bytes().count(b"\n") for process in self.processes)
 
     def work(self, seconds: float = 0.5) -> None:
         """Let the agents do some."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 
@@ -13,9 +12,8 @@ import pytest
 
 from hive_state_core.migration.failpoints import NAMES
 
-from .hive import Hive
+from .hive import ALL, Hive
 
-ALL = os.environ.get("HIVE_STATE_FAULTS") == "all"
 SHORT = ("copy: page loaded", "switch: sealed", "switch: moved")
 
 pytestmark = pytest.mark.timeout(240)
