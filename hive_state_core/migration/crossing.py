@@ -31,6 +31,12 @@ from hive_state_core.spi import Control, ControlState, Driver, Replication
 AHEAD = 60.0
 """Seconds for which it is tried to have no more than a page of marks left, before the seal."""
 
+FEW = 50
+"""Marks that are few."""
+
+TRIES = 10
+"""Rounds of less than a page in which it is tried to come down to few."""
+
 Answer = TypeVar("Answer")
 
 
@@ -53,8 +59,8 @@ async def cross(job: Job, left: Driver, source: Replication, target: Replication
     Raises NotDrained, Conflict (somebody else was faster, or gave it up), Unavailable.
     """
     pump = Pump(source, target)
-    await _catch_up(pump)
     await lengthen(left, source, job.budget)
+    await _catch_up(pump)
     began = perf_counter()
     sealed = await _seal(source, target)
     try:
@@ -78,9 +84,10 @@ async def cross(job: Job, left: Driver, source: Replication, target: Replication
 
 
 async def _catch_up(pump: Pump) -> None:
-    """Send until about a page is left."""
-    until = perf_counter() + AHEAD
-    while await pump.round() >= PAGE:
+    """Send until few are left: what is left is what writers wait for. A busy hive marks more meanwhile."""
+    until, tries = perf_counter() + AHEAD, 0
+    while (sent := await pump.round()) > FEW and tries < TRIES:
+        tries += sent < PAGE
         if perf_counter() > until:
             raise NotDrained(
                 "more is written than reaches the other store: let the hive do less, or pump from more"

@@ -1,8 +1,9 @@
 """`python tests/scale/live_move.py RECORDS AGENTS`: what a live move costs those who work meanwhile.
 
-A hive on a new SQLite file, with so many records and a fifth as many tasks, moves to a PostgreSQL from the wheel, back, and
-there again, while the agents update their records, enqueue, claim and complete. Prints the median and the
-longest call before the move, while it is under way, and around each switch; and whether both stores are equal in the end.
+A hive on a new SQLite file, with so many records and a fifth as many tasks, moves to a PostgreSQL from the
+wheel, back, and there again, while the agents update their records, enqueue, claim and complete. Prints the
+median and the longest call before the move, while it is under way, and around each switch; and whether both
+stores are equal in the end. Agents, worker and server share this machine.
 """
 
 from __future__ import annotations
@@ -61,11 +62,11 @@ class Agents:
         self.calls.clear()
         began = time.perf_counter()
         told = await during if during is not None else ""
-        await asyncio.sleep(max(0.0, PERIOD - (time.perf_counter() - began)))
+        await asyncio.sleep(max(1.0, PERIOD - (time.perf_counter() - began)))  # who waited ends too
         seconds, calls = time.perf_counter() - began, sorted(self.calls)
         print(
             f"{what:<28} {seconds:6.1f} s {len(calls) / seconds:8,.0f} calls/s"
-            f"  p50 {statistics.median(calls) * 1000:6.1f} ms  longest {calls[-1] * 1000:7.1f} ms  {told or ''}",
+            f"  p50 {statistics.median(calls) * 1000:6.1f} ms  longest {calls[-1] * 1000:7.1f} ms  {told}",
             flush=True,
         )
 
@@ -105,7 +106,7 @@ async def move(config: Config, records: int, count: int) -> None:
         async with live(source, target) as both:
             await both.capture()
             worker = Worker(both)
-            await agents.period("copying", worker.until(lambda seen: seen.phase is not Phase.DUAL))
+            await agents.period("copying", copied(worker))
             await worker.release()
             await agents.period("sent on")
             await agents.period("compared", compared(both))
@@ -123,6 +124,11 @@ async def move(config: Config, records: int, count: int) -> None:
             while await both.target.marks("peer", 1):
                 await worker.turn()
         print("equal in the end:", await exported(source) == await exported(target))
+
+
+async def copied(worker: Worker) -> str:
+    await worker.until(lambda seen: seen.phase is not Phase.DUAL)
+    return ""
 
 
 async def compared(both: object) -> str:
