@@ -233,7 +233,7 @@ class _Decision:
             expires_at = state.expires_at if state else None
         else:
             expires_at = trip.at + op.ttl
-        self._changes.puts.append(sets.put_row(trip, op, expires_at))
+        self._changes.puts.append(rows.put_row(trip.ns, op, trip.at, trip.version, expires_at))
 
     def _delete(self, op: Delete) -> bool:
         trip, ref = self._trip, op.ref

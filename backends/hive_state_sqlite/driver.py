@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar, TypeVarTuple
 
 from msgspec.structs import replace
@@ -38,6 +38,7 @@ from hive_state_core.spi import (
     Swept,
 )
 from hive_state_sqlite import (
+    alone,
     claiming,
     committing,
     controlling,
@@ -60,11 +61,12 @@ from hive_state_sqlite.hopping import HopConnection, connect
 from hive_state_sqlite.notes import note, read_notes
 from hive_state_sqlite.options import Options
 from hive_state_sqlite.topics import topics_of
-from hive_state_sqlite.trip import Trip, Writer, last_counter
+from hive_state_sqlite.trip import Alone, Ended, Trip, Writer, last_counter
 from hive_state_sqlite.turnstile import SUPPORTED, Turnstile, wal_reset_safe
 from hive_state_sqlite.waiting import Waiters
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 What = TypeVarTuple("What")
 
 CACHE_KIB = 64 * 1024
@@ -154,23 +156,31 @@ class SqliteDriver:
         return examining.examine(self._path, mode, sqlite3.sqlite_version, self._wal_reset())
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
-        orders = sum([len(batch.ops) for batch in batches])  # if all of them were Enqueues
-        trip, outcomes = await self._write(committing.commit, batches, orders=orders)
-        if trip.changed:
-            self._waiters.happened(topics_of(batches), trip.counter)
-        return Reply(trip.epoch, trip.at, outcomes)
+        if len(batches) == 1:
+            ended = await self._write_alone(alone.commit, committing.commit, batches[0], len(batches[0].ops))
+        else:
+            orders = sum([len(batch.ops) for batch in batches])  # if all of them were Enqueues
+            ended = await self._write(committing.commit, batches, orders=orders)
+        return self._reply(ended, topics_of(batches))
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
-        trip, claimed = await self._write(claiming.claim, requests)
-        if trip.changed:
-            self._waiters.happened((), trip.counter)
-        return Reply(trip.epoch, trip.at, claimed)
+        if len(requests) == 1:
+            ended = await self._write_alone(alone.claim, claiming.claim, requests[0])
+        else:
+            ended = await self._write(claiming.claim, requests)
+        return self._reply(ended)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
-        trip, swept = await self._write(sweeping.sweep, limit, retention)
-        if trip.changed:
-            self._waiters.happened((), trip.counter)
-        return swept
+        ended = await self._write(sweeping.sweep, limit, retention)
+        if ended.changed:
+            self._waiters.happened((), ended.control.counter)
+        return ended.answer
+
+    def _reply(self, ended: Ended[Sequence[Answer]], topics: Iterable[Topic] = ()) -> Reply[Answer]:
+        control, changed, answers = ended
+        if changed:
+            self._waiters.happened(topics, control.counter)
+        return Reply(control.epoch, control.clock, answers)
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
         return await self._waiters.wait(topics, timeout)
@@ -238,6 +248,7 @@ class SqliteDriver:
         self._turnstile = Turnstile(self._path)
         self._writer = Writer(self._path, self._turnstile, options.timeout)
         self._writer.fenced(lambda: self._set_up_fenced(db))
+        alone.prepare(db)
         db.execute("PRAGMA wal_autocheckpoint = 0")
         db.execute(f"PRAGMA cache_size = {-CACHE_KIB}")
         db.execute(f"PRAGMA synchronous = {options.synchronous}")
@@ -281,11 +292,24 @@ class SqliteDriver:
 
     async def _write(
         self, work: Callable[[Trip, *What], Answer], *what: *What, orders: int = 0
-    ) -> tuple[Trip, Answer]:
+    ) -> Ended[Answer]:
         """`orders`: how many the trip may give out."""
         writing, run = _opened(self._writing), _opened(self._writer).run
         try:
             return await writing.hop(run, self._ns, orders, work, *what)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritten(error) from error
+
+    async def _write_alone(
+        self,
+        alone: Alone[Item, Answer],
+        work: Callable[[Trip, Sequence[Item]], Sequence[Answer]],
+        item: Item,
+        orders: int = 0,
+    ) -> Ended[Sequence[Answer]]:
+        writing, run = _opened(self._writing), _opened(self._writer).run_alone
+        try:
+            return await writing.hop(run, self._ns, orders, alone, work, item)
         except (sqlite3.Error, OSError) as error:
             raise self._unwritten(error) from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hive_state_core.index_text import load_index
+from hive_state_core.index_text import dump_index, load_index
 from hive_state_core.model import (
     CommitImage,
     CommitRef,
@@ -26,7 +26,7 @@ from hive_state_core.model import (
     TaskRef,
     TaskState,
 )
-from hive_state_core.spi import Enqueue
+from hive_state_core.spi import Enqueue, Put
 
 Row = Sequence[Any]
 
@@ -126,6 +126,13 @@ def queue_image(row: Row) -> QueueImage:
 def commit_image(row: Row) -> CommitImage:
     """From id, version, fingerprint, outcome, at."""
     return CommitImage(ref=CommitRef(row[0]), version=row[1], fingerprint=row[2], results=row[3], at=row[4])
+
+
+def put_row(ns: int, op: Put, at: int, version: int, expires_at: int | None) -> Row:
+    """For `record_put` and its kin."""
+    ref = op.ref
+    index = dump_index(op.index) if op.index else None
+    return ns, ref.collection, ref.key, version, op.value, op.raw, index, at, expires_at
 
 
 def task_insert_row(ns: int, task: TaskImage) -> Row:

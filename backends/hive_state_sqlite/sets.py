@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from hive_state_core.index_text import dump_index
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import (
     KEEP_TTL,
@@ -90,14 +89,8 @@ def swap_all(trip: Trip, batches: Sequence[Batch]) -> Decided:
 
 def _row_of(trip: Trip, batch: Batch) -> rows.Row:
     op = cast(Put, batch.ops[0])
-    return put_row(trip, op, None if op.ttl is None else trip.at + op.ttl)
-
-
-def put_row(trip: Trip, op: Put, expires_at: int | None) -> rows.Row:
-    """For `record_put` and its kin."""
-    ref = op.ref
-    index = dump_index(op.index) if op.index else None
-    return trip.ns, ref.collection, ref.key, trip.version, op.value, op.raw, index, trip.at, expires_at
+    expires_at = None if op.ttl is None else trip.at + op.ttl
+    return rows.put_row(trip.ns, op, trip.at, trip.version, expires_at)
 
 
 def enqueue_all(trip: Trip, batches: Sequence[Batch]) -> Decided:

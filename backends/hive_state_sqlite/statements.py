@@ -35,6 +35,7 @@ TASKS_READY = _load("tasks_ready")
 TASKS_OVERDUE = _load("tasks_overdue")
 TASKS_PROMOTE = _load("tasks_promote")
 QUEUE_OUTLOOK = _load("queue_outlook")
+TASK_NEXT = f"SELECT * FROM (\n{QUEUE_OUTLOOK}), (\n{TASKS_READY})"
 QUEUE_READ = _load("queue_read")
 QUEUE_WRITE = _load("queue_write")
 COMMIT_READ = _load("commit_read")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar, TypeVarTuple
+from collections.abc import Callable, Sequence
+from typing import Generic, NamedTuple, TypeVar, TypeVarTuple
 
 from hive_state_core.control import require_open
 from hive_state_core.errors import Unavailable
 from hive_state_core.model import TaskImage
-from hive_state_core.spi import TERM_SHIFT, ControlState
+from hive_state_core.spi import ControlState
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.connection import dropped, immediate, rollback
+from hive_state_sqlite.known import Known
 from hive_state_sqlite.turnstile import Turnstile
 
 Answer = TypeVar("Answer")
+Item = TypeVar("Item")
 What = TypeVarTuple("What")
 
 CHECKPOINT_PAGES = 4000
@@ -23,16 +25,6 @@ CHECKPOINT_PAGES = 4000
 
 TRIP_PAGES = 3
 """What a trip adds to the log beside a page for each changed row: the control row, ends of indexes."""
-
-
-class Known(NamedTuple):
-    """The control row of an open store."""
-
-    term: int
-    epoch: int
-    counter: int
-    orders: int
-    clock: int
 
 
 class Trip:
@@ -46,9 +38,7 @@ class Trip:
         "after",
         "at",
         "changed",
-        "counter",
         "db",
-        "epoch",
         "execute",
         "executemany",
         "ns",
@@ -58,8 +48,6 @@ class Trip:
 
     after: Known  # the control row, once it is advanced
     at: int
-    counter: int
-    epoch: int
     orders: int
     version: int
 
@@ -90,18 +78,13 @@ class Trip:
 
     def _advance(self, known: Known, orders: int) -> bool:
         """False: it is not as it was known."""
-        term, epoch, counter, given, clock = known
-        counter += 1
-        at = max(time.time_ns() // 1_000_000, clock)
-        change = (self.ns, counter, given + orders, at, epoch, given, clock)
-        if self.execute(statements.CONTROL_ADVANCE, change).rowcount == 0:
+        after = known.next(orders)
+        if self.execute(statements.CONTROL_ADVANCE, known.advance(self.ns, after)).rowcount == 0:
             return False
-        self.at = at
-        self.epoch = epoch
-        self.orders = given
-        self.counter = counter
-        self.version = (term << TERM_SHIFT) + counter
-        self.after = Known(term, epoch, counter, given + orders, at)
+        self.after = after
+        self.at = after.clock
+        self.orders = known.orders
+        self.version = after.version
         return True
 
     def next_order(self) -> int:
@@ -113,6 +96,19 @@ class Trip:
         if tasks:
             self.changed = True
             self.executemany(statements.TASK_UPDATE, [rows.task_update_row(self.ns, task) for task in tasks])
+
+
+Alone = Callable[[sqlite3.Connection, int, Known, Item], tuple[Known, Answer] | None]
+"""(connection, namespace, control row, item): the control row after the trip, and the item's answer; None: it
+wrote nothing, the general path is to decide."""
+
+
+class Ended(NamedTuple, Generic[Answer]):
+    """A trip that came to its end. `control`: the row as it left it, or would have if it changed anything."""
+
+    control: Known
+    changed: bool
+    answer: Answer
 
 
 class Writer:
@@ -134,28 +130,59 @@ class Writer:
         orders: int,
         work: Callable[[Trip, *What], Answer],
         *what: *What,
-    ) -> tuple[Trip, Answer]:
-        """The trip and what `work(trip, *what)` returned; committed if the trip changed anything, else as if
-        it had never been. Whatever is raised, the transaction is over and the turnstile free.
+    ) -> Ended[Answer]:
+        """A trip that does `work(trip, *what)`; committed if it changed anything, else as if it had never
+        been. Whatever is raised, the transaction is over and the turnstile free.
 
         `orders`: how many the trip may give out.
         """
         self._enter()
         try:
-            trip = Trip(db, ns)
-            try:
-                trip.begin(self._known, orders)
-                answer = work(trip, *what)
-                trip.execute("COMMIT" if trip.changed else "ROLLBACK")
-            except BaseException:
-                rollback(db)
-                raise
-            if trip.changed:
-                self._known = trip.after
-                self._checkpoint_if_due(db)
-            return trip, answer
+            return self._run(db, ns, orders, work, *what)
         finally:
             self._turnstile.release()
+
+    def run_alone(
+        self,
+        db: sqlite3.Connection,
+        ns: int,
+        orders: int,
+        alone: Alone[Item, Answer],
+        work: Callable[[Trip, Sequence[Item]], Sequence[Answer]],
+        item: Item,
+    ) -> Ended[Sequence[Answer]]:
+        """`run`, for a trip of one item: by `alone`, if that finds all as it expects, else by `work`."""
+        self._enter()
+        try:
+            ended = None if self._known is None else alone(db, ns, self._known, item)
+            if ended is None:
+                return self._run(db, ns, orders, work, (item,))
+            self._known, answer = ended
+            self._checkpoint_if_due(db)
+            return Ended(self._known, True, (answer,))
+        finally:
+            self._turnstile.release()
+
+    def _run(
+        self,
+        db: sqlite3.Connection,
+        ns: int,
+        orders: int,
+        work: Callable[[Trip, *What], Answer],
+        *what: *What,
+    ) -> Ended[Answer]:
+        trip = Trip(db, ns)
+        try:
+            trip.begin(self._known, orders)
+            answer = work(trip, *what)
+            trip.execute("COMMIT" if trip.changed else "ROLLBACK")
+        except BaseException:
+            rollback(db)
+            raise
+        if trip.changed:
+            self._known = trip.after
+            self._checkpoint_if_due(db)
+        return Ended(trip.after, trip.changed, answer)
 
     def alone(
         self, db: sqlite3.Connection, work: Callable[[sqlite3.Connection, *What], Answer], *what: *What
