@@ -111,8 +111,8 @@ class Lane(Generic[Item, Result]):
         Indeterminate if it has. Cancelling the caller does the same to the item: not done if it waited,
         else done whole.
         """
-        if timeout is None and self.lone:
-            return await self.leave_alone(item)
+        if timeout is None and (trip := self.leave_alone(item)) is not None:
+            return await trip
         if self._closed:
             raise Closed(self._closed)
         loop = asyncio.get_running_loop()
@@ -136,19 +136,17 @@ class Lane(Generic[Item, Result]):
                 ) from None
             raise Unavailable(f"no answer within {timeout} s; the call was not done") from None
 
-    @property
-    def lone(self) -> bool:
-        """Whether a call that has no timeout may `leave_alone`."""
-        return (
-            self._singles >= ALONE
-            and not self._runners
-            and not self._alone
-            and not self._closed
-            and asyncio.get_running_loop() is self._loop
-        )
-
-    def leave_alone(self, item: Item) -> Awaitable[Result]:
-        """`call`, where it is `lone`: a trip in the caller's own task. A read may be cancelled anywhere."""
+    def leave_alone(self, item: Item) -> Awaitable[Result] | None:
+        """`call`, of a lone caller that gives no timeout: a trip in its own task. None: it is not alone.
+        A read may be cancelled anywhere."""
+        if (
+            self._singles < ALONE
+            or self._runners
+            or self._alone
+            or self._closed
+            or asyncio.get_running_loop() is not self._loop
+        ):
+            return None
         trip = self._send_alone(item)
         return Outliving(trip, lambda task: self._adopt(item, task)) if self._writes else trip
 

@@ -90,7 +90,8 @@ class Meter:
     def arrived_alone(self, item: Any, sent: float) -> None:
         """The same for a call that travelled alone, which is its trip."""
         took = perf_counter() - sent
-        _entry(self.alone, self._kind_of(item)).note(took)
+        kind = self._kind_of(item)
+        (self.alone.get(kind) or _entry(self.alone, kind)).note(took)
         if self.agents is not None:
             self._note_agents(self.agents, item, took)
 

@@ -213,8 +213,8 @@ class Trips:
         if not self._lacks.isdisjoint(WANTED_BY_OPS):
             for op in batch.ops:
                 self.require(*facilities_of(op))
-        if timeout is None and self._commit.lone:
-            outcome = await self._commit.leave_alone(batch)
+        if timeout is None and (trip := self._commit.leave_alone(batch)) is not None:
+            outcome = await trip
         else:
             size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
             outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
@@ -300,7 +300,8 @@ class Trips:
     ) -> Sequence[Answer | HiveStateError]:
         """One write trip. If it broke on something unforeseen, each item is tried in a trip of its own,
         once, so that one caller's poison does not fail its neighbours."""
-        trip_id = self._next_trip_id()
+        self._trips += 1
+        trip_id = f"{self._own_id}-{self._trips}"  # never used again, by nobody
         try:
             try:
                 return (await send(items, trip_id)).results
@@ -335,11 +336,6 @@ class Trips:
             except Sealed:
                 if self._closed or monotonic() > until:
                     raise
-
-    def _next_trip_id(self) -> str:
-        """Never used again, by nobody."""
-        self._trips += 1
-        return f"{self._own_id}-{self._trips}"
 
     async def _ask_outcome(self, trip_id: str, error: Indeterminate, count: int) -> Sequence[Any]:
         """After a trip whose end is unknown: what the store remembers of it."""

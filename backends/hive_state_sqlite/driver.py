@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, TypeVarTuple
 
 from msgspec.structs import replace
@@ -57,7 +57,7 @@ from hive_state_sqlite.connection import (
     translate,
     translate_os,
 )
-from hive_state_sqlite.hopping import HopConnection, connect
+from hive_state_sqlite.hopping import Hop, HopConnection, connect
 from hive_state_sqlite.notes import note, read_notes
 from hive_state_sqlite.options import Options
 from hive_state_sqlite.topics import topics_of
@@ -157,30 +157,40 @@ class SqliteDriver:
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         if len(batches) == 1:
-            ended = await self._write_alone(alone.commit, committing.commit, batches[0], len(batches[0].ops))
+            (batch,) = batches
+            hop = self._hop_alone(alone.commit, committing.commit, batch, len(batch.ops))
         else:
             orders = sum([len(batch.ops) for batch in batches])  # if all of them were Enqueues
-            ended = await self._write(committing.commit, batches, orders=orders)
-        return self._reply(ended, topics_of(batches))
+            hop = self._hop(committing.commit, batches, orders=orders)
+        try:
+            control, changed, outcomes = await hop
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritten(error) from error
+        if changed:
+            self._waiters.happened(topics_of(batches), control.counter)
+        return Reply(control.epoch, control.clock, outcomes)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         if len(requests) == 1:
-            ended = await self._write_alone(alone.claim, claiming.claim, requests[0])
+            hop = self._hop_alone(alone.claim, claiming.claim, requests[0])
         else:
-            ended = await self._write(claiming.claim, requests)
-        return self._reply(ended)
+            hop = self._hop(claiming.claim, requests)
+        try:
+            control, changed, claimed = await hop
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritten(error) from error
+        if changed:
+            self._waiters.happened((), control.counter)
+        return Reply(control.epoch, control.clock, claimed)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
-        ended = await self._write(sweeping.sweep, limit, retention)
-        if ended.changed:
-            self._waiters.happened((), ended.control.counter)
-        return ended.answer
-
-    def _reply(self, ended: Ended[Sequence[Answer]], topics: Iterable[Topic] = ()) -> Reply[Answer]:
-        control, changed, answers = ended
+        try:
+            control, changed, swept = await self._hop(sweeping.sweep, limit, retention)
+        except (sqlite3.Error, OSError) as error:
+            raise self._unwritten(error) from error
         if changed:
-            self._waiters.happened(topics, control.counter)
-        return Reply(control.epoch, control.clock, answers)
+            self._waiters.happened((), control.counter)
+        return swept
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
         return await self._waiters.wait(topics, timeout)
@@ -290,28 +300,25 @@ class SqliteDriver:
         except sqlite3.Error as error:
             raise translate(error, self._path, "read") from error
 
-    async def _write(
+    def _hop(
         self, work: Callable[[Trip, *What], Answer], *what: *What, orders: int = 0
-    ) -> Ended[Answer]:
-        """`orders`: how many the trip may give out."""
+    ) -> Hop[Ended[Answer]]:
+        """A trip. `orders`: how many it may give out."""
         writing, run = _opened(self._writing), _opened(self._writer).run
-        try:
-            return await writing.hop(run, self._ns, orders, work, *what)
-        except (sqlite3.Error, OSError) as error:
-            raise self._unwritten(error) from error
+        return writing.hop(run, self._ns, orders, work, *what)
 
-    async def _write_alone(
+    def _hop_alone(
         self,
         alone: Alone[Item, Answer],
         work: Callable[[Trip, Sequence[Item]], Sequence[Answer]],
         item: Item,
         orders: int = 0,
-    ) -> Ended[Sequence[Answer]]:
-        writing, run = _opened(self._writing), _opened(self._writer).run_alone
-        try:
-            return await writing.hop(run, self._ns, orders, alone, work, item)
-        except (sqlite3.Error, OSError) as error:
-            raise self._unwritten(error) from error
+    ) -> Hop[Ended[Sequence[Answer]]]:
+        """A trip of one item."""
+        writing, writer = self._writing, self._writer
+        if writing is None or writer is None:
+            raise Closed("the store is not open")
+        return writing.hop_then(writer.leave, writer.run_alone, self._ns, orders, alone, work, item)
 
     async def _alone(self, work: Callable[[sqlite3.Connection, *What], Answer], *what: *What) -> Answer:
         writing, alone = _opened(self._writing), _opened(self._writer).alone

@@ -39,15 +39,22 @@ class Hop(Generic[Answer]):
         "_error",
         "_hops",
         "_loop",
+        "_then",
         "_wake",
         "_what",
         "_work",
     )
 
-    def __init__(self, hops: Hops, work: Callable[..., Answer], *what: object) -> None:
+    def __init__(
+        self,
+        hops: Hops,
+        work: Callable[..., Answer],
+        what: tuple[object, ...] = (),
+        then: Callable[[], None] | None = None,
+    ) -> None:
         self._asyncio_future_blocking = True
         self._loop = asyncio.get_running_loop()
-        self._work, self._what = work, what
+        self._work, self._what, self._then = work, what, then
         self._hops: Hops | None = hops  # until it has left
         self._wake: Wake | None = None
         self._error: BaseException | None = None
@@ -73,6 +80,9 @@ class Hop(Generic[Answer]):
         except RuntimeError:  # the event loop was closed: nobody waits any more
             if not self._loop.is_closed():
                 raise
+        finally:
+            if self._then is not None:
+                self._then()
 
     def _arrive(self) -> None:
         self._arrived = True
@@ -131,7 +141,19 @@ class HopConnection:
         db = self._db
         if db is None:
             raise ValueError("the connection is not open")
-        return Hop(self._hops, work, db, *what)
+        return Hop(self._hops, work, (db, *what))
+
+    def hop_then(
+        self,
+        then: Callable[[], None],
+        work: Callable[[sqlite3.Connection, *What], Answer],
+        *what: *What,
+    ) -> Hop[Answer]:
+        """`hop`, and `then()` on the thread once the answer, or the error, has left. It must not raise."""
+        db = self._db
+        if db is None:
+            raise ValueError("the connection is not open")
+        return Hop(self._hops, work, (db, *what), then)
 
     async def close(self) -> None:
         """After all that was begun before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ from hive_state_sqlite.turnstile import Turnstile
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
 What = TypeVarTuple("What")
+
+log = logging.getLogger("hive_state.sqlite")
 
 CHECKPOINT_PAGES = 4000
 """Pages of write-ahead log, about, after which who added them copies the log into the database."""
@@ -119,6 +122,7 @@ class Writer:
         self._turnstile = turnstile
         self._timeout_s = timeout_s
         self._known: Known | None = None  # as the last trip of this process left it
+        self._grown: sqlite3.Connection | None = None  # by a trip that has still to `leave`
         self._copied_changes = 0
         self._trips = 0  # since then
         self._blocked_until = 0.0
@@ -138,7 +142,10 @@ class Writer:
         """
         self._enter()
         try:
-            return self._run(db, ns, orders, work, *what)
+            ended = self._run(db, ns, orders, work, *what)
+            if ended.changed:
+                self._checkpoint_if_due(db)
+            return ended
         finally:
             self._turnstile.release()
 
@@ -151,15 +158,26 @@ class Writer:
         work: Callable[[Trip, Sequence[Item]], Sequence[Answer]],
         item: Item,
     ) -> Ended[Sequence[Answer]]:
-        """`run`, for a trip of one item: by `alone`, if that finds all as it expects, else by `work`."""
+        """`run`, for a trip of one item: by `alone`, if that finds all as it expects, else by `work`.
+        Whatever comes of it, `leave` is to be called after it; the caller need not wait for that."""
         self._enter()
+        known = self._known
+        if known is None or (alone_ended := alone(db, ns, known, item)) is None:
+            ended = self._run(db, ns, orders, work, (item,))
+        else:
+            self._known, answer = alone_ended
+            ended = Ended(self._known, True, (answer,))
+        self._grown = db if ended.changed else None
+        return ended
+
+    def leave(self) -> None:
+        """After `run_alone`: keep the log short, and let others in."""
+        grown, self._grown = self._grown, None
         try:
-            ended = None if self._known is None else alone(db, ns, self._known, item)
-            if ended is None:
-                return self._run(db, ns, orders, work, (item,))
-            self._known, answer = ended
-            self._checkpoint_if_due(db)
-            return Ended(self._known, True, (answer,))
+            if grown is not None:
+                self._checkpoint_if_due(grown)
+        except sqlite3.Error:  # what was committed is, and the next trip tries again
+            log.warning("%s: its write-ahead log could not be copied", self._path, exc_info=True)
         finally:
             self._turnstile.release()
 
@@ -181,7 +199,6 @@ class Writer:
             raise
         if trip.changed:
             self._known = trip.after
-            self._checkpoint_if_due(db)
         return Ended(trip.after, trip.changed, answer)
 
     def alone(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hive_state_core import Store, open_store
 from hive_state_core.errors import Conflict, LeaseLost
 from hive_state_sqlite import claiming, committing
+from hive_state_sqlite.trip import Writer
 
 
 @pytest.fixture
@@ -91,3 +93,17 @@ async def test_a_claim_leaves_what_the_one_statement_cannot_choose(hive: Store, 
     general.clear()
     assert await hive.tasks.claim("q", worker="w", capabilities=()) == []
     assert general == ["claim"]
+
+
+async def test_a_log_that_cannot_be_copied_fails_nobody(
+    hive: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*_: object) -> None:
+        raise sqlite3.OperationalError("the disk is gone")
+
+    monkeypatch.setattr(Writer, "_checkpoint_if_due", failing)
+    version = await hive.records.put("c", "k", 1)
+    await hive.records.get("c", "k")
+    monkeypatch.undo()
+    assert await hive.records.put("c", "k", 2, if_version=version, timeout=5) > version
+    assert "could not be copied" in caplog.text

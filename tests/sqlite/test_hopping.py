@@ -172,3 +172,26 @@ def test_an_event_loop_that_was_closed_is_not_told(path: str) -> None:
     asyncio.run(connection.close())
     assert done == ["done"]
     asyncio.run(until(lambda: threads() == before))
+
+
+async def test_what_comes_then_is_not_waited_for(connection: HopConnection) -> None:
+    may_end = threading.Event()
+    done: list[str] = []
+
+    def then() -> None:
+        may_end.wait(5)
+        done.append("then")
+
+    assert await connection.hop_then(then, lambda db: 1) == 1
+    assert done == []
+    may_end.set()
+    await connection.hop(lambda db: done.append("next"))
+    assert done == ["then", "next"]
+
+
+async def test_what_comes_then_follows_an_error_too(connection: HopConnection) -> None:
+    done: list[int] = []
+    with pytest.raises(sqlite3.Error):
+        await connection.hop_then(lambda: done.append(1), lambda db: db.execute("nonsense"))
+    await connection.hop(lambda db: None)
+    assert done == [1]
