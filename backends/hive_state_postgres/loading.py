@@ -110,7 +110,7 @@ class _Load:
             TABLES[kind].name,
             schema_name=self._statements.schema,
             columns=COLUMNS[kind],
-            records=[load_row(self._ns, image) for image in images],
+            records=(load_row(self._ns, image) for image in images),  # made while the server works
         )
 
     # -- by upsert
