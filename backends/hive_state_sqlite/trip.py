@@ -26,6 +26,10 @@ log = logging.getLogger("hive_state.sqlite")
 CHECKPOINT_PAGES = 4000
 """Pages of write-ahead log, about, after which who added them copies the log into the database."""
 
+LONE_PAGES = 1000
+"""The same after a trip of one item: a log that stays short need not grow, and is overwritten while it is
+still in all caches. As many as SQLite itself takes."""
+
 TRIP_PAGES = 3
 """What a trip adds to the log beside a page for each changed row: the control row, ends of indexes."""
 
@@ -144,7 +148,7 @@ class Writer:
         try:
             ended = self._run(db, ns, orders, work, *what)
             if ended.changed:
-                self._checkpoint_if_due(db)
+                self._checkpoint_if_due(db, CHECKPOINT_PAGES)
             return ended
         finally:
             self._turnstile.release()
@@ -175,7 +179,7 @@ class Writer:
         grown, self._grown = self._grown, None
         try:
             if grown is not None:
-                self._checkpoint_if_due(grown)
+                self._checkpoint_if_due(grown, LONE_PAGES)
         except sqlite3.Error:  # what was committed is, and the next trip tries again
             log.warning("%s: its write-ahead log could not be copied", self._path, exc_info=True)
         finally:
@@ -209,7 +213,7 @@ class Writer:
         try:
             with immediate(db):
                 answer = work(db, *what)
-            self._checkpoint_if_due(db)
+            self._checkpoint_if_due(db, CHECKPOINT_PAGES)
             return answer
         finally:
             self._turnstile.release()
@@ -228,8 +232,8 @@ class Writer:
                 f"cannot write to {self._path}: other processes kept it busy for {self._timeout_s:g} s"
             )
 
-    def _checkpoint_if_due(self, db: sqlite3.Connection) -> None:
-        """Copy the write-ahead log into the database once this process has added enough to it, by estimate.
+    def _checkpoint_if_due(self, db: sqlite3.Connection, pages: int) -> None:
+        """Copy the write-ahead log into the database once this process has added so much to it, by estimate.
 
         Automatic checkpoints are off: this one runs inside the turnstile, so that none ever runs beside a
         write of hive-state (docs/adr/0003-sqlite-wal-reset.md). FULL makes SQLite itself refuse a foreign
@@ -239,7 +243,7 @@ class Writer:
         self._trips += 1
         changes = db.total_changes
         added = changes - self._copied_changes + TRIP_PAGES * self._trips
-        if added < CHECKPOINT_PAGES or time.monotonic() < self._blocked_until:
+        if added < pages or time.monotonic() < self._blocked_until:
             return
         try:
             db.execute("PRAGMA busy_timeout = 0")
