@@ -178,12 +178,13 @@ class Writer:
         """After `run_alone`: keep the log short, and let others in."""
         grown, self._grown = self._grown, None
         try:
-            if grown is not None:
-                self._checkpoint_if_due(grown, LONE_PAGES)
-        except sqlite3.Error:  # what was committed is, and the next trip tries again
-            log.warning("%s: its write-ahead log could not be copied", self._path, exc_info=True)
-        finally:
-            self._turnstile.release()
+            try:
+                if grown is not None:
+                    self._checkpoint_if_due(grown, LONE_PAGES)
+            finally:
+                self._turnstile.release()
+        except (sqlite3.Error, OSError):  # what was committed is, and the next trip tries again
+            log.warning("%s: after a trip, its write-ahead log was not copied", self._path, exc_info=True)
 
     def _run(
         self,

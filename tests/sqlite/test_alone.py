@@ -106,4 +106,4 @@ async def test_a_log_that_cannot_be_copied_fails_nobody(
     await hive.records.get("c", "k")
     monkeypatch.undo()
     assert await hive.records.put("c", "k", 2, if_version=version, timeout=5) > version
-    assert "could not be copied" in caplog.text
+    assert "log was not copied" in caplog.text
