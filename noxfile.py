@@ -72,9 +72,11 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Live moves with every fault there is; CI takes a selection of them with the other tests."""
+    """Live moves with every fault there is, and the suite on all of hybrid; CI takes a selection of them."""
     install(session, "test", project=True)
-    session.run("pytest", "tests/migration", *session.posargs, env={"HIVE_STATE_FAULTS": "all"})
+    session.run(
+        "pytest", "tests/migration", "tests/hybrid", *session.posargs, env={"HIVE_STATE_FAULTS": "all"}
+    )
 
 
 @nox.session

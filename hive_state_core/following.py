@@ -273,6 +273,8 @@ class Following:
                     left.epoch = row.epoch
                     return
                 other = await self._peer(row, error)
+                if other is left:  # its row names itself
+                    raise error
                 if lives(there := await finish(left.port, other.port)):
                     self._turn(other, there)
                 elif monotonic() > until:

@@ -16,7 +16,7 @@ import msgspec
 from hive_state_core.errors import HiveStateError
 from hive_state_core.migration.sealing import Impatience
 from hive_state_core.model import RecordRef
-from hive_state_core.spi import Driver, Replication
+from hive_state_core.spi import PEER, Driver, Replication
 
 if TYPE_CHECKING:
     from hive_state_core.following import Following
@@ -121,7 +121,7 @@ class Presence:
             await self._following.refresh(member)
             member = self._following.at
             row = await member.port.control()
-        if not row.sinks and row.peer is None:
+        if PEER not in row.sinks and row.peer is None:
             return False
         await self._impatience.spend(member.port, row)
         me = Process(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
 from hive_state_conformance.harness import UrlHarness
@@ -12,12 +15,24 @@ from .conftest import Hybrid
 
 LEVELS = ["linearizable", "bounded", "session"]
 
+CACHED = ["records.*", "cas.*", "atomic.*", "sessions.*", "expiry.*", "control.*", "images.*", "notes.*"]
+"""What a cache stands in front of, or could come in the way of."""
+
 
 def failed(report: Report) -> list[str]:
     return [f"{each.check.id}: {each.reason}" for each in report.results if each.status is Status.FAILED]
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("level", LEVELS)
+async def test_what_concerns_the_cache(level: str, tmp_path: Path, valkey_url: str, hybrid: Hybrid) -> None:
+    durable = f"sqlite:///{tmp_path}/hive.db?synchronous=NORMAL"
+    report = await conform(UrlHarness(hybrid(durable, valkey_url, consistency=level)), select=CACHED)
+    assert not failed(report)
+
+
+@pytest.mark.skipif(os.environ.get("HIVE_STATE_FAULTS") != "all", reason="takes minutes: nox -s faults")
+@pytest.mark.timeout(540)
 @pytest.mark.parametrize("level", LEVELS)
 async def test_level_full_on_postgres_and_valkey(
     level: str, durable_url: str, valkey_url: str, hybrid: Hybrid

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import redis
@@ -12,7 +13,7 @@ import redis
 from hive_state_core.embedded import Server, valkey_server
 from hive_state_core.embedded.process import Supervised
 from hive_state_core.embedded.server import free_port
-from hive_state_core.embedded.sources import account, choose
+from hive_state_core.embedded.sources import Programs, account, choose
 from hive_state_core.embedded.valkey_programs import VALKEY
 from hive_state_core.url import parse_url
 
@@ -62,7 +63,7 @@ def watched() -> Iterator[Watched]:
 
 @contextmanager
 def _sentinel(primary: int) -> Iterator[int]:
-    program, supervised, port = choose(VALKEY), Supervised("hive-state-sentinel-", account()), free_port()
+    supervised, port = Supervised("hive-state-sentinel-", account()), free_port()
     try:
         supervised.open()
         folder = supervised.folder("data")
@@ -77,13 +78,22 @@ def _sentinel(primary: int) -> Iterator[int]:
             "sentinel failover-timeout main 1000",
         ]
         config = supervised.write("data/sentinel.conf", "\n".join(lines) + "\n")
-        argv = [str(program.server), str(config), "--sentinel"]  # type: ignore[union-attr]
+        argv = [str(_program(supervised)), str(config), "--sentinel"]
         supervised.ask("spawn", argv=argv, quit=15)
         with redis.Redis(port=port, decode_responses=True) as client:
             wait_until(lambda: _knows_a_replica(client))
         yield port
     finally:
         supervised.close()
+
+
+def _program(supervised: Supervised) -> Path:
+    """A copy, if there can be one: the account need not reach the wheel."""
+    program = choose(VALKEY)
+    assert isinstance(program, Programs)
+    if not program.parts:
+        return program.server
+    return supervised.copy(program.root, program.parts, ()) / program.server.relative_to(program.root)
 
 
 def _knows_a_replica(sentinel: redis.Redis) -> bool:
