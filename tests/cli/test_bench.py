@@ -288,10 +288,14 @@ def test_ctrl_c_leaves_no_namespace_and_no_baseline(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    _until(lambda: any(tmp_path.glob("*baseline*")) and _left(tmp_path)[0] != [])
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    try:
+        _until(lambda: any(tmp_path.glob("*baseline*")) and _at_work(tmp_path))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
     assert (process.returncode, out, err) == (130, "", "hive-state: interrupted\n")
     assert _left(tmp_path) == ([], [])
 
@@ -325,6 +329,13 @@ def _left(folder: Path) -> tuple[list[str], list[str]]:
         )
     db.close()
     return found, [path.name for path in folder.glob("*baseline*")]
+
+
+def _at_work(folder: Path) -> bool:
+    try:
+        return _left(folder)[0] != []
+    except sqlite3.OperationalError:  # it is just being made
+        return False
 
 
 def _until(holds: Callable[[], bool]) -> None:
