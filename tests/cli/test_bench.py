@@ -290,7 +290,7 @@ def test_ctrl_c_leaves_no_namespace_and_no_baseline(tmp_path: Path) -> None:
     )
     try:
         _until(lambda: any(tmp_path.glob("*baseline*")) and _at_work(tmp_path))
-        time.sleep(0.5)
+        time.sleep(2)  # it is prepared, and measures
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     finally:
