@@ -62,7 +62,7 @@ from hive_state_postgres.options import Options
 from hive_state_postgres.pool import Pool
 from hive_state_postgres.rows import task_image
 from hive_state_postgres.statements import Statements
-from hive_state_postgres.waiting import Waiters
+from hive_state_postgres.waiting import Listener
 
 Answer = TypeVar("Answer")
 
@@ -97,7 +97,7 @@ class PostgresDriver:
         self._dialer = Dialer(options)
         self._pool = Pool(options, self._dialer)
         self._channel = f"hs_{options.schema}"
-        self._waiters = Waiters(lambda: self._ns, self._listen, self._notify, self._counter)
+        self._listener = Listener(lambda: self._ns, self._listen, self._notify, self._counter)
         self._features = Features(
             durability=Durability.FSYNC,
             sharing=Sharing.NETWORK,
@@ -129,7 +129,7 @@ class PostgresDriver:
 
     async def close(self) -> None:
         try:
-            await self._waiters.close()
+            await self._listener.close()
         finally:
             await self._pool.close()
         self._ns = 0
@@ -174,7 +174,7 @@ class PostgresDriver:
         if alone is not None:
             name, shape, task_ids, arguments = alone
             (row,) = await self._write(self._statements.named(name), self._ns, trip_id, *arguments)
-            self._waiters.happened(hashes_of(batches))
+            self._listener.happened(hashes_of(batches))
             return replies.commit_reply(shape, task_ids, row)
         encoded = Encoded(batches)
         head = (self._ns, trip_id, encoded.shape)
@@ -182,7 +182,7 @@ class PostgresDriver:
             (row,) = await self._write_flat(self._statements.commit_flat, head, encoded.arguments)
         else:
             (row,) = await self._write_locking(self._statements.commit, head, encoded.arguments)
-        self._waiters.happened(hashes_of(batches))
+        self._listener.happened(hashes_of(batches))
         return replies.commit_reply(encoded.shape, encoded.task_ids, row)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
@@ -220,7 +220,7 @@ class PostgresDriver:
         return await self._read(lambda db: reading.stream(db, self._statements, self._ns, reads))
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
-        return await self._waiters.wait(topics, timeout)
+        return await self._listener.wait(topics, timeout)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
         arguments = (

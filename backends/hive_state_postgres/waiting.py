@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hive_state_core.errors import HiveStateError
 from hive_state_core.model import Topic
 from hive_state_core.topics import hash_of
+from hive_state_core.waiters import Waiters
 from hive_state_postgres.dialing import Connection
 
 POLL_S = 0.25
@@ -23,7 +23,7 @@ MOST_TOPICS = 600
 log = logging.getLogger("hive_state.postgres")
 
 
-class Waiters:
+class Listener:
     """Who waits for which topics.
 
     `listen` opens a connection that is told to call `heard` (None: there can be none); `notify` sends a
@@ -41,37 +41,22 @@ class Waiters:
         self._listen = listen
         self._notify = notify
         self._counter = counter
-        self._waiting: dict[int, set[asyncio.Future[Topic]]] = defaultdict(set)
-        self._topics: dict[int, Topic] = {}
+        self._waiters = Waiters(hash_of)
         self._ears: asyncio.Task[None] | None = None
         self._news: set[int] = set()
         self._mouth: asyncio.Task[None] | None = None
 
     async def wait(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
         """The first topic that something happened to; empty after the time-out."""
-        woken: asyncio.Future[Topic] = asyncio.get_running_loop().create_future()
-        hashes = {hash_of(topic): topic for topic in topics}
-        for hash_, topic in hashes.items():
-            self._waiting[hash_].add(woken)
-            self._topics[hash_] = topic
         if self._ears is None:
             self._ears = asyncio.create_task(self._hear())
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return frozenset({await woken})
-        except TimeoutError:
-            return frozenset()
-        finally:
-            for hash_ in hashes:
-                self._waiting[hash_].discard(woken)
-                if not self._waiting[hash_]:
-                    del self._waiting[hash_], self._topics[hash_]
+        return await self._waiters.wait(topics, timeout_ms)
 
     def happened(self, hashes: set[int]) -> None:
         """This store's own trip is committed: tell those who wait here, and soon those elsewhere."""
         if not hashes:
             return
-        self._wake(hashes)
+        self._waiters.wake(hashes)
         self._news |= hashes
         if self._mouth is None:
             self._mouth = asyncio.create_task(self._tell())
@@ -99,7 +84,10 @@ class Waiters:
         """A notification came."""
         ns, _, some = payload.partition(":")
         if ns == str(self._ns()):
-            self._wake(set(self._waiting) if some == "*" else set(map(int, some.split(","))))
+            if some == "*":
+                self._waiters.wake_all()
+            else:
+                self._waiters.wake(map(int, some.split(",")))
 
     async def _hear(self) -> None:
         """Runs from the first wait on: listens, and where that is not possible, polls."""
@@ -110,12 +98,12 @@ class Waiters:
                 if connection is None or connection.is_closed():
                     connection = await self._try_listen()
                     if connection is not None:  # what was said before it listened, nobody heard
-                        self._wake(set(self._waiting))
-                if connection is None and self._waiting:
+                        self._waiters.wake_all()
+                if connection is None and self._waiters:
                     counter = await self._try_counter(seen)
                     if counter != seen:
                         seen = counter
-                        self._wake(set(self._waiting))
+                        self._waiters.wake_all()
                 await asyncio.sleep(POLL_S)
         finally:
             if connection is not None:
@@ -133,9 +121,3 @@ class Waiters:
             return await self._counter()
         except HiveStateError:
             return seen
-
-    def _wake(self, hashes: set[int]) -> None:
-        for hash_ in hashes & self._waiting.keys():
-            for woken in self._waiting[hash_]:
-                if not woken.done():
-                    woken.set_result(self._topics[hash_])

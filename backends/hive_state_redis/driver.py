@@ -56,7 +56,7 @@ from hive_state_redis.encoding import Encoded
 from hive_state_redis.facts import facts_of
 from hive_state_redis.keys import Keys
 from hive_state_redis.options import RedisOptions
-from hive_state_redis.waiting import Waiters, news_of
+from hive_state_redis.waiting import Listener, news_of
 from hive_state_redis.wire import Wire
 
 DIGEST_PAGE = 2000
@@ -74,7 +74,7 @@ class RedisDriver:
         self._namespace = namespace
         self._keys = Keys(options.tag(namespace))
         self._caller: Caller | None = None
-        self._waiters = Waiters(self._listen)
+        self._listener = Listener(self._listen)
         self._features = Features(
             durability=Durability.VOLATILE,
             sharing=Sharing.NETWORK,
@@ -112,7 +112,7 @@ class RedisDriver:
         self._features = replace(self._features, durability=level)
 
     async def close(self) -> None:
-        await self._waiters.close()
+        await self._listener.close()
         caller, self._caller = self._caller, None
         if caller is not None:
             await caller.link.close()
@@ -160,7 +160,7 @@ class RedisDriver:
         return replies.claim_reply(rest) if kind == b"l" else replies.stored_commit(*rest)
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
-        return await self._waiters.wait(topics, timeout)
+        return await self._listener.wait(topics, timeout)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
         return await keeping.sweep(self._opened(), limit, retention)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 
 from hive_state_core.errors import HiveStateError
 from hive_state_core.model import Topic
 from hive_state_core.topics import hash_of
+from hive_state_core.waiters import Waiters
 from hive_state_redis.wire import Wire
 
 RETRY_S = 0.25
@@ -26,35 +26,20 @@ def news_of(hashes: Iterable[int]) -> str:
     return ",".join(found) if len(found) <= MOST_TOPICS else "*"
 
 
-class Waiters:
+class Listener:
     """Who waits for which topics. `listen` subscribes to the channel, see `Link.listen`."""
 
     def __init__(self, listen: Callable[[Callable[[bytes | None], None]], Awaitable[Wire]]) -> None:
         self._listen = listen
-        self._waiting: dict[int, set[asyncio.Future[Topic]]] = defaultdict(set)
-        self._topics: dict[int, Topic] = {}
+        self._waiters = Waiters(hash_of)
         self._ears: asyncio.Task[None] | None = None
         self._lost = asyncio.Event()
 
     async def wait(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
         """The first topic that something happened to; empty after the time-out."""
-        woken: asyncio.Future[Topic] = asyncio.get_running_loop().create_future()
-        hashes = {hash_of(topic): topic for topic in topics}
-        for hash_, topic in hashes.items():
-            self._waiting[hash_].add(woken)
-            self._topics[hash_] = topic
         if self._ears is None:
             self._ears = asyncio.create_task(self._hear())
-        try:
-            async with asyncio.timeout(timeout_ms / 1000):
-                return frozenset({await woken})
-        except TimeoutError:
-            return frozenset()
-        finally:
-            for hash_ in hashes:
-                self._waiting[hash_].discard(woken)
-                if not self._waiting[hash_]:
-                    del self._waiting[hash_], self._topics[hash_]
+        return await self._waiters.wait(topics, timeout_ms)
 
     async def close(self) -> None:
         if self._ears is not None:
@@ -72,7 +57,7 @@ class Waiters:
                 log.debug("cannot listen: %s", error)
                 await asyncio.sleep(RETRY_S)
                 continue
-            self._wake(set(self._waiting))  # what was said before it listened, nobody heard
+            self._waiters.wake_all()  # what was said before it listened, nobody heard
             try:
                 await self._lost.wait()
             finally:
@@ -82,11 +67,7 @@ class Waiters:
         """None: the connection is gone."""
         if message is None:
             self._lost.set()
+        elif message == b"*":
+            self._waiters.wake_all()
         else:
-            self._wake(set(self._waiting) if message == b"*" else set(map(int, message.split(b","))))
-
-    def _wake(self, hashes: set[int]) -> None:
-        for hash_ in hashes & self._waiting.keys():
-            for woken in self._waiting[hash_]:
-                if not woken.done():
-                    woken.set_result(self._topics[hash_])
+            self._waiters.wake(map(int, message.split(b",")))

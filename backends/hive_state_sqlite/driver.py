@@ -63,7 +63,7 @@ from hive_state_sqlite.options import Options
 from hive_state_sqlite.topics import topics_of
 from hive_state_sqlite.trip import Alone, Ended, Trip, Writer, last_counter
 from hive_state_sqlite.turnstile import SUPPORTED, Turnstile, wal_reset_safe
-from hive_state_sqlite.waiting import Waiters
+from hive_state_sqlite.waiting import Listener
 
 Answer = TypeVar("Answer")
 Item = TypeVar("Item")
@@ -90,7 +90,7 @@ class SqliteDriver:
         self._reading: HopConnection | None = None
         self._turnstile: Turnstile | None = None
         self._writer: Writer | None = None
-        self._waiters = Waiters(self._counter)
+        self._listener = Listener(self._counter)
         self._features = Features(
             durability=Durability.FSYNC if options.synchronous == "FULL" else Durability.PROCESS,
             sharing=Sharing.HOST,
@@ -121,7 +121,7 @@ class SqliteDriver:
             log.log(logging.INFO if SUPPORTED else logging.WARNING, "%s: %s", self._path, warning)
 
     async def close(self) -> None:
-        await self._waiters.close()
+        await self._listener.close()
         for connection in (self._reading, self._writing):
             if connection is not None:
                 await connection.close()
@@ -167,7 +167,7 @@ class SqliteDriver:
         except (sqlite3.Error, OSError) as error:
             raise self._unwritten(error) from error
         if changed:
-            self._waiters.happened(topics_of(batches), control.counter)
+            self._listener.happened(topics_of(batches), control.counter)
         return Reply(control.epoch, control.clock, outcomes)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
@@ -180,7 +180,7 @@ class SqliteDriver:
         except (sqlite3.Error, OSError) as error:
             raise self._unwritten(error) from error
         if changed:
-            self._waiters.happened((), control.counter)
+            self._listener.happened((), control.counter)
         return Reply(control.epoch, control.clock, claimed)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
@@ -189,11 +189,11 @@ class SqliteDriver:
         except (sqlite3.Error, OSError) as error:
             raise self._unwritten(error) from error
         if changed:
-            self._waiters.happened((), control.counter)
+            self._listener.happened((), control.counter)
         return swept
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
-        return await self._waiters.wait(topics, timeout)
+        return await self._listener.wait(topics, timeout)
 
     async def outcome(self, trip_id: str) -> None:
         raise Unsupported("a trip on SQLite always tells its end", feature=Facility.OUTCOMES.value)
@@ -247,7 +247,7 @@ class SqliteDriver:
         await self._writing.hop(self._set_up_writing)
         self._reading = await connect(self._path)
         await self._reading.hop(self._set_up_reading)
-        self._waiters.start(await self._counter())
+        self._listener.start(await self._counter())
 
     def _set_up_writing(self, db: sqlite3.Connection) -> None:
         options = self._options
