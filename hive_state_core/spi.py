@@ -112,7 +112,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from types import MappingProxyType
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -1121,4 +1121,24 @@ class Replication(Loading, Protocol):
 
     async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
         """Write all the notes if each of `expect` is as given (None = absent); whether it was done."""
+        ...
+
+
+ImageRow = Sequence[Any]
+"""An image as a plain row, see `image_rows`."""
+
+
+@runtime_checkable
+class Pouring(Protocol):
+    """Optional, beside `Replication`: images as rows, so that a copy from one store into another need not
+    make an image of each. Both have to offer it. Only of the kinds that have rows: records, tasks, events.
+    """
+
+    async def rows(self, span: Span) -> Sequence[ImageRow]:
+        """As `export`, but a row of each."""
+        ...
+
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        """As `load` of the images of these rows, which are in the order of their keys. It is meant for a
+        standby that does not hold them yet, and may be no faster elsewhere."""
         ...

@@ -33,6 +33,7 @@ from hive_state_core.spi import (
     Notes,
     Outcome,
     Page,
+    Pouring,
     Reason,
     Refused,
     Replication,
@@ -74,6 +75,8 @@ class HybridDriver:
             )
         self._durable = durable
         self._port = cast(Replication, durable)
+        if isinstance(durable, Pouring):
+            self.rows, self.pour = durable.rows, durable.pour
         self._options = options
         self._own = uuid4().hex[:12]
         self._front = front = Front(cache, options)

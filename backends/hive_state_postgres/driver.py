@@ -26,6 +26,8 @@ from hive_state_core.spi import (
     Control,
     Digest,
     Finding,
+    ImageRow,
+    Kind,
     Mark,
     Notes,
     Outcome,
@@ -48,6 +50,7 @@ from hive_state_postgres import (
     examining,
     exporting,
     loading,
+    pouring,
     reading,
     replies,
     scanning,
@@ -273,6 +276,12 @@ class PostgresDriver:
 
     async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
         return await self._port(loading.load, images, notes, writes=True)
+
+    async def rows(self, span: Span) -> Sequence[ImageRow]:
+        return await self._port(pouring.rows, span)
+
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        return await self._port(pouring.pour, kind, rows, notes, writes=True)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await self._port(controlling.read_notes)

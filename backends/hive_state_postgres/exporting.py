@@ -106,8 +106,8 @@ TABLES: dict[Kind, Table] = {
 }
 
 
-async def export(db: Connection, statements: Statements, ns: int, span: Span) -> list[Image]:
-    """One page: up to `limit`, or until the values pass REPLY_BYTES."""
+def select(columns: str, ns: int, span: Span) -> tuple[str, list[Any]]:
+    """The statement that reads a span, and its arguments."""
     table = TABLES[span.kind]
     key = ", ".join(f"t.{column}" for column in table.key)
     where, arguments = ["t.ns = $1"], [ns, span.limit]
@@ -119,9 +119,16 @@ async def export(db: Connection, statements: Statements, ns: int, span: Span) ->
     if span.below is not None:
         arguments.append(span.below)
         where.append(f"t.version < ${len(arguments)}")
-    statement = (
-        f"SELECT {table.columns} FROM hive.{table.name} t WHERE {' AND '.join(where)} ORDER BY {key} LIMIT $2"
+    return (
+        f"SELECT {columns} FROM hive.{table.name} t WHERE {' AND '.join(where)} ORDER BY {key} LIMIT $2",
+        arguments,
     )
+
+
+async def export(db: Connection, statements: Statements, ns: int, span: Span) -> list[Image]:
+    """One page: up to `limit`, or until the values pass REPLY_BYTES."""
+    table = TABLES[span.kind]
+    statement, arguments = select(table.columns, ns, span)
     found: list[Image] = []
     room = REPLY_BYTES
     for row in await db.fetch(statements.qualify(statement), *arguments):

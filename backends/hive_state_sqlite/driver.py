@@ -21,6 +21,8 @@ from hive_state_core.spi import (
     Control,
     Digest,
     Finding,
+    ImageRow,
+    Kind,
     Mark,
     Notes,
     Outcome,
@@ -232,6 +234,12 @@ class SqliteDriver:
 
     async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
         return await self._alone(loading.load, self._ns, images, notes)
+
+    async def rows(self, span: Span) -> Sequence[ImageRow]:
+        return await self._read(exporting.export_rows, self._ns, span)
+
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        return await self._alone(loading.pour, self._ns, kind, rows, notes)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await self._read(read_notes, self._ns)

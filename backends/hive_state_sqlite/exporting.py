@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from hive_state_core.image_rows import SIZES
 from hive_state_core.images import digest_of
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import EntityRef, Gone, GroupRef, Image
 from hive_state_core.naming import name_of
-from hive_state_core.spi import Digest, Kind, Span
+from hive_state_core.spi import Digest, ImageRow, Kind, Span
 from hive_state_sqlite import rows
 from hive_state_sqlite.reading import snapshot
 
@@ -28,8 +29,8 @@ class _Table(NamedTuple):
 _RECORD = """
     collection, key, version, created_version, value, raw, index_fields, created_at, updated_at, expires_at"""
 _TASK = """
-    ns, id, version, queue, state, priority, ord, due_at, payload, raw, dedupe_key, lane, parents, unmet,
-    attempt, max_attempts, token, lease_until, worker, cancel_requested, error, result, result_raw,
+    id, version, queue, state, priority, ord, due_at, payload, raw, dedupe_key, nullif(lane, ''), parents,
+    unmet, attempt, max_attempts, token, lease_until, worker, cancel_requested, error, result, result_raw,
     created_at, updated_at, finished_at"""
 _GROUP = """
     stream, grp, version, position, max_deliveries,
@@ -46,7 +47,13 @@ TABLES: dict[Kind, _Table] = {
         lambda row: rows.record_image(row[0], row),
         lambda row: len(row[4] or b""),
     ),
-    "task": _Table("tasks", ("id",), _TASK, rows.task_image, lambda row: len(row[8]) + len(row[21] or b"")),
+    "task": _Table(
+        "tasks",
+        ("id",),
+        f"ns, {_TASK}",
+        rows.task_image,
+        lambda row: len(row[8]) + len(row[21] or b""),
+    ),
     "queue": _Table("queues", ("queue",), "queue, version, paused", rows.queue_image),
     "event": _Table(
         "events",
@@ -72,10 +79,25 @@ TABLES: dict[Kind, _Table] = {
 }
 
 
+_ROWS: dict[Kind, str] = {
+    "record": _RECORD,
+    "task": _TASK,
+    "event": "stream, seq, version, body, raw, at",
+}
+"""Columns in the order of `image_rows.FIELDS`."""
+
+
 def export(db: sqlite3.Connection, ns: int, span: Span) -> list[Image]:
     """One page of the span."""
+    table = TABLES[span.kind]
     with snapshot(db, ns):
-        return list(_page(db, ns, span))
+        return list(map(table.image, _page(db, ns, span, table.columns, table.size)))
+
+
+def export_rows(db: sqlite3.Connection, ns: int, span: Span) -> list[ImageRow]:
+    """One page of the span, as rows."""
+    with snapshot(db, ns):
+        return list(_page(db, ns, span, _ROWS[span.kind], SIZES[span.kind]))
 
 
 def digest(db: sqlite3.Connection, ns: int, span: Span) -> tuple[Digest, Image | None]:
@@ -90,7 +112,9 @@ def images(db: sqlite3.Connection, ns: int, refs: Sequence[EntityRef]) -> list[I
         return [_image(db, ns, ref) for ref in refs]
 
 
-def _page(db: sqlite3.Connection, ns: int, span: Span) -> Iterator[Image]:
+def _page(
+    db: sqlite3.Connection, ns: int, span: Span, columns: str, size: Callable[[rows.Row], int]
+) -> Iterator[rows.Row]:
     """Until `limit`, or until the values pass REPLY_BYTES."""
     table = TABLES[span.kind]
     places = ", ".join("?" * len(table.key))
@@ -103,11 +127,11 @@ def _page(db: sqlite3.Connection, ns: int, span: Span) -> Iterator[Image]:
     if span.below is not None:
         where.append("version < ?")
         arguments.append(span.below)
-    statement = f"SELECT {table.columns} FROM {table.name} WHERE {' AND '.join(where)} ORDER BY {key} LIMIT ?"
+    statement = f"SELECT {columns} FROM {table.name} WHERE {' AND '.join(where)} ORDER BY {key} LIMIT ?"
     room = REPLY_BYTES
     for row in db.execute(statement, (*arguments, span.limit)):
-        yield table.image(row)
-        room -= table.size(row)
+        yield row
+        room -= size(row)
         if room < 0:
             return
 

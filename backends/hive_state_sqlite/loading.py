@@ -9,10 +9,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from hive_state_core.control import require_loadable
+from hive_state_core.image_rows import highest, image_of, latest
 from hive_state_core.images import instant_of, kind_of
 from hive_state_core.model import Gone, Image, TaskImage
 from hive_state_core.naming import Name, name_of
-from hive_state_core.spi import ControlState, Kind, Notes
+from hive_state_core.spi import ControlState, ImageRow, Kind, Notes
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.loadrows import load_row
 from hive_state_sqlite.notes import write_notes
@@ -34,9 +35,8 @@ _LOAD: dict[Kind, str] = {
 
 def load(db: sqlite3.Connection, ns: int, images: Sequence[Image], notes: Notes) -> int:
     """How many were newer. Inside a write transaction."""
-    state = ControlState(*db.execute("SELECT state FROM control WHERE ns = ?", (ns,)).fetchone())
-    highest = max([image.version for image in images], default=0)
-    require_loadable(state, highest)
+    version = max([image.version for image in images], default=0)
+    state = _enter(db, ns, version)
     gones = [image for image in images if isinstance(image, Gone)]
     written = sum([_bury(db, ns, gone) for gone in gones])
     groups: dict[Kind, list[Image]] = defaultdict(list)
@@ -47,12 +47,38 @@ def load(db: sqlite3.Connection, ns: int, images: Sequence[Image], notes: Notes)
             _forget_edges(db, ns, group)
         written += db.executemany(_LOAD[kind], [load_row(ns, image) for image in group]).rowcount
     _settle(db, ns, groups)
-    # What is imported into an open store was timed by another clock, which may be wrong.
-    clock = 0 if state is ControlState.OPEN else max(map(instant_of, images), default=0)
     orders = max([image.order for image in images if isinstance(image, TaskImage)], default=0)
-    db.execute(statements.CONTROL_ABOVE, (ns, clock, orders, highest))
+    _go_on_above(db, ns, state, max(map(instant_of, images), default=0), orders, version)
     write_notes(db, ns, notes)
     return written
+
+
+def pour(db: sqlite3.Connection, ns: int, kind: Kind, rows: Sequence[ImageRow], notes: Notes) -> int:
+    """As `load` of their images. Those of tasks are made: edges and Gones go with them."""
+    if kind == "task":
+        return load(db, ns, [image_of(kind, row) for row in rows], notes)
+    version = highest(kind, "version", rows)
+    state = _enter(db, ns, version)
+    written = db.executemany(_LOAD[kind], [(ns, *row) for row in rows]).rowcount
+    _go_on_above(db, ns, state, latest(kind, rows), 0, version)
+    write_notes(db, ns, notes)
+    return written
+
+
+def _enter(db: sqlite3.Connection, ns: int, version: int) -> ControlState:
+    """Raises unless images up to this version may be loaded."""
+    state = ControlState(*db.execute("SELECT state FROM control WHERE ns = ?", (ns,)).fetchone())
+    require_loadable(state, version)
+    return state
+
+
+def _go_on_above(
+    db: sqlite3.Connection, ns: int, state: ControlState, instant: int, order: int, version: int
+) -> None:
+    """What the store gives from now on is higher."""
+    # What is imported into an open store was timed by another clock, which may be wrong.
+    clock = 0 if state is ControlState.OPEN else instant
+    db.execute(statements.CONTROL_ABOVE, (ns, clock, order, version))
 
 
 # -- what was deleted

@@ -79,6 +79,7 @@ CHECK_MODULES = (
     "control",
     "capture",
     "images",
+    "pouring",
     "imports",
     "moving",
     "trip_deliveries",

@@ -11,6 +11,7 @@ from typing import Final, NoReturn, TypeVar
 
 from hive_state_core.errors import CorruptData, SchemaMismatch, Unavailable, Unsupported
 from hive_state_core.features import Facility, Features, Sharing, Wake
+from hive_state_core.image_rows import image_of, row_of
 from hive_state_core.kv import claiming, deciding, following, keeping, reading, replicating
 from hive_state_core.kv.bell import Bell
 from hive_state_core.kv.entities import Row, Space, Torn
@@ -24,6 +25,8 @@ from hive_state_core.spi import (
     ClaimRequest,
     Control,
     Digest,
+    ImageRow,
+    Kind,
     Mark,
     Notes,
     Outcome,
@@ -309,6 +312,12 @@ class KVDriver(ABC):
 
     async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
         return await self._port(lambda trip: replicating.load(trip, images, notes))
+
+    async def rows(self, span: Span) -> Sequence[ImageRow]:
+        return [row_of(image) for image in await self.export(span)]
+
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        return await self.load([image_of(kind, row) for row in rows], notes)
 
     async def notes(self) -> dict[str, bytes]:
         return await replicating.notes(self._space())

@@ -1,16 +1,22 @@
-"""Images from one store into another, page by page. The next page is read while the last one is written."""
+"""Images from one store into another, page by page. The next page is read while the last one is written.
+
+Two stores that both know rows hand those over, and no images are made of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from hive_state_core.images import key_of
+from hive_state_core.image_rows import KEYS, row_key
+from hive_state_core.images import Key, key_of
 from hive_state_core.migration.failpoints import reached
 from hive_state_core.migration.job import Cursor, marked
-from hive_state_core.spi import KINDS, Kind, Replication, Span
+from hive_state_core.spi import KINDS, Kind, Notes, Pouring, Replication, Span
 
 Tell = Callable[[Kind, int], None]
 """Is told of every page: the kind, and how many images of it were copied so far."""
@@ -44,20 +50,35 @@ async def copy(
     return cursor.copied
 
 
+class _Way(NamedTuple):
+    """How the images of a kind, or their rows, go from one store into the other."""
+
+    read: Callable[[Span], Awaitable[Sequence[Any]]]
+    key: Callable[[Any], Key]
+    write: Callable[[Sequence[Any], Notes], Awaitable[int]]
+
+
+def _way(source: Replication, target: Replication, kind: Kind) -> _Way:
+    if kind in KEYS and isinstance(source, Pouring) and isinstance(target, Pouring):
+        return _Way(source.rows, partial(row_key, kind), partial(target.pour, kind))
+    return _Way(source.export, key_of, target.load)
+
+
 async def _copy_kind(
     source: Replication, target: Replication, cursor: Cursor, pace: Pace, tell: Tell, below: int | None
 ) -> Cursor:
+    way = _way(source, target, cursor.kind)
     span = Span(kind=cursor.kind, after=cursor.after, below=below, limit=pace.batch)
-    reading = asyncio.ensure_future(source.export(span))
+    reading = asyncio.ensure_future(way.read(span))
     try:
-        while images := await reading:
-            after = key_of(images[-1])
+        while page := await reading:
+            after = way.key(page[-1])
             await pace.next()
             span = replace(span, after=after, limit=pace.batch)
-            reading = asyncio.ensure_future(source.export(span))
-            copied = cursor.copied.get(span.kind, 0) + len(images)
+            reading = asyncio.ensure_future(way.read(span))
+            copied = cursor.copied.get(span.kind, 0) + len(page)
             cursor = Cursor(kind=span.kind, after=after, copied={**cursor.copied, span.kind: copied})
-            await target.load(images, marked(cursor))
+            await way.write(page, marked(cursor))
             tell(span.kind, copied)
             await reached("copy: page loaded")
     finally:

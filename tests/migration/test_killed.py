@@ -21,7 +21,7 @@ from hive_state_core.spi import ControlState
 from .conftest import populate
 from .test_move import Dead, exported, go, row
 
-WRITES = ("control", "load", "note")
+WRITES = ("control", "load", "pour", "note")
 
 
 class Mortal:

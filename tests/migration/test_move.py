@@ -11,12 +11,13 @@ import pytest
 from hive_state_core import open_store
 from hive_state_core.choosing import Choice
 from hive_state_core.errors import Conflict, InvalidArgument, NotEmpty, NotPrimary, Sealed, StoreMoved
-from hive_state_core.migration import running, switching
+from hive_state_core.image_rows import KEYS
+from hive_state_core.migration import copying, running, switching
 from hive_state_core.migration.lines import export_lines
 from hive_state_core.migration.opening import move, opened
 from hive_state_core.migration.report import Report
 from hive_state_core.migration.switching import hand_over
-from hive_state_core.spi import Control, ControlState
+from hive_state_core.spi import Control, ControlState, Kind
 
 from .conftest import populate
 
@@ -40,7 +41,11 @@ async def row(choice: Choice) -> Control:
 
 @pytest.mark.parametrize("one", BACKENDS)
 @pytest.mark.parametrize("other", BACKENDS)
-async def test_there_and_back(new_store: New, one: str, other: str) -> None:
+@pytest.mark.parametrize("kinds", [KEYS, {}], ids=["rows", "images"])
+async def test_there_and_back(
+    new_store: New, one: str, other: str, kinds: dict[Kind, tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(copying, "KEYS", kinds)
     first, second, third = new_store(one), new_store(other), new_store(one)
     await populate(first)
     there = await go(first, second)

@@ -23,12 +23,14 @@ from hive_state_core import Store, open_store
 from hive_state_core.choosing import Choice, choose
 from hive_state_core.cli import main
 from hive_state_core.cli.frame import EXIT
+from hive_state_core.image_rows import KEYS
 from hive_state_core.images import key_of
+from hive_state_core.migration import copying
 from hive_state_core.migration.lines import export_lines
 from hive_state_core.migration.opening import move, opened
 from hive_state_core.migration.report import Report
 from hive_state_core.model import Gone, TaskImage, TaskRef
-from hive_state_core.spi import PEER, Control, ControlState, Span
+from hive_state_core.spi import PEER, Control, ControlState, Kind, Span
 
 
 async def populate(choice: Choice, rounds: int = 3) -> None:
@@ -52,8 +54,13 @@ async def go(source: Choice, target: Choice, **options: Any) -> Report:
     return await move(source, target, lambda *_: None, **{"batch": 150, "copy_only": False, **options})
 
 
-async def test_there_and_back(tmp_path: Path, url: str) -> None:
-    """By COPY where a page is large, by upserts where it is small."""
+@pytest.mark.parametrize("kinds", [KEYS, {}], ids=["rows", "images"])
+async def test_there_and_back(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, kinds: dict[Kind, tuple[str, ...]]
+) -> None:
+    """By rows, and by images, as from a store without rows: by COPY where a page of those is large, by
+    upserts where it is small."""
+    monkeypatch.setattr(copying, "KEYS", kinds)
     first, second, third = (
         choose(f"sqlite:///{tmp_path}/1.db"),
         choose(url),

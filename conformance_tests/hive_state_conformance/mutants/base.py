@@ -19,11 +19,14 @@ from hive_state_core.spi import (
     Control,
     Digest,
     Driver,
+    ImageRow,
+    Kind,
     Mark,
     Notes,
     Op,
     Outcome,
     Page,
+    Pouring,
     Replication,
     Reply,
     Retention,
@@ -103,6 +106,10 @@ class Mutant:
     def port(self) -> Replication:
         return cast(Replication, self.right)
 
+    @property
+    def pouring(self) -> Pouring:
+        return cast(Pouring, self.right)
+
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
         return await self.port.control(expect, change)
 
@@ -123,6 +130,12 @@ class Mutant:
 
     async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
         return await self.port.load(images, notes)
+
+    async def rows(self, span: Span) -> Sequence[ImageRow]:
+        return await self.pouring.rows(span)
+
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        return await self.pouring.pour(kind, rows, notes)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await self.port.notes()

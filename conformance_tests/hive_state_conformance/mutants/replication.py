@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from hive_state_conformance.mutants.base import Mutant, mutant
+from hive_state_core.image_rows import FIELDS
 from hive_state_core.images import digest_of, key_of
 from hive_state_core.model import EntityRef, Gone, Image, RecordImage, StreamImage, TaskImage, TaskState
 from hive_state_core.spi import (
@@ -17,6 +18,8 @@ from hive_state_core.spi import (
     Control,
     ControlState,
     Digest,
+    ImageRow,
+    Kind,
     Mark,
     Notes,
     Outcome,
@@ -241,3 +244,39 @@ class DigestsNoTtl(BlindMutant):
 class DigestsNoLease(BlindMutant):
     def seen(self, image: Image) -> Image:
         return replace(image, token=0, lease_until=None) if isinstance(image, TaskImage) else image
+
+
+@mutant("rows.as_exported")
+class ExportsRowsWithoutTheirBounds(Mutant):
+    async def rows(self, span: Span) -> Sequence[ImageRow]:
+        return await self.pouring.rows(replace(span, stop=None, below=None))
+
+
+@mutant("rows.poured_as_loaded", "rows.poured_beside_gones")
+class CountsAllThatItPours(Mutant):
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        await self.pouring.pour(kind, rows, notes)
+        return len(rows)
+
+
+@mutant("rows.poured_as_loaded")
+class ForgetsTheCursorOfWhatItPours(Mutant):
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        return await self.pouring.pour(kind, rows)
+
+
+@mutant("rows.poured_only_where_allowed")
+class WritesTheCursorBeforeItPours(Mutant):
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        await self.port.note(notes)
+        return await self.pouring.pour(kind, rows)
+
+
+@mutant("rows.poured_as_loaded", "rows.poured_children_go_on")
+class PoursTasksAsOrphans(Mutant):
+    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+        if kind == "task":
+            parents, unmet = map(FIELDS[kind].index, ("parents", "unmet"))
+            orphan = {parents: None, unmet: 0}
+            rows = [[orphan.get(n, value) for n, value in enumerate(row)] for row in rows]
+        return await self.pouring.pour(kind, rows, notes)
