@@ -12,7 +12,7 @@ import click
 from hive_state_conformance.latency import latency_of
 
 if TYPE_CHECKING:
-    from hive_state_conformance.demo import Hive
+    from hive_state_conformance.demo_hive import Hive
 
 RECENT = 2000
 """Calls of a kind that the picture tells latencies of."""

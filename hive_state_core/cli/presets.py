@@ -5,7 +5,7 @@ This is one of the few places in the core that name a backend.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -29,7 +29,7 @@ class Preset(NamedTuple):
 @asynccontextmanager
 async def _sqlite(config: Config) -> AsyncIterator[Choice]:
     with TemporaryDirectory(prefix="hive-state-", ignore_cleanup_errors=True) as folder:
-        yield choose(f"sqlite:///{quote(folder)}/hive.db", config)
+        yield _named("sqlite", {"sqlite": {"url": f"sqlite:///{quote(folder)}/hive.db"}}, config)
 
 
 @asynccontextmanager
@@ -38,7 +38,7 @@ async def _postgres(config: Config) -> AsyncIterator[Choice]:
     from hive_state_core.store import open_store
 
     async with postgres_server() as server:
-        choice = choose(server.url, config)
+        choice = _named("postgres", {"postgres": {"url": server.url}}, config)
         await open_store(choice).upgrade_schema()
         yield choice
 
@@ -48,7 +48,7 @@ async def _redis(config: Config) -> AsyncIterator[Choice]:
     from hive_state_core.embedded import valkey_server
 
     async with valkey_server() as server:  # with appendfsync always: as durable as the preset of PostgreSQL
-        yield choose(server.url, config)
+        yield _named("redis", {"redis": {"url": server.url}}, config)
 
 
 @asynccontextmanager
@@ -63,9 +63,14 @@ async def _hybrid(config: Config) -> AsyncIterator[Choice]:
             "fast": {"url": fast.url},
             "hybrid": {"backend": "hybrid", "durable": "durable", "fast": "fast"},
         }
-        kept = {"namespace": config.namespace, "retention": config.kept}
-        said = {key: value for key, value in kept.items() if value}
-        yield choose("hybrid", Config({"stores": stores, **said}))
+        yield _named("hybrid", stores, config)
+
+
+def _named(name: str, stores: Mapping[str, Mapping[str, object]], config: Config) -> Choice:
+    """One of these stores, with what the configuration says of all stores."""
+    kept = {"namespace": config.namespace, "retention": config.kept}
+    said = {key: value for key, value in kept.items() if value}
+    return choose(name, Config({"stores": stores, **said}))
 
 
 PRESETS: dict[str, Preset] = {
@@ -74,3 +79,6 @@ PRESETS: dict[str, Preset] = {
     "redis": Preset(_redis, "a server that ends with this command, and syncs each write to disk"),
     "hybrid": Preset(_hybrid, "a PostgreSQL and a Valkey that end with this command"),
 }
+
+BEFORE, AFTER = "sqlite", "hybrid"
+"""The preset that a hive begins with, and the one that it moves to when it has outgrown it."""

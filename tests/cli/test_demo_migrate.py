@@ -1,0 +1,159 @@
+"""`hive-state demo --migrate`: its report, that what is wrong fails it, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from hive_state_conformance import demo_crew, demo_journey
+from hive_state_conformance.demo_audit import Findings
+from hive_state_conformance.demo_hive import Hive, Share
+from hive_state_core import open_store
+from hive_state_core.cli import main
+from hive_state_core.migration.checking import Checked, Why
+
+ALL = os.environ.get("HIVE_STATE_FAULTS") == "all"
+KEYS = {
+    *("phases", "max_pause_ms", "failed_calls", "lost", "duplicates", "stale_reads", "differences"),
+    "rolled_back",
+}
+QUICK = ("--migrate", "--store", "sqlite", "--agents", "4", "--seconds", "0.4")
+CLI = [sys.executable, "-m", "hive_state_core.cli"]
+
+
+@pytest.fixture(autouse=True)
+def small_and_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_journey, "RECORDS", 100)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+
+
+def run(*args: str) -> Result:
+    return CliRunner().invoke(main, ["demo", *args])
+
+
+def test_report(tmp_path: Path) -> None:
+    result = run(*QUICK, "--json")
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    found = report["migration"]
+    assert found.keys() == KEYS
+    names = [passed["name"] for passed in found["phases"]]
+    assert names[:5] == ["work", "prepare", "copy", "compare", "switch"]
+    assert names[-3:] == ["work on", "compare both ways", "complete"]
+    assert "roll back" in names
+    assert [found[key] for key in ("failed_calls", "lost", "duplicates", "stale_reads")] == [0] * 4
+    assert (found["differences"], found["rolled_back"]) == (0, True)
+    assert found["max_pause_ms"] > 0
+    assert report["operations"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_differs_stops_the_journey(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wrong(*_: Any) -> Checked:
+        return Checked(found={"record agents / x": Why.CORRUPT})
+
+    monkeypatch.setattr(demo_journey, "verify", wrong)
+    result = run(*QUICK, "--json")
+    assert result.exit_code == 3, result.output
+    found = json.loads(result.stdout)["migration"]
+    assert (found["differences"], found["rolled_back"]) == (1, False)
+    assert found["phases"][-1]["name"] == "compare"
+
+
+def test_what_was_lost_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lossy(*_: Any) -> Findings:
+        return Findings(completed=0, lost=1, duplicates=0, torn=0, stale=0)
+
+    monkeypatch.setattr(demo_journey, "audit", lossy)
+    result = run(*QUICK)
+    assert result.exit_code == 3, result.output
+    assert "1 lost" in result.stdout
+    assert result.stdout.endswith("FAILED\n")
+
+
+def test_a_process_that_dies_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo_crew, "PROGRAM", ("-c", "import sys; sys.exit('it broke')"))
+    result = run(*QUICK)
+    assert result.exit_code == 1
+    assert "a process of the hive died: it broke" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_read_that_is_older_than_what_had_to_be_seen_is_counted() -> None:
+    async with open_store("memory://", janitor=False) as store:
+        hive = Hive(store, agents=1, records=10, share=Share(0, 1))
+        await hive.prepare()
+        await hive.work(0.05)
+        assert hive.told().wrong_reads == 0
+        for number in range(10):
+            hive.seen[number] = 2**52
+        await hive.work(0.05)
+        assert hive.told().wrong_reads > 0
+
+
+@pytest.mark.parametrize("colour", [True, False] if ALL else [True])
+def test_on_a_terminal_the_step_is_drawn_over(monkeypatch: pytest.MonkeyPatch, colour: bool) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    if not colour:
+        monkeypatch.setenv("NO_COLOR", "1")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*CLI, "demo", *QUICK], stdout=PIPE, stderr=theirs)
+    os.close(theirs)
+    out, _ = process.communicate(timeout=100)
+    drawn = os.read(ours, 1_000_000).decode()
+    os.close(ours)
+    assert process.returncode == 0, drawn
+    assert b"Nothing was lost" in out
+    assert "\x1b[F" in drawn
+    assert ("\x1b[32m" in drawn) is colour
+    assert b"\x1b" not in out
+
+
+def interrupt(args: list[str], after: float) -> None:
+    """Ctrl-C, as a terminal sends it: to all that are in its foreground."""
+    process = subprocess.Popen(
+        [*CLI, "demo", *args], stdout=PIPE, stderr=PIPE, text=True, start_new_session=True
+    )
+    time.sleep(after)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in (130, 0, -signal.SIGINT), err
+    assert "Traceback" not in err or process.returncode == -signal.SIGINT, err
+    assert process.returncode == 0 or out == ""
+
+
+def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+    interrupt([*QUICK[:-1], "60"], 3.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+if ALL:
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_ctrl_c_at_any_instant_leaves_no_server(tmp_path: Path, seed: int) -> None:
+        interrupt(["--migrate", "--seconds", "2", "--agents", "10"], random.Random(seed).uniform(0, 20))
+        assert list(tmp_path.iterdir()) == []
+        running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+        assert str(tmp_path) not in running
+
+    def test_to_postgresql_with_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(demo_journey, "RECORDS", 10_000)
+        result = run("--migrate", "--json", "--seconds", "8")
+        assert result.exit_code == 0, result.output
+        report = json.loads(result.stdout)
+        assert report["url"].startswith("hybrid://")
+        assert report["migration"]["rolled_back"]
+        assert list(tmp_path.iterdir()) == []
