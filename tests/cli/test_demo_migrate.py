@@ -10,8 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -34,17 +36,22 @@ CLI = [sys.executable, "-m", "hive_state_core.cli"]
 
 
 @pytest.fixture(autouse=True)
-def small_and_in_its_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where temporary folders are made. The account of a server can enter it."""
     monkeypatch.setattr(demo_journey, "RECORDS", 100)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with TemporaryDirectory() as folder:
+        place = Path(folder)
+        place.chmod(0o711)
+        monkeypatch.setattr("tempfile.tempdir", folder)
+        monkeypatch.setenv("TMPDIR", folder)
+        yield place
 
 
 def run(*args: str) -> Result:
     return CliRunner().invoke(main, ["demo", *args])
 
 
-def test_report(tmp_path: Path) -> None:
+def test_report(place: Path) -> None:
     result = run(*QUICK, "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
@@ -58,7 +65,7 @@ def test_report(tmp_path: Path) -> None:
     assert (found["differences"], found["rolled_back"]) == (0, True)
     assert found["max_pause_ms"] > 0
     assert report["operations"] > 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 def test_what_differs_stops_the_journey(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,12 +91,12 @@ def test_what_was_lost_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.stdout.endswith("FAILED\n")
 
 
-def test_a_process_that_dies_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_dies_ends_it(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo_crew, "PROGRAM", ("-c", "import sys; sys.exit('it broke')"))
     result = run(*QUICK)
     assert result.exit_code == 1
     assert "a process of the hive died: it broke" in result.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 async def test_a_read_that_is_older_than_what_had_to_be_seen_is_counted() -> None:
@@ -135,25 +142,25 @@ def interrupt(args: list[str], after: float) -> None:
     assert process.returncode == 0 or out == ""
 
 
-def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_nothing(place: Path) -> None:
     interrupt([*QUICK[:-1], "60"], 3.0)
-    assert list(tmp_path.iterdir()) == []
+    assert list(place.iterdir()) == []
 
 
 if ALL:
 
     @pytest.mark.parametrize("seed", range(12))
-    def test_ctrl_c_at_any_instant_leaves_no_server(tmp_path: Path, seed: int) -> None:
+    def test_ctrl_c_at_any_instant_leaves_no_server(place: Path, seed: int) -> None:
         interrupt(["--migrate", "--seconds", "2", "--agents", "10"], random.Random(seed).uniform(0, 20))
-        assert list(tmp_path.iterdir()) == []
+        assert list(place.iterdir()) == []
         running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-        assert str(tmp_path) not in running
+        assert str(place) not in running
 
-    def test_to_postgresql_with_valkey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_to_postgresql_with_valkey(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(demo_journey, "RECORDS", 10_000)
         result = run("--migrate", "--json", "--seconds", "8")
         assert result.exit_code == 0, result.output
         report = json.loads(result.stdout)
         assert report["url"].startswith("hybrid://")
         assert report["migration"]["rolled_back"]
-        assert list(tmp_path.iterdir()) == []
+        assert list(place.iterdir()) == []
