@@ -21,6 +21,7 @@ from hive_state_core.errors import (
     HiveStateError,
     Indeterminate,
     NotPrimary,
+    SchemaMismatch,
     StoreMoved,
     Unavailable,
 )
@@ -57,6 +58,9 @@ from hive_state_core.spi import (
 
 HANDOVER = 30.0
 """Seconds for which it is waited between the leaving of one store and the opening of the other."""
+
+REACH = 3.0
+"""Seconds after which a store to which the hive may move is taken to be out of reach."""
 
 POLL = 0.01
 
@@ -285,15 +289,35 @@ class Following:
     async def _peer(self, row: Control, error: HiveStateError) -> Member:
         """The other store, opened."""
         name = row.peer or ""
+        if name not in self._members and name not in self.known:
+            raise error
+        try:
+            return await self._opened(name)
+        except ConfigError as wrong:
+            raise error from wrong
+
+    async def _opened(self, name: str) -> Member:
         if name not in self._members:
-            if name not in self.known:
-                raise error
-            try:
-                self._members[name] = Member(name, self._find(name))
-            except ConfigError as wrong:
-                raise error from wrong
+            self._members[name] = Member(name, self._find(name))
         await self._members[name].open()
         return self._members[name]
+
+    async def reach(self, name: str) -> bool:
+        """Whether that store can be reached, if it is known here. It is open then: should the hive move
+        there, nobody has to wait for that."""
+        if name not in self._members and name not in self.known:
+            return False
+        try:
+            async with asyncio.timeout(REACH):
+                member = await self._opened(name)
+                await member.port.control()
+        except SchemaMismatch:  # it was dropped, and may be made anew
+            await self.renew(self._members[name])
+            return False
+        except (HiveStateError, TimeoutError) as error:
+            log.debug("the store %s cannot be reached: %r", name, error)
+            return False
+        return True
 
     async def renew(self, member: Member) -> None:
         """Connect anew with a store that was dropped, and perhaps made again. Not with that of the hive."""

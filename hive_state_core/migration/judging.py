@@ -71,6 +71,11 @@ async def against_switch(live: Live, seen: Situation) -> list[str]:
                 " would be"
                 " refused; add that store to its configuration, and restart it"
             )
+        elif process.reaches is False:
+            found.append(
+                f"process {process.pid} on {process.host} cannot reach the store {live.names[1]}: look at"
+                " its network, its rights, and its configuration"
+            )
         elif process.epoch < seen.source.epoch:
             found.append(f"process {process.pid} on {process.host} has not seen the newest state yet: wait")
     return found

@@ -35,6 +35,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """id     of one open Store
     store  the name under which it was opened
     knows  the names of the stores to which it can follow the hive
+    reaches  whether it reaches the store at the other end of the migration; None: there is none
     epoch  of the control row that it has seen last
     at     instant of the store at which it said so
     """
@@ -46,6 +47,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     knows: tuple[str, ...]
     epoch: int
     at: int
+    reaches: bool | None = None
 
 
 async def processes(driver: Driver, port: Replication) -> list[Process]:
@@ -124,6 +126,7 @@ class Presence:
         if PEER not in row.sinks and row.peer is None:
             return False
         await self._impatience.spend(member.port, row)
+        reaches = None if row.peer is None else await self._following.reach(row.peer)
         me = Process(
             id=self._id,
             pid=os.getpid(),
@@ -132,6 +135,7 @@ class Presence:
             knows=(self._following.home, *self._following.known),
             epoch=row.epoch,
             at=await instant(member.driver),
+            reaches=reaches,
         )
         self._told = member.port
         await member.port.note({PREFIX + self._id: msgspec.json.encode(me)})

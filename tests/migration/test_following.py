@@ -13,7 +13,9 @@ from hive_state_core import Store, open_store
 from hive_state_core.choosing import choose
 from hive_state_core.config import Config
 from hive_state_core.errors import NotPrimary, StoreMoved
+from hive_state_core.following import Following
 from hive_state_core.migration.handover import SYNCED, finish, synced
+from hive_state_core.migration.presence import processes
 from hive_state_core.spi import Control, ControlState, Replication
 
 Open = Callable[..., Store]
@@ -114,6 +116,27 @@ async def test_nothing_opens_that_does_not_have_everything(config: Config) -> No
         assert (await finish(source, target)).state is ControlState.STANDBY
         with pytest.raises(NotPrimary):
             await prod.records.put("c", "k", 1)
+
+
+async def test_the_store_at_the_other_end_is_reached_ahead(config: Config) -> None:
+    """Nobody has to wait for connections when the hive moves; and who cannot reach it is told of."""
+    async with store(config, "local", follow=False) as local, store(config, "local") as hive:
+        following = hive._driver
+        assert isinstance(following, Following)
+        port = local.replication()
+
+        async def reaches() -> bool | None:
+            await following._presence._beat()
+            (process,) = await processes(local._driver, port)
+            return process.reaches
+
+        await change(port, peer="elsewhere")
+        assert await reaches() is False
+        await change(port, peer="prod")
+        assert await reaches() is True
+        await store(config, "prod")._driver.schema("drop")
+        assert await reaches() is False
+        assert await reaches() is True
 
 
 async def test_without_other_stores_nothing_stands_between(config: Config) -> None:
