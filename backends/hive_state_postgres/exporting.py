@@ -165,9 +165,10 @@ async def _images_of(
     types = ["bigint[]" if n >= len(table.key) - table.numbers else "text[]" for n in range(len(table.key))]
     unnest = ", ".join(f"${n + 2}::{type_}" for n, type_ in enumerate(types))
     match = " AND ".join(f"t.{column} = u.{column}" for column in table.key)
+    # LIMIT makes it a lookup for each: a plan that takes the table for a small one would read all of it.
     statement = (
-        f"SELECT {table.columns} FROM unnest({unnest}) u({', '.join(table.key)})"
-        f" JOIN hive.{table.name} t ON t.ns = $1 AND {match}"
+        f"SELECT t.* FROM unnest({unnest}) u({', '.join(table.key)}) CROSS JOIN LATERAL"
+        f" (SELECT {table.columns} FROM hive.{table.name} t WHERE t.ns = $1 AND {match} LIMIT 1) t"
     )
     fetched = await db.fetch(statements.qualify(statement), ns, *columns)
     return {Name(kind, tuple(row[column] for column in table.key)): table.image(row) for row in fetched}
