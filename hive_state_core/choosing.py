@@ -12,7 +12,8 @@ from hive_state_core.config import NAME, Config
 from hive_state_core.config_file import read_config
 from hive_state_core.errors import ConfigError
 from hive_state_core.features import Facility
-from hive_state_core.following import CachedFollowing, Following, Member
+from hive_state_core.following import CachedFollowing, Following
+from hive_state_core.member import Member
 from hive_state_core.options import settled
 from hive_state_core.plugins import Backend, backend_for
 from hive_state_core.spi import Caching

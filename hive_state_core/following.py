@@ -16,7 +16,6 @@ from typing import Any, Protocol, TypeVar, cast
 
 from hive_state_core.control import refusal
 from hive_state_core.errors import (
-    Closed,
     ConfigError,
     HiveStateError,
     Indeterminate,
@@ -26,6 +25,7 @@ from hive_state_core.errors import (
     Unavailable,
 )
 from hive_state_core.features import Facility, Features
+from hive_state_core.member import Member, lives
 from hive_state_core.migration.handover import finish
 from hive_state_core.migration.presence import Presence
 from hive_state_core.model import ReadRef, RecordImage, RecordRef, Topic
@@ -43,7 +43,6 @@ from hive_state_core.spi import (
     Missed,
     Outcome,
     Page,
-    Replication,
     Reply,
     Retention,
     Scan,
@@ -78,57 +77,6 @@ Answer = TypeVar("Answer")
 Seen = TypeVar("Seen", bound=Told)
 Find = Callable[[str], Driver]
 """The unopened driver of a configured store. Raises ConfigError if there is none of this name."""
-
-
-class Member:
-    """A store in which the hive may live. `epoch`: of its control row when it was last seen to live there."""
-
-    def __init__(self, name: str, driver: Driver) -> None:
-        self.name = name
-        self.driver: Driver = driver
-        self.epoch: int = -1
-        self._opened = self._closed = False
-        self._alone = asyncio.Lock()
-        self._opening: asyncio.Task[None] | None = None
-
-    @property
-    def port(self) -> Replication:
-        return cast(Replication, self.driver)
-
-    async def open(self) -> None:
-        """Once; again after an error. Who is cancelled meanwhile leaves it being opened for the next one."""
-        if not self._opened:
-            self._opening = asyncio.create_task(self._open())
-            await asyncio.shield(self._opening)
-
-    async def _open(self) -> None:
-        async with self._alone:
-            if self._closed:
-                raise Closed("the store is closed")
-            if not self._opened:
-                await self.driver.open()
-                self._opened = True
-
-    async def schema(self, action: SchemaAction) -> SchemaInfo:
-        async with self._alone:
-            return await self.driver.schema(action)
-
-    async def close(self) -> None:
-        self._closed = True
-        async with self._alone:
-            await self.driver.close()
-
-    async def renew(self, driver: Driver) -> None:
-        """By another one of the same store, which is not open."""
-        async with self._alone:
-            await self.driver.close()
-            self.driver = driver
-            self._opened = False
-
-
-def lives(row: Control) -> bool:
-    """Whether the store is the hive's, if only for a moment sealed."""
-    return row.state in (ControlState.OPEN, ControlState.SEALED)
 
 
 class Following:
@@ -279,7 +227,12 @@ class Following:
                 other = await self._peer(row, error)
                 if other is left:  # its row names itself
                     raise error
-                if lives(there := await finish(left.port, other.port)):
+                try:
+                    there = await finish(left.port, other.port)
+                except SchemaMismatch:  # it was dropped since it was opened here, and perhaps made anew
+                    await self.renew(other)
+                    continue
+                if lives(there):
                     self._turn(other, there)
                 elif monotonic() > until:
                     raise error

@@ -9,7 +9,8 @@ from msgspec.structs import replace
 from hive_state_core.choosing import Stores
 from hive_state_core.errors import ConfigError, Unavailable
 from hive_state_core.features import Facility, Features
-from hive_state_core.following import Following, Member, lives
+from hive_state_core.following import Following
+from hive_state_core.member import Member, lives
 from hive_state_core.options import values_of
 from hive_state_core.spi import Batch, Committed, Outcome, Reply, SchemaAction, SchemaInfo
 from hive_state_core.url import StoreURL

@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from hive_state_core.errors import HiveStateError, SchemaMismatch
-from hive_state_core.following import Member
+from hive_state_core.member import Member
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import read_job
 from hive_state_core.migration.pumping import Pump

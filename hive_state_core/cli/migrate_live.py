@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from hive_state_core.cli import migrate_status
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
@@ -173,7 +174,7 @@ async def switch(source: str | None, target: str | None, force: bool, as_json: b
     from hive_state_core.migration.phases import Phase
 
     async with chosen_live(source, target) as (_, _, live):
-        job, seen = await live.require_job()
+        _, seen = await live.require_job()
         if seen.phase is Phase.REVERSE:
             await _tell_status(live, as_json)
             return EXIT.OK
@@ -182,7 +183,7 @@ async def switch(source: str | None, target: str | None, force: bool, as_json: b
             _tell_obstacles(obstacles, as_json and not force)
             if not force:
                 return EXIT.PRECONDITION
-        crossed = await cross(job, live.drivers[0], live.source, live.target)
+        crossed = await cross(live)
         _tell_crossed(live.names[1], crossed, as_json)
         return EXIT.OK
 
@@ -199,10 +200,10 @@ async def rollback(source: str | None, target: str | None, as_json: bool) -> Non
     from hive_state_core.migration.phases import Phase
 
     async with chosen_live(source, target) as (one, other, live):
-        job, seen = await live.require_job()
+        _, seen = await live.require_job()
         if seen.phase is Phase.REVERSE:
-            job = await live.distrust()
-            crossed = await cross(job, live.drivers[1], live.target, live.source)
+            await live.distrust()
+            crossed = await cross(live, back=True)
             _tell_crossed(live.names[0], crossed, as_json)
             return
     await begin_anew(one, other)
@@ -328,7 +329,7 @@ def _tell_checked(checked: Checked, as_json: bool) -> int:
 
 def _tell_crossed(name: str, crossed: Crossed, as_json: bool) -> None:
     if as_json:
-        emit_json({"lives_in": name, "sealed_ms": crossed.sealed_ms, "drained": crossed.drained})
+        emit_json({"lives_in": name, **msgspec.structs.asdict(crossed)})
     else:
         click.echo(f"the hive lives in {name}; writes waited for {crossed.sealed_ms:.0f} ms")
 

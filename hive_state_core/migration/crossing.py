@@ -12,16 +12,20 @@ Until it is decided, everything ends in the hive going on where it was. From the
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 from typing import TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
-from hive_state_core.errors import Conflict, Unavailable
+from hive_state_core.errors import Conflict, Sealed, StoreMoved, Unavailable
 from hive_state_core.migration.failpoints import reached
 from hive_state_core.migration.grace import lengthen
 from hive_state_core.migration.handover import SYNCED, finish, synced
+from hive_state_core.migration.leasing import Lease
+from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Job
 from hive_state_core.migration.pumping import PAGE, Pump
 from hive_state_core.migration.sealing import unseal
@@ -41,10 +45,14 @@ Answer = TypeVar("Answer")
 
 
 class Crossed(msgspec.Struct, frozen=True, kw_only=True):
-    """`sealed_ms`: for so long nobody could write. `drained`: marks that were sent meanwhile."""
+    """sealed_ms  for so long nobody could write
+    drained    marks that were sent meanwhile
+    steps      milliseconds of each step; `ahead` is what goes before the seal
+    """
 
     sealed_ms: float
     drained: int
+    steps: dict[str, float]
 
 
 class NotDrained(Unavailable):
@@ -53,40 +61,90 @@ class NotDrained(Unavailable):
     code = "not_drained"
 
 
-async def cross(job: Job, left: Driver, source: Replication, target: Replication) -> Crossed:
-    """From `source`, whose driver `left` is, to `target`.
+async def cross(live: Live, *, back: bool = False) -> Crossed:
+    """To the target, or with `back` to the source again. The hive lives in the other one.
 
     Raises NotDrained, Conflict (somebody else was faster, or gave it up), Unavailable.
     """
-    pump = Pump(source, target)
-    await lengthen(left, source, job.budget)
-    await _catch_up(pump)
-    began = perf_counter()
-    sealed = await _seal(source, target)
+    job, _ = await live.require_job()
+    lease = Lease(live.source)
+    await lease.take()
     try:
-        await reached("switch: sealed")
-        async with asyncio.timeout(job.budget):
-            drained = await _drain(pump)
-        await reached("switch: drained")
-        await target.note({SYNCED: synced(sealed)})
-        await reached("switch: synced")
-    except BaseException as error:
-        await _to_the_end(_give_up(source, sealed))
-        if isinstance(error, TimeoutError):
-            raise NotDrained(
-                f"what was written did not reach the other store within {job.budget:g} s: the hive goes"
-                " on where"
-                " it was; try again, with a larger --budget if need be"
-            ) from None
-        raise
-    await _to_the_end(_decide(source, target, sealed))
-    return Crossed(sealed_ms=(perf_counter() - began) * 1000, drained=drained)
+        return await _Crossing(job, live, back).run(lease)
+    finally:
+        await lease.release()
 
 
-async def _catch_up(pump: Pump) -> None:
+class _Crossing:
+    """`source` and `target` are those of this crossing: on the way back the other way round."""
+
+    def __init__(self, job: Job, live: Live, back: bool) -> None:
+        self._job = job
+        self._left: Driver = live.drivers[1 if back else 0]
+        self._source: Replication = live.target if back else live.source
+        self._target: Replication = live.source if back else live.target
+        self._pump = Pump(self._source, self._target)
+        self._steps: dict[str, float] = {}
+
+    async def run(self, lease: Lease) -> Crossed:
+        with self._timed("ahead"):
+            try:
+                await lengthen(self._left, self._source, self._job.budget)
+            except (Sealed, StoreMoved) as error:
+                raise Conflict("somebody else switches, or did already", key="the control row") from error
+            await _catch_up(self._pump, lease)
+        with self._timed("seal"):
+            sealed = await _seal(self._source, self._target)
+        drained = await self._send_rest(sealed)
+        await _to_the_end(self._decide(sealed))
+        sealed_ms = sum(self._steps.values()) - self._steps["ahead"]
+        return Crossed(sealed_ms=sealed_ms, drained=drained, steps=self._steps)
+
+    async def _send_rest(self, sealed: Control) -> int:
+        """How many marks that were. Whatever goes wrong, the hive goes on where it was."""
+        budget = self._job.budget
+        try:
+            await reached("switch: sealed")
+            with self._timed("drain"):
+                async with asyncio.timeout(budget):
+                    drained = await _drain(self._pump)
+            await reached("switch: drained")
+            with self._timed("note"):
+                await self._target.note({SYNCED: synced(sealed)})
+            await reached("switch: synced")
+        except BaseException as error:
+            await _to_the_end(_give_up(self._source, sealed))
+            if isinstance(error, TimeoutError):
+                raise NotDrained(
+                    f"what was written did not reach the other store within {budget:g} s: the hive goes on"
+                    " where it was; try again, with a larger --budget if need be"
+                ) from None
+            raise
+        return drained
+
+    async def _decide(self, sealed: Control) -> None:
+        moved = replace(sealed, state=ControlState.MOVED, sinks=frozenset())
+        with self._timed("decide"):
+            await self._source.control(sealed.epoch, moved)
+        await reached("switch: moved")
+        with self._timed("open"):
+            await finish(self._source, self._target)
+        await reached("switch: opened")
+
+    @contextmanager
+    def _timed(self, step: str) -> Iterator[None]:
+        began = perf_counter()
+        try:
+            yield
+        finally:
+            self._steps[step] = round((perf_counter() - began) * 1000, 1)
+
+
+async def _catch_up(pump: Pump, lease: Lease) -> None:
     """Send until few are left: what is left is what writers wait for. A busy hive marks more meanwhile."""
     until, tries = perf_counter() + AHEAD, 0
     while (sent := await pump.round()) > FEW and tries < TRIES:
+        await lease.hold()
         tries += sent < PAGE
         if perf_counter() > until:
             raise NotDrained(
@@ -121,14 +179,6 @@ async def _give_up(source: Replication, sealed: Control) -> None:
         await unseal(source, sealed)
     except Conflict:  # somebody else did, or decided
         return
-
-
-async def _decide(source: Replication, target: Replication, sealed: Control) -> None:
-    moved = replace(sealed, state=ControlState.MOVED, sinks=frozenset())
-    await source.control(sealed.epoch, moved)
-    await reached("switch: moved")
-    await finish(source, target)
-    await reached("switch: opened")
 
 
 async def _to_the_end(doing: asyncio.Future[Answer] | object) -> Answer:

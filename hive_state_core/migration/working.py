@@ -1,7 +1,6 @@
 """The work between the steps of a live migration: the copy, and the sending on of what changes.
 
-Any process that has both stores open may do it. They take turns by a lease, a note in the source that its
-holder changes again and again; that spares double work, and nothing depends on it.
+Any process that has both stores open may do it. They take turns by a lease, see `leasing`.
 """
 
 from __future__ import annotations
@@ -10,28 +9,21 @@ import asyncio
 import logging
 from collections.abc import Callable
 from time import monotonic
-from uuid import uuid4
 
-from hive_state_core.errors import Conflict, HiveStateError, SchemaMismatch
+from hive_state_core.errors import Closed, Conflict, HiveStateError, SchemaMismatch
 from hive_state_core.migration.copying import Pace, copy
 from hive_state_core.migration.findings import add_stuck
 from hive_state_core.migration.handover import finish
 from hive_state_core.migration.job import read_cursor
+from hive_state_core.migration.leasing import LOOK, Lease
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Job, Phase, Situation, read_job
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.sealing import Impatience
 from hive_state_core.spi import Control, ControlState, Kind
 
-LEASE = "migration/worker"
-LEASE_SECONDS = 3.0
-"""Who has not changed the lease for so long has lost it."""
-
 IDLE = 0.05
 """Seconds of rest when nothing is marked."""
-
-LOOK = 0.5
-"""Seconds between two looks at the job, and between two changes of the lease."""
 
 Tell = Callable[[str, Kind, int], None]
 
@@ -48,8 +40,7 @@ class Worker:
     def __init__(self, live: Live, tell: Tell = silent) -> None:
         self._live = live
         self._tell = tell
-        self._id = uuid4().hex.encode()
-        self._lease = Lease(live, self._id)
+        self._lease = Lease(live.source)
         self._impatience = Impatience()
         self._pump: tuple[bool, Pump] | None = None
         self._phase = Phase.LEGACY
@@ -61,14 +52,14 @@ class Worker:
 
     async def run(self) -> None:
         """Never ends by itself: what goes wrong is logged, and tried again. Raises SchemaMismatch once a
-        store was dropped."""
+        store was dropped, Closed once it was closed."""
         troubled = False
         while True:
             try:
                 if not await self.turn():
                     await asyncio.sleep(LOOK)
                 troubled = False
-            except SchemaMismatch:
+            except (SchemaMismatch, Closed):
                 raise
             except HiveStateError as error:
                 if not troubled:
@@ -176,46 +167,3 @@ class Throttled(Pace):
             raise Unfinished
         self._job = job
         self.batch: int = job.chunk
-
-
-class Lease:
-    """Of one worker. Nobody's clock is compared with another's: who sees it unchanged for long enough
-    takes it."""
-
-    def __init__(self, live: Live, owner: bytes) -> None:
-        self._port = live.source
-        self._owner = owner
-        self._beats = 0
-        self._held: bytes | None = None
-        self._seen: tuple[bytes | None, float] = b"", 0.0
-        self._due = 0.0
-
-    async def hold(self) -> bool:
-        """Whether it is ours for the next moment."""
-        if self._held is not None and monotonic() < self._due:
-            return True
-        there = (await self._port.notes()).get(LEASE)
-        if there is not None and there != self._held and not self._is_stale(there):
-            self._held = None
-            return False
-        self._beats += 1
-        mine = self._owner + b" %d" % self._beats
-        taken = await self._port.note({LEASE: mine}, expect={LEASE: there})
-        self._held = mine if taken else None
-        self._due = monotonic() + LOOK
-        return taken
-
-    async def release(self) -> None:
-        if self._held is None:
-            return
-        try:
-            await self._port.note({LEASE: None}, expect={LEASE: self._held})
-        except HiveStateError as error:
-            log.debug("the lease was not given back, it will run out: %s", error)
-        self._held = None
-
-    def _is_stale(self, there: bytes) -> bool:
-        now = monotonic()
-        if self._seen[0] != there:
-            self._seen = there, now
-        return now - self._seen[1] > LEASE_SECONDS

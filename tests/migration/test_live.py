@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from hive_state_core import Store, open_store
 from hive_state_core.choosing import choose
 from hive_state_core.errors import Conflict, NotEmpty, NotPrimary, StoreMoved
+from hive_state_core.following import Following
 from hive_state_core.migration import crossing, opening, sealing
 from hive_state_core.migration.crossing import NotDrained, cross
 from hive_state_core.migration.judging import against_switch, verify
+from hive_state_core.migration.leasing import Lease
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.pumping import Pump
-from hive_state_core.migration.working import silent
+from hive_state_core.migration.working import Worker, silent
 from hive_state_core.model import TaskState
 from hive_state_core.spi import PEER, ControlState
 
@@ -92,17 +94,15 @@ async def test_there_and_back_under_load(sides: Sides) -> None:
         async with at_work(one, other) as work:
             await sides.reach(Phase.VERIFIED)
             async with sides.live() as live:
-                job, _ = await live.require_job()
-                await cross(job, live.drivers[0], live.source, live.target)
+                await cross(live)
                 assert (await live.look()).phase is Phase.REVERSE
                 await asyncio.sleep(0.2)
-                job = await live.distrust()
-                await cross(job, live.drivers[1], live.target, live.source)
+                await live.distrust()
+                await cross(live, back=True)
                 assert (await live.look()).phase is Phase.COPIED
                 await asyncio.sleep(0.2)
                 assert (await verify(live, silent)).clean
-                job, _ = await live.require_job()
-                await cross(job, live.drivers[0], live.source, live.target)
+                await cross(live)
         await work.audit(other)
         await sides.drained()
         ours, theirs = await sides.exports()
@@ -139,8 +139,7 @@ async def test_back_from_every_phase(sides: Sides, phase: Phase) -> None:
 async def test_a_hive_that_moved_is_not_cancelled(sides: Sides) -> None:
     await sides.reach(Phase.VERIFIED)
     async with sides.live() as live:
-        job, _ = await live.require_job()
-        await cross(job, live.drivers[0], live.source, live.target)
+        await cross(live)
     for back in (opening.cancel, opening.begin_anew):
         with pytest.raises(Conflict, match="bring it back first"):
             await back(sides.source, sides.target)
@@ -165,14 +164,14 @@ async def test_a_switch_that_takes_too_long_is_given_up(sides: Sides) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(crossing, "_drain", _never)
             async with sides.live() as live:
-                job = await live.change(budget=0.1)
+                await live.change(budget=0.1)
                 with pytest.raises(NotDrained, match=r"within 0\.1 s"):
-                    await cross(job, live.drivers[0], live.source, live.target)
+                    await cross(live)
                 seen = await live.look()
         assert (seen.phase, seen.source.state) == (Phase.VERIFIED, ControlState.OPEN)
         await hive.records.put("c", "k", 2)
         async with sides.live() as live:
-            await cross(job, live.drivers[0], live.source, live.target)
+            await cross(live)
         await hive.records.put("c", "k", 3)
 
 
@@ -208,7 +207,6 @@ async def test_a_coordinator_that_wakes_late_changes_nothing(sides: Sides) -> No
     """It slept between the drain and the decision; somebody opened the store again meanwhile."""
     await sides.reach(Phase.VERIFIED)
     async with sides.live() as live:
-        job, _ = await live.require_job()
         drain = crossing._drain
 
         async def sleeps(pump: Pump) -> int:
@@ -219,7 +217,7 @@ async def test_a_coordinator_that_wakes_late_changes_nothing(sides: Sides) -> No
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(crossing, "_drain", sleeps)
             with pytest.raises(Conflict, match="somebody else changed it"):
-                await cross(job, live.drivers[0], live.source, live.target)
+                await cross(live)
         seen = await live.look()
         assert (seen.source.state, seen.target.state) == (ControlState.OPEN, ControlState.STANDBY)
 
@@ -228,9 +226,8 @@ async def test_two_coordinators_at_once(sides: Sides) -> None:
     async with sides.open("moving") as hive, at_work(hive) as work:
         await sides.reach(Phase.VERIFIED)
         async with sides.live() as one, sides.live() as other:
-            job, _ = await one.require_job()
             ends = await asyncio.gather(
-                *(cross(job, live.drivers[0], live.source, live.target) for live in (one, other)),
+                *(cross(live) for live in (one, other)),
                 return_exceptions=True,
             )
             assert sum(isinstance(end, Conflict) for end in ends) <= 1
@@ -254,8 +251,7 @@ async def test_mixed_configurations(sides: Sides) -> None:
             with pytest.raises(NotPrimary, match='use = "local"'):
                 await stranger.records.put("c", "x", 1)
             async with sides.live() as live:
-                job, _ = await live.require_job()
-                await cross(job, live.drivers[0], live.source, live.target)
+                await cross(live)
             for n, hive in enumerate((old, dual, new, stranger)):
                 await hive.records.put("c", f"{n}", "after")
             assert [record.key async for record in stranger.records.list("c")] == ["0", "1", "2", "3"]
@@ -283,6 +279,41 @@ async def test_who_cannot_follow_stands_in_the_way(sides: Sides) -> None:
                 await asyncio.sleep(0.05)
             assert "does not know the store prod" in found[0]
         await hive.records.put("c", "k", 1)
+
+
+async def test_the_other_store_is_opened_beforehand(sides: Sides) -> None:
+    """Also if it is dropped and made anew meanwhile."""
+    async with sides.open("local") as hive:
+        await sides.reach(Phase.VERIFIED)
+        following = hive._driver
+        assert isinstance(following, Following)
+        for _ in range(200):
+            if "prod" in following._members:
+                break
+            await asyncio.sleep(0.05)
+        there = following._members["prod"]
+        await there.open()
+        await opening.begin_anew(sides.source, sides.target)
+        await sides.reach(Phase.VERIFIED)
+        async with sides.live() as live:
+            await cross(live)
+        await hive.records.put("c", "k", 1)
+        assert following.at is there
+
+
+async def test_a_switch_works_alone(sides: Sides) -> None:
+    """Whoever sends at the moment stops, so that nobody holds locks beside it."""
+    await sides.reach(Phase.VERIFIED)
+    async with sides.live() as live:
+        worker = Worker(live)
+        assert await worker.turn()
+        lease = Lease(live.source)
+        assert not await lease.hold()
+        await lease.take()
+        assert not await worker.turn()
+        await lease.release()
+        assert await worker.turn()
+        await worker.release()
 
 
 async def test_ack_both(tmp_path: Path) -> None:

@@ -110,12 +110,8 @@ async def move(config: Config, records: int, count: int) -> None:
             await worker.release()
             await agents.period("sent on")
             await agents.period("compared", compared(both))
-            job, _ = await both.require_job()
-            ends = (both.drivers[0], both.source, both.target), (both.drivers[1], both.target, both.source)
-            for what, (left, one, other) in zip(
-                ("switch", "back", "switch again"), (*ends, ends[0]), strict=True
-            ):
-                await agents.period(what, cross(job, left, one, other))
+            for what in ("switch", "back", "switch again"):
+                await agents.period(what, cross(both, back=what == "back"))
         agents.stopped = True
         await asyncio.gather(*work)
         print(f"failed calls: {agents.failed}")
