@@ -209,12 +209,12 @@ class Journey:
 
     async def _switch(self, name: str, both: Live) -> None:
         await self._unhindered(both)
-        job, _ = await both.require_job(Phase.VERIFIED)
-        await self._cross(name, cross(job, both.drivers[0], both.source, both.target), self._target)
+        await both.require_job(Phase.VERIFIED)
+        await self._cross(name, cross(both), self._target)
 
     async def _roll_back(self, both: Live) -> None:
-        job = await both.distrust()
-        await self._cross("roll back", cross(job, both.drivers[1], both.target, both.source), self._source)
+        await both.distrust()
+        await self._cross("roll back", cross(both, back=True), self._source)
         self.rolled_back = (await both.source.control()).state is ControlState.OPEN
 
     async def _cross(self, name: str, crossing: Awaitable[object], to: Choice) -> None:
