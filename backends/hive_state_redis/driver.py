@@ -82,6 +82,7 @@ class RedisDriver:
             wake=Wake.PUSH,
             clock=Clock.SERVER,
             facilities=frozenset(Facility),
+            trips=2,
         )
 
     @property

@@ -7,12 +7,12 @@ P is followed by a letter for the table and, behind NULs, which no name holds, b
     k collection             its keys                   w collection  keys of its tombstones
     E  records that expire, by instant                  G  tombstones, by instant
     i collection field text  keys of the records that have this index entry
-    t id                     a task                     T  ids of all tasks
+    t  fields of tasks by id      B  their payloads     R  their results   T  ids of all tasks
     u queue                  ids of a queue's tasks     Q  names of queues that hold tasks
     y queue lane             ready tasks in claim order l queue  lanes that have ready tasks
     d queue                  scheduled tasks by instant x queue  leased tasks by the end of the lease
     z state                  ended tasks by instant     n queue  how many tasks are in each state
-    D queue                  dedupe key -> live task    O queue key  others of that key, see `tasks.lua`
+    D queue                  dedupe key -> live task    O queue key  others of that key, see `task_links.lua`
     e parent                 children that count it in `unmet`
     q                        queues that were ever paused
     v stream                 events, a Redis stream     s  heads of streams   S  their names
@@ -35,7 +35,7 @@ import msgspec
 from hive_state_core.errors import SchemaMismatch
 from hive_state_core.spi import Control, ControlState
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of this layout."""
 
 DROPPING = b"dropping"

@@ -12,7 +12,26 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import NamedTuple
 
-_PARTS = ("base", "trip", "records", "tasks", "streams", "commits", "notes", "lookup", "quick")
+_PARTS = (
+    "base",
+    "trip",
+    "records",
+    "tasks",
+    "queues",
+    "task_links",
+    "task_places",
+    "task_changes",
+    "task_ops",
+    "turning",
+    "streams",
+    "groups",
+    "deliveries",
+    "stream_ops",
+    "commits",
+    "notes",
+    "lookup",
+    "quick",
+)
 _FUNCTIONS = (
     "commit",
     "claim",

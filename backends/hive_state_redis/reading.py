@@ -52,7 +52,7 @@ def _image(ref: ReadRef, data: Any, at: int) -> ScanImage | None:
         case RecordRef():
             return _present(ref, data, at)
         case TaskRef():
-            return None if data[0] is None else rows.task_image(ref.id, *data)
+            return rows.task_image(ref.id, *data)
         case QueueRef():
             return rows.queue_image(ref, data)
         case StreamRef():

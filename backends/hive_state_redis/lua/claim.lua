@@ -1,20 +1,22 @@
 -- One trip of claims. ARGV: the requests (see `claiming.py`), the trip's id, the bytes a reply may have.
 --
--- The reply: a summary: [epoch, instant, [kind, stream, how many, due in, missing] of each request], then for each task its id, fields and payload, for each event its
--- delivery and body.
+-- The reply: a summary: [epoch, instant, [kind, stream, how many, due in, missing] of each request], then for each
+-- task its id, fields and payload, for each event its delivery and body.
 
 do
   local requests, room
+  local wanted  -- how many tasks of a queue, in all
   local TURNED = 256  -- tasks of a queue that one claim turns, at most
-  local PAGE = 64
+  local PAGE = 128
 
   local function turn_queues()
-    local turned = {}
     for _, request in ipairs(requests) do
       local queue = request[1] == 1 and request[2]
-      if queue and not turned[queue] then
-        turned[queue] = true
+      if queue and not wanted[queue] then
         turn(queue, TURNED)
+      end
+      if queue then
+        wanted[queue] = (wanted[queue] or 0) + request[5]
       end
     end
     if noted > 0 then
@@ -23,26 +25,52 @@ do
     end
   end
 
-  -- The lanes of a queue, each with the next of its tasks.
+  -- The lanes of a queue, each with a page of its tasks: their members, ids and payloads, and which is the next.
   local known
 
   local function lanes_of(queue)
     if not known[queue] then
-      known[queue] = {}
+      known[queue] = {covered = {}}
       for n, lane in ipairs(call("SMEMBERS", P .. "l\0" .. queue)) do
-        known[queue][n] = {lane = lane, key = P .. "y\0" .. queue .. "\0" .. lane, page = {}, next = 1, read = 0}
+        known[queue][n] = {lane = lane, queue = queue, key = P .. "y\0" .. queue .. "\0" .. lane, page = {}, next = 1,
+          read = 0}
       end
     end
     return known[queue]
   end
 
+  local function turn_page(lane)
+    local ids = {}
+    lane.page = call("ZRANGE", lane.key, lane.read, lane.read + math.min(PAGE, wanted[lane.queue]) - 1)
+    for n, member in ipairs(lane.page) do
+      ids[n] = member:sub(PLACE_SIZE + 1)
+    end
+    lane.ids, lane.payloads, lane.next, lane.read = ids, {}, 1, lane.read + #ids
+    if #ids > 0 then
+      look_ahead(ids)
+    end
+  end
+
   local function look(lane)
     if lane.next > #lane.page then
-      lane.page = call("ZRANGE", lane.key, lane.read, lane.read + PAGE - 1)
-      lane.next, lane.read = 1, lane.read + #lane.page
+      turn_page(lane)
     end
     lane.member = lane.page[lane.next]
     return lane.member
+  end
+
+  -- Payloads are read as many at a time as surely fit the reply.
+  local largest
+
+  local function payload_of(lane, place)
+    if not lane.payloads[place] then
+      local last = math.min(#lane.ids, place + (largest and fitting(room, largest) or 1) - 1)
+      for n, payload in ipairs(call("HMGET", P .. "B", unpack(lane.ids, place, last))) do
+        lane.payloads[place + n - 1] = payload
+        largest = math.max(largest or 0, #payload)
+      end
+    end
+    return lane.payloads[place]
   end
 
   local function covered(lane, capabilities)
@@ -77,13 +105,18 @@ do
   end
 
   local function covered_lanes(queue, names)
-    local capabilities, found = {}, {}
-    for _, name in ipairs(names) do
-      capabilities[name] = true
-    end
-    for _, lane in ipairs(lanes_of(queue)) do
-      if covered(lane.lane, capabilities) then
-        found[#found + 1] = lane
+    local lanes, known_as = lanes_of(queue), table.concat(names, "\0")
+    local found, capabilities = lanes.covered[known_as], {}
+    if not found then
+      found = {}
+      lanes.covered[known_as] = found
+      for _, name in ipairs(names) do
+        capabilities[name] = true
+      end
+      for _, lane in ipairs(lanes) do
+        if covered(lane.lane, capabilities) then
+          found[#found + 1] = lane
+        end
       end
     end
     return found
@@ -93,8 +126,8 @@ do
   local reply, summary, held
 
   -- Straight away: nobody refuses any more, and without sinks there is no mark to be left.
-  local function lease_at_once(id, key, lane, found, request)
-    local task = unpacked(found[1])
+  local function lease_at_once(id, lane, request)
+    local task = read_task(id)
     add("ZREM", lane.key, lane.member)
     came_to_lane(lane.key, task)
     count(task[QUEUE], READY, -1)
@@ -102,27 +135,22 @@ do
     task[VERSION], task[UPDATED], task[STATE], task[ATTEMPT] = version, at, LEASED, task[ATTEMPT] + 1
     task[TOKEN], task[UNTIL], task[WORKER] = version, at + request[4], request[3]
     add("ZADD", P .. "x\0" .. task[QUEUE], task[UNTIL], id)
-    local fields = packed(task, TASK_SIZE)
-    call("HSET", key, "m", fields)
     changed = true
-    return fields
+    return write_fields(id, task)
   end
 
   local function hand_out_task(lane, request)
-    local id = lane.member:sub(PLACE_SIZE + 1)
-    local key = P .. "t\0" .. id
-    local found = call("HMGET", key, "m", "p")
-    local n = #reply
-    room = room - #found[2]
+    local id, payload, fields = lane.ids[lane.next], payload_of(lane, lane.next)
+    room = room - #payload
     if #head[H.sinks] == 0 and not slots.task[id] then
-      reply[n + 1], reply[n + 2], reply[n + 3] = id, lease_at_once(id, key, lane, found, request), found[2]
-      return id
+      fields = lease_at_once(id, lane, request)
+    else
+      local slot = task_slot(id)
+      put_task(slot, claimed_task(slot.now, request[3], request[4]))
+      fields = packed(slot.now, TASK_SIZE)
     end
-    local slot = slot_of("task", id, function()
-      return unpacked(found[1])
-    end)
-    put_task(slot, claimed_task(slot.now, request[3], request[4]))
-    reply[n + 1], reply[n + 2], reply[n + 3] = id, packed(slot.now, TASK_SIZE), found[2]
+    local n = #reply
+    reply[n + 1], reply[n + 2], reply[n + 3] = id, fields, payload
     return id
   end
 
@@ -136,8 +164,8 @@ do
         if not lane then
           break
         end
-        lane.next = lane.next + 1
         ids[#ids + 1] = hand_out_task(lane, request)
+        lane.next = lane.next + 1
       end
     end
     local due = false
@@ -239,7 +267,7 @@ do
       return told
     end
     requests, room = unpacked(ARGV[1]), tonumber(ARGV[3])
-    known, reply, summary, held = {}, {false}, {}, {}
+    known, wanted, largest, reply, summary, held = {}, {}, nil, {false}, {}, {}
     turn_queues()
     for n, request in ipairs(requests) do
       local told, found = (request[1] == 1 and claim_tasks or claim_events)(request)

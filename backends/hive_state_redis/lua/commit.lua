@@ -7,6 +7,10 @@
 do
   -- The only operation of its batch, a put perhaps with the version that it expects.
   local function run_lone(op, quick_one)
+    if quick_one and quick_one(op) then
+      changed = true
+      return 1
+    end
     local expected = op[1] == 1 and op[7]
     if expected then
       local record = present(record_slot(op[2]).was)
@@ -14,9 +18,6 @@ do
       if actual ~= expected then
         return {REASON.version, true, 0, expected, actual, 0}
       end
-    elseif quick_one and quick_one(op) then
-      changed = true
-      return 1
     end
     local result = apply[op[1]](op)
     if refusal then
@@ -56,6 +57,32 @@ do
     return {noted > 0, results}
   end
 
+  -- What will be asked of tasks is read at once.
+  local function foresee(batches)
+    local ids, ending = {}, {}
+    local function see(op)
+      if op[1] >= 4 and op[1] <= 12 then
+        ids[#ids + 1] = op[2]
+        if op[1] == 5 then
+          ending[#ending + 1] = op[2]
+        end
+      end
+    end
+    for _, batch in ipairs(batches) do
+      if type(batch[1]) == "number" then
+        see(batch)
+      else
+        for _, op in ipairs(batch[1]) do
+          see(op)
+        end
+      end
+    end
+    if #ids > 1 then
+      look_ahead(ids)
+    end
+    look_for_children(ending)
+  end
+
   define("commit", function()
     local told = begin(ARGV[2])
     if told then
@@ -63,6 +90,7 @@ do
     end
     local outcomes, all_plain = {}, true
     local batches = unpacked(ARGV[1])
+    foresee(batches)
     local may_be_quick = #head[H.sinks] == 0
     for place, batch in ipairs(batches) do
       local lone = type(batch[1]) == "number"
@@ -78,7 +106,7 @@ do
         end
         keep()
         all_plain = all_plain and outcome == 1
-        outcome = pack(outcome)
+        outcome = outcome == 1 and "\1" or pack(outcome)
       else
         all_plain = false
       end

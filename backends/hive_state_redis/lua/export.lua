@@ -159,7 +159,7 @@ do
       walk(P .. "S", after[1], stop[1], stored("s"))
     elseif kind == "task" then
       walk(P .. "T", after[1], stop[1], function(id)
-        local found = call("HMGET", P .. "t\0" .. id, "m", "p", "r")
+        local found = stored_task(id)
         give(id, found, #found[2] + #(found[3] or ""))
       end)
     elseif kind == "commit" then

@@ -5,7 +5,7 @@ define("images", function()
   local found = {}
   for n, ref in ipairs(unpacked(ARGV[1])) do
     local data = lookup[ref[1]](ref)
-    if not data or (ref[1] == "t" and not data[1]) then
+    if not data then
       local gone = call("ZSCORE", P .. "X", ref[1] .. "\0" .. table.concat(ref, "\0", 2))
       data = gone and tonumber(gone)
     end

@@ -8,12 +8,12 @@ do
   local reply, token
 
   local function still_leased(id)
-    local found = call("HMGET", P .. "t\0" .. id, "m", "p")
-    if not found[1] or unpacked(found[1])[14] ~= token then
+    local fields = fields_of(id)
+    if not fields or unpacked(fields)[TOKEN] ~= token then
       return false
     end
     local n = #reply
-    reply[n + 1], reply[n + 2], reply[n + 3] = id, found[1], found[2]
+    reply[n + 1], reply[n + 2], reply[n + 3] = id, fields, call("HGET", P .. "B", id)
     return true
   end
 

@@ -1,35 +1,48 @@
--- Operations that are the only one of their batch, and plain: written at once, as no other batch of the trip can
+-- Operations that are the only one of their batch, and plain: they need no slots, as no other batch of the trip can
 -- see them. False: it is not that plain, and goes the long way. They leave no marks, so they are for a store
 -- without sinks.
 
 local quick = {}
+local puts  -- place and record in turn
 
-quick[1] = function(op)  -- put: over a present record, without an end, whose index entries stay
+before_send[#before_send + 1] = function()
+  if #puts > 0 then
+    call("MSET", unpack(puts))
+    puts = {}
+  end
+end
+resets[#resets + 1] = function()
+  puts = {}
+end
+
+-- put, perhaps with a version that is expected: over a present record, without an end, whose index entries stay
+quick[1] = function(op)
   local place = P .. "r\0" .. op[2]
   local old = call("GETRANGE", place, 0, FIXED + 255)
   if old == "" then
     return false
   end
-  local _, created, created_at, _, _, flags, size = struct.unpack(RECORD, old)
+  local actual, created, created_at, _, _, flags, size = struct.unpack(RECORD, old)
   local index = op[5] and ARGV[op[5]] or ""
-  if flags > RAW or (op[6] and op[6] ~= -1) or size > 256 or old:sub(FIXED + 1, FIXED + size) ~= index then
+  if (op[7] and op[7] ~= actual) or flags > RAW or (op[6] and op[6] ~= -1) or size > 256 or old:sub(FIXED + 1, FIXED + size) ~= index then
     return false
   end
   local fixed = struct.pack(RECORD, version, created, created_at, at, 0, op[4] and RAW or 0, size)
-  call("SET", place, fixed .. index .. ARGV[op[3]])
+  local n = #puts
+  puts[n + 1], puts[n + 2] = place, fixed .. index .. ARGV[op[3]]
   return true
 end
 
 quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parents
   local id, queue, delay = op[2], op[3], op[7]
-  local key = P .. "t\0" .. id
-  if op[9] or op[11] or call("EXISTS", key) == 1 then
+  if op[9] or op[11] or fields_of(id) then
     return false
   end
   head[H.order] = head[H.order] + 1
   local task = {version, queue, delay > 0 and SCHEDULED or READY, op[6], head[H.order], at + delay, op[5], nil, op[10],
     {}, 0, 0, op[8], 0, nil, nil, false, nil, false, at, at}
-  call("HSET", key, "m", packed(task, TASK_SIZE), "p", ARGV[op[4]])
+  write_fields(id, task)
+  add("HSET", P .. "B", id, ARGV[op[4]])
   add("ZADD", P .. "T", 0, id)
   add("ZADD", P .. "u\0" .. queue, 0, id)
   if delay > 0 then
@@ -45,20 +58,16 @@ end
 
 quick[5] = function(op)  -- complete: without a dedupe key and children
   local id = op[2]
-  local key = P .. "t\0" .. id
-  local data = call("HGET", key, "m")
-  local task = data and unpacked(data)
-  if not task or task[TOKEN] == 0 or task[TOKEN] ~= op[3] or task[DEDUPE]
-    or call("EXISTS", P .. "e\0" .. id) == 1 then
+  local task = childless and read_task(id)
+  if not task or task[TOKEN] == 0 or task[TOKEN] ~= op[3] or task[DEDUPE] then
     return false
   end
   local queue = task[QUEUE]
   task[VERSION], task[UPDATED], task[FINISHED], task[STATE] = version, at, at, COMPLETED
   task[TOKEN], task[UNTIL], task[WORKER], task[RESULT_RAW] = 0, nil, nil, op[5]
+  write_fields(id, task)
   if op[4] then
-    call("HSET", key, "m", packed(task, TASK_SIZE), "r", ARGV[op[4]])
-  else
-    call("HSET", key, "m", packed(task, TASK_SIZE))
+    add("HSET", P .. "R", id, ARGV[op[4]])
   end
   add("ZREM", P .. "x\0" .. queue, id)
   add("ZADD", P .. "z\0" .. COMPLETED, at, id)

@@ -40,19 +40,18 @@ do
   end
 
   function look.task(id)
-    local key = P .. "t\0" .. id
-    local fields = call("HGET", key, "m")
-    if states and not states[unpacked(fields)[3]] then
+    local fields = fields_of(id)
+    if states and not states[unpacked(fields)[STATE]] then
       return
     end
     if counting then
       return true
     end
     if not values then
-      return {fields, "", call("HEXISTS", key, "r") == 1 and ""}, 0
+      return {fields, "", call("HEXISTS", P .. "R", id) == 1 and ""}, 0
     end
-    local rest = call("HMGET", key, "p", "r")
-    return {fields, rest[1], rest[2]}, #rest[1]
+    local found = stored_task(id)
+    return found, #found[2]
   end
 
   function look.stream(stream)
@@ -126,6 +125,9 @@ do
     local at_once = counting and counted_at_once()
     while not at_once do
       local keys = next_keys(last)
+      if kind == "task" then
+        look_ahead(keys)
+      end
       for _, each in ipairs(keys) do
         local data, size = look[kind](each)
         looked, last = looked + 1, each

@@ -1,0 +1,142 @@
+-- Where a task is found besides by its id, which its state decides. Ready tasks of one queue and one set of
+-- requirements (a lane) have a sorted set of equal scores, whose members begin with fixed-width numbers: priority,
+-- due instant, order.
+
+local PLACE, PLACE_SIZE, BIAS = ">HI8I8", 18, 2 ^ 52
+local count, ready_place, came_to_lane  -- also for those who write a task at once
+
+do
+  function ready_place(id, task)
+    local place = struct.pack(PLACE, task[PRIORITY] + 32768, task[DUE] + BIAS, task[ORDER] + BIAS)
+    return P .. "y\0" .. task[QUEUE] .. "\0" .. task[LANE], place .. id
+  end
+
+  -- Where a task is found, besides by its id: key, score, member.
+  local function place_of(id, task)
+    local state, queue = task[STATE], task[QUEUE]
+    if state == READY then
+      local key, member = ready_place(id, task)
+      return key, 0, member
+    elseif state == SCHEDULED then
+      return P .. "d\0" .. queue, task[DUE], id
+    elseif state == LEASED then
+      return P .. "x\0" .. queue, task[UNTIL], id
+    elseif state >= COMPLETED then
+      return P .. "z\0" .. int(state), task[FINISHED], id
+    end
+  end
+
+  -- How many tasks of a queue are in a state; which queues and lanes there are.
+  local counts
+
+  function count(queue, state, change)
+    counts[queue] = counts[queue] or {}
+    counts[queue][state] = (counts[queue][state] or 0) + change
+  end
+
+  local function flush_counts()
+    for queue, changes in pairs(counts) do
+      local key = P .. "n\0" .. queue
+      for state, change in pairs(changes) do
+        if change ~= 0 and call("HINCRBY", key, state, change) == 0 then
+          call("HDEL", key, state)
+        end
+      end
+      if call("EXISTS", key) == 1 then
+        call("SADD", P .. "Q", queue)
+      else
+        call("SREM", P .. "Q", queue)
+      end
+    end
+    counts = {}
+  end
+
+  after_send[#after_send + 1] = flush_counts
+
+  local lanes  -- those that were added to or taken from, by key
+
+  -- A ready task came to this lane, or left it.
+  function came_to_lane(key, task)
+    lanes[key] = lanes[key] or {task[QUEUE], task[LANE]}
+  end
+
+  local function flush_lanes()
+    for key, lane in pairs(lanes) do
+      call(call("EXISTS", key) == 1 and "SADD" or "SREM", P .. "l\0" .. lane[1], lane[2])
+    end
+    lanes = {}
+  end
+
+  after_send[#after_send + 1] = flush_lanes
+  resets[#resets + 1] = function()
+    counts, lanes = {}, {}
+  end
+
+  local function flush_place(id, was, now)
+    local old, score, member, new, new_score, new_member
+    if was then
+      old, score, member = place_of(id, was)
+    end
+    if now then
+      new, new_score, new_member = place_of(id, now)
+    end
+    if old == new and score == new_score and member == new_member then
+      return
+    end
+    if old then
+      add("ZREM", old, member)
+      if was[STATE] == READY then
+        came_to_lane(old, was)
+      end
+    end
+    if new then
+      add("ZADD", new, new_score, new_member)
+      if now[STATE] == READY then
+        came_to_lane(new, now)
+      end
+    end
+  end
+
+  local function flush_existence(id, was, now)
+    if was and (not now or was[QUEUE] ~= now[QUEUE]) then
+      add("ZREM", P .. "u\0" .. was[QUEUE], id)
+    end
+    if now and (not was or was[QUEUE] ~= now[QUEUE]) then
+      add("ZADD", P .. "u\0" .. now[QUEUE], 0, id)
+    end
+    if now and not was then
+      add("ZADD", P .. "T", 0, id)
+    elseif was and not now then
+      add("ZREM", P .. "T", id)
+    end
+  end
+
+  function flush.task(slot)
+    local id, was, now = slot.name, slot.was, slot.now
+    if now then
+      write_fields(id, now)
+    else
+      ahead[id] = false
+      add("HDEL", P .. "t", id)
+      add("HDEL", P .. "B", id)
+    end
+    if slot.payload then
+      add("HSET", P .. "B", id, slot.payload)
+    end
+    if now and slot.result then
+      add("HSET", P .. "R", id, slot.result)
+    elseif not now or slot.result == false then
+      add("HDEL", P .. "R", id)
+    end
+    flush_place(id, was, now)
+    if not (was and now) or was[QUEUE] ~= now[QUEUE] then
+      flush_existence(id, was, now)
+    end
+    if was then
+      count(was[QUEUE], was[STATE], -1)
+    end
+    if now then
+      count(now[QUEUE], now[STATE], 1)
+    end
+  end
+end
