@@ -39,31 +39,35 @@ STATES = (None, *TaskState)
 """By their number in the store, from 1."""
 
 
+NEVER = -(2**53)
+"""Instead of an instant of a task."""
+
+
 class Task(NamedTuple):
-    """The fields of a task, in the order in which the scripts know them."""
+    """The fields of a task, in the order in which the scripts know them; see `lua/tasks.lua`."""
 
     version: int
-    queue: str
+    updated_at: int
+    token: int
+    lease_until: int
+    finished_at: int
+    attempt: int
     state: int
+    cancel_requested: bool
+    result_raw: bool
+    queue: str
+    worker: str | None
+    dedupe_key: str | None
     priority: int
     order: int
     due_at: int
-    raw: bool
-    dedupe_key: str | None
     lane: str
     parents: tuple[str, ...]
     unmet: int
-    attempt: int
     max_attempts: int
-    token: int
-    lease_until: int | None
-    worker: str | None
-    cancel_requested: bool
     error: str | None
-    result_raw: bool
     created_at: int
-    updated_at: int
-    finished_at: int | None
+    raw: bool
 
 
 _load_task = msgspec.msgpack.Decoder(Task).decode
@@ -127,7 +131,7 @@ def task_image(id: str, fields: bytes, payload: bytes, result: bytes | None = No
         attempt=row.attempt,
         max_attempts=row.max_attempts,
         token=row.token,
-        lease_until=row.lease_until,
+        lease_until=None if row.lease_until == NEVER else row.lease_until,
         worker=row.worker,
         cancel_requested=row.cancel_requested,
         error=row.error,
@@ -135,7 +139,7 @@ def task_image(id: str, fields: bytes, payload: bytes, result: bytes | None = No
         result_raw=row.result_raw,
         created_at=row.created_at,
         updated_at=row.updated_at,
-        finished_at=row.finished_at,
+        finished_at=None if row.finished_at == NEVER else row.finished_at,
     )
 
 

@@ -9,7 +9,7 @@
 -- The library is loaded once and keeps its variables, so each call begins by setting them anew.
 
 local P, ARGV
-local call, pack, unpacked  -- of Redis, which are not there while the library is loaded
+local call, pack, unpacked, unpack_one  -- of Redis, which are not there while the library is loaded
 
 local function int(number)
   return string.format("%.0f", number)
@@ -89,7 +89,7 @@ resets[1] = function()
 end
 
 local function begin_call(keys, arguments)
-  call, pack, unpacked = redis.call, cmsgpack.pack, cmsgpack.unpack
+  call, pack, unpacked, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack, cmsgpack.unpack_one
   P, ARGV = keys[1], arguments
   for _, reset in ipairs(resets) do
     reset()

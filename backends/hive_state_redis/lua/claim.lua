@@ -122,21 +122,25 @@ do
     return found
   end
 
-  -- What is handed out goes into `reply`, which the summary tells apart.
+  -- What is handed out goes into `reply`, which the summary tells apart. `held`: ids or seqs, by request.
   local reply, summary, held
 
   -- Straight away: nobody refuses any more, and without sinks there is no mark to be left.
   local function lease_at_once(id, lane, request)
-    local task = read_task(id)
+    local queue, worker, lease = lane.queue, request[3], at + request[4]
+    local old = fields_of(id)
+    local _, attempt, stop, result_raw = opened_head(old)
+    local _, rest = rest_of_fields(old)
+    local fields = head_of_fields(version, at, version, lease, NEVER, attempt + 1, LEASED, stop, result_raw)
+      .. pack(queue, worker) .. rest
+    write_fields(id, fields)
     add("ZREM", lane.key, lane.member)
-    came_to_lane(lane.key, task)
-    count(task[QUEUE], READY, -1)
-    count(task[QUEUE], LEASED, 1)
-    task[VERSION], task[UPDATED], task[STATE], task[ATTEMPT] = version, at, LEASED, task[ATTEMPT] + 1
-    task[TOKEN], task[UNTIL], task[WORKER] = version, at + request[4], request[3]
-    add("ZADD", P .. "x\0" .. task[QUEUE], task[UNTIL], id)
+    add("ZADD", P .. "x\0" .. queue, lease, id)
+    came_to_lane(lane.key, queue, lane.lane)
+    count(queue, READY, -1)
+    count(queue, LEASED, 1)
     changed = true
-    return write_fields(id, task)
+    return fields
   end
 
   local function hand_out_task(lane, request)
@@ -147,7 +151,7 @@ do
     else
       local slot = task_slot(id)
       put_task(slot, claimed_task(slot.now, request[3], request[4]))
-      fields = packed(slot.now, TASK_SIZE)
+      fields = packed_task(slot.now)
     end
     local n = #reply
     reply[n + 1], reply[n + 2], reply[n + 3] = id, fields, payload
@@ -270,9 +274,7 @@ do
     known, wanted, largest, reply, summary, held = {}, {}, nil, {false}, {}, {}
     turn_queues()
     for n, request in ipairs(requests) do
-      local told, found = (request[1] == 1 and claim_tasks or claim_events)(request)
-      summary[n] = told
-      held[n] = {request[1], request[2], request[1] == 2 and request[3] or "", found}
+      summary[n], held[n] = (request[1] == 1 and claim_tasks or claim_events)(request)
     end
     keep()
     if changed then
@@ -294,7 +296,7 @@ do
       end
     end
     reply[1] = pack({head[H.epoch], at, summary})
-    finish(ARGV[2], "l" .. pack({head[H.epoch], at, version, summary, held}))
+    finish(ARGV[2], "l" .. reply[1] .. ARGV[1] .. pack(version, held))
     return reply
   end)
 end

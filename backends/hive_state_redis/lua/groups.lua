@@ -33,18 +33,20 @@ end
 -- Names of groups: those that are there, and those that have deliveries, as a copy brings these first.
 local grouped
 
-local function flush_grouped()
-  for _, slot in pairs(grouped) do
-    if read_group(nil, slot.stream, slot.group) or call("EXISTS", P .. "o\0" .. slot.name) == 1 then
-      call("ZADD", P .. "F", 0, slot.name)
-    else
-      call("ZREM", P .. "F", slot.name)
+do
+  local function flush_grouped()
+    for _, slot in pairs(grouped) do
+      if read_group(nil, slot.stream, slot.group) or call("EXISTS", P .. "o\0" .. slot.name) == 1 then
+        call("ZADD", P .. "F", 0, slot.name)
+      else
+        call("ZREM", P .. "F", slot.name)
+      end
     end
+    grouped = {}
   end
-  grouped = {}
-end
 
-after_send[#after_send + 1] = flush_grouped
+  after_send[#after_send + 1] = flush_grouped
+end
 resets[#resets + 1] = function()
   grouped = {}
 end

@@ -9,7 +9,7 @@ do
 
   local function still_leased(id)
     local fields = fields_of(id)
-    if not fields or unpacked(fields)[TOKEN] ~= token then
+    if not fields or unpacked_task(fields)[TOKEN] ~= token then
       return false
     end
     local n = #reply
@@ -44,22 +44,22 @@ do
       return {letter, kept}
     end
 
-    local epoch, when, version, summary, held = unpack(unpacked(kept))
+    local told, requests, version, held = unpacked(kept)
     reply, token = {letter, false}, version
-    for n, one in ipairs(held) do
+    for n, request in ipairs(requests) do
       local left = 0
-      for _, name in ipairs(one[4]) do
+      for _, name in ipairs(held[n]) do
         local is_held
-        if one[1] == 1 then
+        if request[1] == 1 then
           is_held = still_leased(name)
         else
-          is_held = still_pending(one[2], one[3], name)
+          is_held = still_pending(request[2], request[3], name)
         end
         left = left + (is_held and 1 or 0)
       end
-      summary[n][3] = left
+      told[3][n][3] = left
     end
-    reply[2] = pack({epoch, when, summary})
+    reply[2] = pack(told)
     return reply
   end)
 end

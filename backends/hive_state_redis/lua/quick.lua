@@ -38,10 +38,8 @@ quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parent
   if op[9] or op[11] or fields_of(id) then
     return false
   end
-  head[H.order] = head[H.order] + 1
-  local task = {version, queue, delay > 0 and SCHEDULED or READY, op[6], head[H.order], at + delay, op[5], nil, op[10],
-    {}, 0, 0, op[8], 0, nil, nil, false, nil, false, at, at}
-  write_fields(id, task)
+  local task = new_task(op, delay > 0 and SCHEDULED or READY, at + delay, {}, 0)
+  write_fields(id, packed_task(task))
   add("HSET", P .. "B", id, ARGV[op[4]])
   add("ZADD", P .. "T", 0, id)
   add("ZADD", P .. "u\0" .. queue, 0, id)
@@ -50,7 +48,7 @@ quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parent
   else
     local lane, member = ready_place(id, task)
     add("ZADD", lane, 0, member)
-    came_to_lane(lane, task)
+    came_to_lane(lane, queue, op[10])
   end
   count(queue, task[STATE], 1)
   return true
@@ -58,14 +56,17 @@ end
 
 quick[5] = function(op)  -- complete: without a dedupe key and children
   local id = op[2]
-  local task = childless and read_task(id)
-  if not task or task[TOKEN] == 0 or task[TOKEN] ~= op[3] or task[DEDUPE] then
+  local fields = childless and fields_of(id)
+  if not fields then
     return false
   end
-  local queue = task[QUEUE]
-  task[VERSION], task[UPDATED], task[FINISHED], task[STATE] = version, at, at, COMPLETED
-  task[TOKEN], task[UNTIL], task[WORKER], task[RESULT_RAW] = 0, nil, nil, op[5]
-  write_fields(id, task)
+  local token, attempt, stop = opened_head(fields)
+  local queue, rest, has_dedupe = rest_of_fields(fields)
+  if token == 0 or token ~= op[3] or has_dedupe then
+    return false
+  end
+  local fixed = head_of_fields(version, at, 0, NEVER, at, attempt, COMPLETED, stop, op[5])
+  write_fields(id, fixed .. pack(queue, nil) .. rest)
   if op[4] then
     add("HSET", P .. "R", id, ARGV[op[4]])
   end

@@ -52,19 +52,21 @@ function flush.stream(slot)
   end
 end
 
--- Redis keeps an empty stream. One that was dropped goes, unless a group waits for it to be there again.
-local function flush_dropped()
-  for stream in pairs(dropped) do
-    local found = read_stream(stream)
-    local used = found and not found[DROPPED] or call("EXISTS", P .. "g\0" .. stream) == 1
-    if not used and call("XLEN", native(stream)) == 0 then
-      call("DEL", native(stream))
+do
+  -- Redis keeps an empty stream. One that was dropped goes, unless a group waits for it to be there again.
+  local function flush_dropped()
+    for stream in pairs(dropped) do
+      local found = read_stream(stream)
+      local used = found and not found[DROPPED] or call("EXISTS", P .. "g\0" .. stream) == 1
+      if not used and call("XLEN", native(stream)) == 0 then
+        call("DEL", native(stream))
+      end
     end
+    dropped = {}
   end
-  dropped = {}
-end
 
-after_send[#after_send + 1] = flush_dropped
+  after_send[#after_send + 1] = flush_dropped
+end
 resets[#resets + 1] = function()
   dropped = {}
 end

@@ -72,25 +72,27 @@ local function children_of(parent)
   return found
 end
 
-local function flush_links()
-  for parent, changes in pairs(edges) do
-    for child, linked in pairs(changes) do
-      add(linked and "SADD" or "SREM", P .. "e\0" .. parent, child)
+do
+  local function flush_links()
+    for parent, changes in pairs(edges) do
+      for child, linked in pairs(changes) do
+        add(linked and "SADD" or "SREM", P .. "e\0" .. parent, child)
+      end
     end
-  end
-  for _, holder in pairs(holders) do
-    if holder.id and holder.id ~= holder.was then
-      add("HSET", P .. "D\0" .. holder.queue, holder.key, holder.id)
-      add("SREM", others_of(holder), holder.id)
-    elseif holder.was and not holder.id then
-      add("HDEL", P .. "D\0" .. holder.queue, holder.key)
+    for _, holder in pairs(holders) do
+      if holder.id and holder.id ~= holder.was then
+        add("HSET", P .. "D\0" .. holder.queue, holder.key, holder.id)
+        add("SREM", others_of(holder), holder.id)
+      elseif holder.was and not holder.id then
+        add("HDEL", P .. "D\0" .. holder.queue, holder.key)
+      end
+      holder.was = holder.id
     end
-    holder.was = holder.id
+    edges = {}
   end
-  edges = {}
-end
 
-before_send[#before_send + 1] = flush_links
+  before_send[#before_send + 1] = flush_links
+end
 resets[#resets + 1] = function()
   holders, edges, childless = {}, {}, false
 end

@@ -16,10 +16,7 @@ apply[4] = function(op)
     return
   end
   local due_at = at + op[7]
-  head[H.order] = head[H.order] + 1
-  local new = {version, queue, #unmet > 0 and WAITING or runnable(due_at), op[6], head[H.order], due_at, op[5],
-    dedupe_key, op[10], parents or {}, #unmet, 0, op[8], 0}
-  new[STOP], new[RESULT_RAW], new[CREATED], new[UPDATED] = false, false, at, at
+  local new = new_task(op, #unmet > 0 and WAITING or runnable(due_at), due_at, parents or {}, #unmet)
   set(slot, "payload", ARGV[op[4]])
   put_task(slot, new)
   for _, parent in ipairs(unmet) do

@@ -56,8 +56,8 @@ do
   local lanes  -- those that were added to or taken from, by key
 
   -- A ready task came to this lane, or left it.
-  function came_to_lane(key, task)
-    lanes[key] = lanes[key] or {task[QUEUE], task[LANE]}
+  function came_to_lane(key, queue, lane)
+    lanes[key] = lanes[key] or {queue, lane}
   end
 
   local function flush_lanes()
@@ -86,13 +86,13 @@ do
     if old then
       add("ZREM", old, member)
       if was[STATE] == READY then
-        came_to_lane(old, was)
+        came_to_lane(old, was[QUEUE], was[LANE])
       end
     end
     if new then
       add("ZADD", new, new_score, new_member)
       if now[STATE] == READY then
-        came_to_lane(new, now)
+        came_to_lane(new, now[QUEUE], now[LANE])
       end
     end
   end
@@ -114,7 +114,7 @@ do
   function flush.task(slot)
     local id, was, now = slot.name, slot.was, slot.now
     if now then
-      write_fields(id, now)
+      write_fields(id, packed_task(now))
     else
       ahead[id] = false
       add("HDEL", P .. "t", id)
