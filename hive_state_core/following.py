@@ -40,6 +40,7 @@ from hive_state_core.spi import (
     Driver,
     Examining,
     Finding,
+    Forgetting,
     Missed,
     Outcome,
     Page,
@@ -165,6 +166,11 @@ class Following:
 
     async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
         return await self._at.driver.outcome(trip_id)
+
+    def heard(self, trip_id: str) -> None:
+        """If the hive has moved since, the store that it left keeps the reply for its day."""
+        if isinstance(driver := self._at.driver, Forgetting):
+            driver.heard(trip_id)
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
         hearing = asyncio.ensure_future(self._at.driver.wait(topics, timeout))

@@ -831,8 +831,8 @@ class Driver(Protocol):
         """One write trip, see above. One outcome for each batch.
 
         With Facility.OUTCOMES what is needed to give the reply again is stored under `trip_id` in the
-        same transaction and kept for a day (for a claim: ids and tokens; tasks whose token changed since
-        are left out). A trip that changed nothing stores nothing.
+        same transaction and kept for a day, or until it was heard, see `Forgetting` (for a claim: ids and
+        tokens; tasks whose token changed since are left out). A trip that changed nothing stores nothing.
         """
         ...
 
@@ -928,6 +928,16 @@ class Caching(Protocol):
 
     async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
         """What `recall` missed, from the store."""
+        ...
+
+
+@runtime_checkable
+class Forgetting(Protocol):
+    """Optional, for a driver that keeps the replies of trips where room is dear."""
+
+    def heard(self, trip_id: str) -> None:
+        """Synchronous: the reply of this trip arrived, so its outcome is never asked for. What is kept of it
+        may go."""
         ...
 
 

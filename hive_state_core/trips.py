@@ -35,6 +35,7 @@ from hive_state_core.spi import (
     ClaimTasks,
     Committed,
     Driver,
+    Forgetting,
     Missed,
     Op,
     Outcome,
@@ -104,6 +105,7 @@ class Trips:
             most_bytes=TRIP_BYTES,
             writes=False,
         )
+        self._forgetting: Forgetting | None = driver if isinstance(driver, Forgetting) else None
         self._caching: Caching | None = driver if isinstance(driver, Caching) else None
         self._recall: Lane[RecordRef, RecordImage | Missed | None] = Lane(
             self._send_recalls,
@@ -304,9 +306,12 @@ class Trips:
         trip_id = f"{self._own_id}-{self._trips}"  # never used again, by nobody
         try:
             try:
-                return (await send(items, trip_id)).results
+                reply = await send(items, trip_id)
             except Sealed:
-                return (await self._once_unsealed(send, items, trip_id)).results
+                reply = await self._once_unsealed(send, items, trip_id)
+            if self._forgetting is not None:
+                self._forgetting.heard(trip_id)
+            return reply.results
         except Indeterminate as error:
             return await self._ask_outcome(trip_id, error, len(items))
         except Exception as error:

@@ -52,7 +52,7 @@ from hive_state_redis import (
 from hive_state_redis.caller import Caller
 from hive_state_redis.claiming import claim_plan
 from hive_state_redis.connecting import Link, connect
-from hive_state_redis.encoding import Encoded
+from hive_state_redis.encoding import Encoded, encode
 from hive_state_redis.facts import facts_of
 from hive_state_redis.keys import Keys
 from hive_state_redis.options import RedisOptions
@@ -65,6 +65,9 @@ DIGEST_PAGE = 2000
 KEPT_MS = 24 * 3600 * 1000
 """How long a trip that was made void is remembered."""
 
+HEARD = 16
+"""Replies that were heard, and are kept until a trip takes so many of their ids along."""
+
 
 class RedisDriver:
     """See `hive_state_core.spi.Driver`."""
@@ -75,6 +78,7 @@ class RedisDriver:
         self._keys = Keys(options.tag(namespace))
         self._caller: Caller | None = None
         self._listener = Listener(self._listen)
+        self._heard: list[str] = []
         self._features = Features(
             durability=Durability.VOLATILE,
             sharing=Sharing.NETWORK,
@@ -146,12 +150,14 @@ class RedisDriver:
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         encoded = Encoded(batches)
         news = news_of(hashes_of(batches))
-        reply = await self._opened().write("commit", encoded.plan, trip_id, news, *encoded.values)
+        heard = self._take_heard()
+        reply = await self._opened().write("commit", encoded.plan, trip_id, heard, news, *encoded.values)
         return replies.commit_reply(encoded.batches, reply)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         plan = claim_plan(requests)
-        return replies.claim_reply(await self._opened().write("claim", plan, trip_id, REPLY_BYTES))
+        reply = await self._opened().write("claim", plan, trip_id, self._take_heard(), REPLY_BYTES)
+        return replies.claim_reply(reply)
 
     async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
         reply = await self._opened().write("outcome", trip_id, KEPT_MS)
@@ -159,6 +165,17 @@ class RedisDriver:
             return None
         kind, *rest = reply
         return replies.claim_reply(rest) if kind == b"l" else replies.stored_commit(*rest)
+
+    def heard(self, trip_id: str) -> None:
+        self._heard.append(trip_id)
+
+    def _take_heard(self) -> bytes:
+        """Ids for a trip to take along: all of them, once they are some. If the trip is lost, their replies
+        stay for a day."""
+        if len(self._heard) < HEARD:
+            return b""
+        heard, self._heard = self._heard, []
+        return encode(heard)
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
         return await self._listener.wait(topics, timeout)

@@ -46,8 +46,8 @@ from hive_state_core.spi import (
     VersionIs,
 )
 
-FIXED_ARGUMENTS = 3
-"""Before the values: the batches, the trip's id, the news."""
+FIXED_ARGUMENTS = 4
+"""Before the values: the batches, the trip's id, the trips whose replies were heard, the news."""
 
 EXPECTED = 6
 """Place of the version in a lone Put that expects one."""

@@ -19,7 +19,7 @@ P is followed by a letter for the table and, behind NULs, which no name holds, b
     g stream                 its groups                 F  groups, and those that have deliveries
     p stream group           the fence: deliveries      o stream group  their seqs   a ...  by due instant
     m id                     a remembered commit        M  their ids          N  by instant
-    c id                     the reply of a trip, for a day
+    c id                     the reply of a trip, until it was heard, or for a day
     K sink                   marks                      X  Gones              Z  notes
 
 Those that are lists of names or numbers are sorted sets, in byte order or by number.

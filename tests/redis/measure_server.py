@@ -1,7 +1,8 @@
 """What an operation costs in the server: `python tests/redis/measure_server.py [NAME ...]`.
 
-Microseconds of a trip of 100 calls inside the server's function, by its own count, divided by 100: the least of
-some trips, as that is the one which nothing disturbed. Its file is synced once a second, so a disk has no part in it.
+Microseconds of a trip of 100 calls inside the server's function, by its own count, divided by 100: the least
+of some trips, as that is the one which nothing disturbed. Its file is synced once a second, so a disk has no
+part in it.
 """
 
 from __future__ import annotations
@@ -116,11 +117,9 @@ async def main(names: Sequence[str]) -> None:
             await link.call("CONFIG", "RESETSTAT")
             await run()
             told = (await link.call("INFO", "commandstats")).decode()
-            spent = sum(
-                int(line.partition("usec=")[2].partition(",")[0])
-                for line in told.splitlines()
-                if line.startswith(("cmdstat_fcall", "cmdstat_mget:")) and (name == "get" or "mget" not in line)
-            )
+            command = "cmdstat_mget:" if name == "get" else "cmdstat_fcall:"
+            (line,) = [line for line in told.splitlines() if line.startswith(command)]
+            spent = int(line.partition("usec=")[2].partition(",")[0])
             least[name] = min(least.get(name, 1e9), spent / CALLS)
 
         for _ in range(TRIPS):

@@ -25,6 +25,7 @@ from hive_state_core.spi import (
 )
 from hive_state_redis import keys
 from hive_state_redis.caller import Caller
+from hive_state_redis.driver import HEARD
 
 LINES = [line for line in (keys.__doc__ or "").splitlines() if line.startswith("    ")]
 TABLES = {word for line in LINES for word in line.split() if len(word) == 1}
@@ -50,6 +51,17 @@ async def test_every_key_is_of_a_table_and_replies_end(url: str) -> None:
         left = await caller.link.many([("TTL", key) for key in replies])
         assert left
         assert all(0 < seconds <= 24 * 3600 for seconds in left)
+
+
+async def test_replies_that_were_heard_go(url: str) -> None:
+    async with open_store(url, janitor=False) as hive:
+        for n in range(3 * HEARD):
+            await hive.records.put("c", "k", n)
+            await hive.tasks.enqueue("q", n)
+            (lease,) = await hive.tasks.claim("q", worker="w", lease=60)
+            await hive.tasks.complete(lease)
+        kept = [key for key in await keys_of(caller_of(hive)) if key.startswith(b"c\0")]
+        assert 0 < len(kept) <= HEARD
 
 
 async def test_dropping_leaves_nothing(url: str) -> None:

@@ -47,6 +47,8 @@ class FailingDriver:
         self.fail = fail
         self.trips: list[int] = []
         self.asked: list[str] = []
+        self.replied: list[str] = []
+        self.told: list[str] = []
         self._outcomes = outcomes
         facilities = {Facility.TASKS} | ({Facility.OUTCOMES} if remembers else set())
         self.features = Features(
@@ -63,7 +65,11 @@ class FailingDriver:
         error = self.fail(batches)
         if error is not None:
             raise error
+        self.replied.append(trip_id)
         return Reply(1, 1, [Committed(7, 1, (None,)) for _ in batches])
+
+    def heard(self, trip_id: str) -> None:
+        self.told.append(trip_id)
 
     async def outcome(self, trip_id: str) -> Any:
         self.asked.append(trip_id)
@@ -187,3 +193,14 @@ async def test_a_store_belongs_to_the_loop_that_opened_it() -> None:
 
             await asyncio.to_thread(asyncio.run, elsewhere())
         assert await hive.records.get("c", "k") is None
+
+
+async def test_a_driver_is_told_of_replies_that_arrived() -> None:
+    errors: list[BaseException | None] = [None, Indeterminate("lost"), None]
+    driver = FailingDriver(lambda _: errors.pop(0), Reply(1, 1, [Committed(7, 1, (None,))]))
+    trips = trips_over(driver)
+    for key in "abc":
+        await trips.commit(put(key))
+    assert driver.told == driver.replied
+    assert len(driver.told) == 2
+    assert set(driver.asked).isdisjoint(driver.told)

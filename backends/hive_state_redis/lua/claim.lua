@@ -1,4 +1,5 @@
--- One trip of claims. ARGV: the requests (see `claiming.py`), the trip's id, the bytes a reply may have.
+-- One trip of claims. ARGV: the requests (see `claiming.py`), the trip's id, the trips whose replies were heard, the
+-- bytes a reply may have.
 --
 -- The reply: a summary: [epoch, instant, [kind, stream, how many, due in, missing] of each request], then for each
 -- task its id, fields and payload, for each event its delivery and body.
@@ -266,11 +267,11 @@ do
   end
 
   define("claim", function()
-    local told = begin(ARGV[2])
+    local told = begin(ARGV[2], ARGV[3])
     if told then
       return told
     end
-    requests, room = unpacked(ARGV[1]), tonumber(ARGV[3])
+    requests, room = unpacked(ARGV[1]), tonumber(ARGV[4])
     known, wanted, largest, reply, summary, held = {}, {}, nil, {false}, {}, {}
     turn_queues()
     for n, request in ipairs(requests) do

@@ -1,4 +1,5 @@
--- One trip of batches. ARGV: the batches (see `encoding.py`), the trip's id, the news, then the values.
+-- One trip of batches. ARGV: the batches (see `encoding.py`), the trip's id, the trips whose replies were heard, the
+-- news, then the values.
 --
 -- The reply is one MessagePack array: epoch, instant, version, outcomes; 0 stands for outcomes that are all
 -- plain. An outcome is 1 (plain: it changed something, and its results say nothing more), [changed, results],
@@ -84,7 +85,7 @@ do
   end
 
   define("commit", function()
-    local told = begin(ARGV[2])
+    local told = begin(ARGV[2], ARGV[3])
     if told then
       return told
     end
@@ -121,7 +122,7 @@ do
       reply = "\148" .. pack(head[H.epoch], at, version) .. string.char(0xdc, math.floor(n / 256), n % 256)
         .. table.concat(outcomes)
     end
-    finish(ARGV[2], "k" .. struct.pack("<I4", #reply) .. reply .. ARGV[1], ARGV[3])
+    finish(ARGV[2], "k" .. struct.pack("<I4", #reply) .. reply .. ARGV[1], ARGV[4])
     return reply
   end)
 end

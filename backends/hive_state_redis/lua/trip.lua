@@ -112,19 +112,32 @@ resets[#resets + 1] = function()
   changed, noted, refusal = false, 0, nil
 end
 
+-- The replies of these trips were heard, and go. `heard`: their ids in MessagePack, or nothing.
+local function forget(heard)
+  local keys = {}
+  for n, id in ipairs(heard and heard ~= "" and unpacked(heard) or {}) do
+    keys[n] = P .. "c\0" .. id
+  end
+  if #keys > 0 then
+    call("UNLINK", unpack(keys))
+  end
+end
+
 -- The trip begins: what the caller has to be told, if it must not write.
-local function begin(trip_id)
+local function begin(trip_id, heard)
   if head[H.state] ~= "open" then
     return {"!", head[H.state], head[H.peer] or ""}
   end
   if trip_id and call("EXISTS", P .. "c\0" .. trip_id) == 1 then
     return {"void"}
   end
+  forget(heard)
   at = instant()
   version = head[H.term] * 8796093022208 + head[H.counter] + 1
 end
 
--- All that was decided is written, if it is anything. `reply` is kept under the trip's id for a day.
+-- All that was decided is written, if it is anything. `reply` is kept under the trip's id until it is heard, or for a
+-- day.
 local DAY = 24 * 3600 * 1000
 
 local function finish(trip_id, reply, news)
