@@ -71,6 +71,17 @@ def require_loadable(state: ControlState, highest: int) -> None:
         )
 
 
+def require_same(store_id: str, epoch: int, expect: Control | None) -> None:
+    """Raises Conflict unless this is the store, and its control row the one, that `expect` has."""
+    if expect is not None and (store_id, epoch) != (expect.store_id, expect.epoch):
+        raise Conflict(
+            "the store is not as it was when this was begun: it was made anew, or its control row changed",
+            key="the control row",
+            expected=expect.epoch,
+            actual=epoch,
+        )
+
+
 def changed(old: Control, expect: int, change: Control, *, empty: bool, undelivered: bool) -> Control:
     """The row that follows `old`, whose `version` is the highest in the store.
 

@@ -1064,7 +1064,9 @@ class Loading(Protocol):
         least one) if their values pass `limits.REPLY_BYTES`; empty: there is nothing more."""
         ...
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
         """Write each image whose version is higher than that of what is there (a tombstone or Gone counts),
         exactly as it is; how many were written. The notes are written in the same transaction.
 
@@ -1077,7 +1079,10 @@ class Loading(Protocol):
         An open store's clock and numbers are its own: the instants of an import do not move its clock, and
         no event is added to a stream that a trip of the store has written to.
 
-        Raises: Sealed; Conflict in an open store for an image above term 0.
+        expect  the control row as it was when it was decided to load here. Then nothing is written unless
+                the store still has that id and epoch: who slept meanwhile may hold images of what has ended
+
+        Raises: Sealed; Conflict in an open store for an image above term 0, and for another row.
         """
         ...
 
@@ -1148,7 +1153,13 @@ class Pouring(Protocol):
         """As `export`, but a row of each."""
         ...
 
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
         """As `load` of the images of these rows, which are in the order of their keys. It is meant for a
         standby that does not hold them yet, and may be no faster elsewhere."""
         ...

@@ -88,9 +88,9 @@ class Sender:
             return
         here = self._driver.at
         other = self._members[1] if here is self._members[0] else self._members[0]
-        pump = Pump(here.port, other.port)
         try:
             async with asyncio.timeout(seconds), self._flushing:
+                pump = Pump(here.port, other.port, await other.port.control())
                 while (marks := await pump.waiting(1)) and marks[0].version <= version:
                     await pump.round()
         except (TimeoutError, HiveStateError) as error:

@@ -261,8 +261,10 @@ class HybridDriver:
     async def digest(self, span: Span) -> Digest:
         return await self._port.digest(span)
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self._port.load(images, notes)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self._port.load(images, notes, expect)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await self._port.notes()

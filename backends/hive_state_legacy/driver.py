@@ -104,7 +104,9 @@ class LegacyDriver:
     async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
         self._refuse()
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
         self._refuse()
 
     async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:

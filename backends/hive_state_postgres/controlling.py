@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hive_state_core.control import changed
+from hive_state_core.control import changed, require_same
 from hive_state_core.naming import name_of, ref_of
 from hive_state_core.spi import PEER, TERM_SHIFT, Control, ControlState, Mark, Notes
 from hive_state_postgres import capturing
@@ -21,6 +21,13 @@ async def read_control(db: Connection, statements: Statements, ns: int) -> Contr
     if row is None:
         raise dropped()
     return _control(row)
+
+
+async def require_expected(db: Connection, statements: Statements, ns: int, expect: Control | None) -> None:
+    """Behind the fence of a load, so that the row stays as it is."""
+    if expect is not None:
+        row = await read_control(db, statements, ns)
+        require_same(row.store_id, row.epoch, expect)
 
 
 def _control(row: Row) -> Control:

@@ -274,14 +274,22 @@ class PostgresDriver:
             page = msgspec.structs.replace(page, after=key_of(found[-1]))
         return total
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self._port(loading.load, images, notes, writes=True)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self._port(loading.load, images, notes, expect, writes=True)
 
     async def rows(self, span: Span) -> Sequence[ImageRow]:
         return await self._port(pouring.rows, span)
 
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
-        return await self._port(pouring.pour, kind, rows, notes, writes=True)
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
+        return await self._port(pouring.pour, kind, rows, notes, expect, writes=True)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await self._port(controlling.read_notes)

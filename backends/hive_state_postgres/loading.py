@@ -14,8 +14,8 @@ from hive_state_core.control import require_loadable
 from hive_state_core.images import instant_of, key_of, kind_of
 from hive_state_core.model import EventImage, Gone, Image, RecordImage, StreamImage, TaskImage
 from hive_state_core.naming import name_of
-from hive_state_core.spi import ControlState, Kind, Notes
-from hive_state_postgres.controlling import write_notes
+from hive_state_core.spi import Control, ControlState, Kind, Notes
+from hive_state_postgres.controlling import require_expected, write_notes
 from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import dropped
 from hive_state_postgres.exporting import TABLES
@@ -30,12 +30,20 @@ CHUNK = 500
 """Upserts that are sent together."""
 
 
-async def load(db: Connection, statements: Statements, ns: int, images: Sequence[Image], notes: Notes) -> int:
+async def load(
+    db: Connection,
+    statements: Statements,
+    ns: int,
+    images: Sequence[Image],
+    notes: Notes,
+    expect: Control | None,
+) -> int:
     """How many were newer."""
     async with db.transaction():
         row = await db.fetchrow(statements.named("load_enter"), ns)
         if row["state"] is None:
             raise dropped()
+        await require_expected(db, statements, ns, expect)
         state = ControlState(row["state"])
         highest = max([image.version for image in images], default=0)
         require_loadable(state, highest)

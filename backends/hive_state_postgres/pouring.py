@@ -8,8 +8,8 @@ import asyncpg  # type: ignore[import-untyped]
 
 from hive_state_core.image_rows import FIELDS, SIZES, dump_names, highest, image_of, latest, load_names
 from hive_state_core.limits import REPLY_BYTES
-from hive_state_core.spi import ControlState, ImageRow, Kind, Notes, Span
-from hive_state_postgres.controlling import write_notes
+from hive_state_core.spi import Control, ControlState, ImageRow, Kind, Notes, Span
+from hive_state_postgres.controlling import require_expected, write_notes
 from hive_state_postgres.dialing import Connection
 from hive_state_postgres.exporting import TABLES, select
 from hive_state_postgres.loading import load
@@ -46,11 +46,13 @@ async def pour(
     kind: Kind,
     rows: Sequence[ImageRow],
     notes: Notes,
+    expect: Control | None,
 ) -> int:
     """Into a standby that holds nothing where they go, by COPY; into any other store as `load` does it."""
     try:
         async with db.transaction():
             if await _is_new(db, statements, ns, kind, rows):
+                await require_expected(db, statements, ns, expect)
                 await _copy(db, statements, ns, kind, rows)
                 above = latest(kind, rows), highest(kind, "order", rows), highest(kind, "version", rows)
                 await db.execute(statements.named("control_above"), ns, *above)
@@ -58,7 +60,7 @@ async def pour(
                 return len(rows)
     except asyncpg.UniqueViolationError:  # some are there, or two tasks hold one dedupe key
         pass
-    return await load(db, statements, ns, [image_of(kind, row) for row in rows], notes)
+    return await load(db, statements, ns, [image_of(kind, row) for row in rows], notes, expect)
 
 
 async def _is_new(

@@ -222,8 +222,10 @@ class RedisDriver:
             page = replace(page, after=key_of(found[-1]))
         return total
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await loading.load(self._opened(), images, notes)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await loading.load(self._opened(), images, notes, expect)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await controlling.read_notes(self._opened())

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from hive_state_core.control import require_loadable
+from hive_state_core.control import require_loadable, require_same
 from hive_state_core.errors import Internal
 from hive_state_core.images import instant_of
 from hive_state_core.model import (
@@ -22,7 +22,7 @@ from hive_state_core.model import (
     StreamImage,
     TaskImage,
 )
-from hive_state_core.spi import ControlState, Notes
+from hive_state_core.spi import Control, ControlState, Notes
 from hive_state_redis.caller import Caller
 from hive_state_redis.controlling import placed
 from hive_state_redis.encoding import dump_index, lane_of, name_of
@@ -34,17 +34,19 @@ _FIXED = 2
 _NUMBERS = {state: number for number, state in enumerate(STATES)}
 
 
-async def load(caller: Caller, images: Sequence[Image], notes: Notes) -> int:
+async def load(caller: Caller, images: Sequence[Image], notes: Notes, expect: Control | None) -> int:
     """How many were newer."""
     values: list[bytes] = []
     items = [_ITEMS[type(image)](image, values) for image in images]
     highest = max([image.version for image in images], default=0)
     order = max([image.order for image in images if isinstance(image, TaskImage)], default=0)
     clock = max(map(instant_of, images), default=0)
+    wanted = () if expect is None else (expect.store_id, expect.epoch)
     plan = _encode((items, placed(notes, values, _FIXED)))
-    reply = await caller.write("load", plan, _encode((highest, order, clock)), *values)
+    reply = await caller.write("load", plan, _encode((highest, order, clock, *wanted)), *values)
     if isinstance(reply, int):
         return reply
+    require_same(reply[2].decode(), reply[3], expect)
     require_loadable(ControlState(reply[1].decode()), highest)
     raise Internal("the server refused images that may be loaded")
 

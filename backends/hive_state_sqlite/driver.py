@@ -232,14 +232,22 @@ class SqliteDriver:
             total = add(total, found)
             page = replace(page, after=key_of(last))
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self._alone(loading.load, self._ns, images, notes)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self._alone(loading.load, self._ns, images, notes, expect)
 
     async def rows(self, span: Span) -> Sequence[ImageRow]:
         return await self._read(exporting.export_rows, self._ns, span)
 
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
-        return await self._alone(loading.pour, self._ns, kind, rows, notes)
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
+        return await self._alone(loading.pour, self._ns, kind, rows, notes, expect)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await self._read(read_notes, self._ns)

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from hive_state_core.control import require_loadable
+from hive_state_core.control import require_loadable, require_same
 from hive_state_core.image_rows import highest, image_of, latest
 from hive_state_core.images import instant_of, kind_of
 from hive_state_core.model import Gone, Image, TaskImage
 from hive_state_core.naming import Name, name_of
-from hive_state_core.spi import ControlState, ImageRow, Kind, Notes
+from hive_state_core.spi import Control, ControlState, ImageRow, Kind, Notes
 from hive_state_sqlite import rows, statements
+from hive_state_sqlite.connection import dropped
 from hive_state_sqlite.loadrows import load_row
 from hive_state_sqlite.notes import write_notes
 from hive_state_sqlite.rows import Row
@@ -33,10 +34,12 @@ _LOAD: dict[Kind, str] = {
 }
 
 
-def load(db: sqlite3.Connection, ns: int, images: Sequence[Image], notes: Notes) -> int:
+def load(
+    db: sqlite3.Connection, ns: int, images: Sequence[Image], notes: Notes, expect: Control | None
+) -> int:
     """How many were newer. Inside a write transaction."""
     version = max([image.version for image in images], default=0)
-    state = _enter(db, ns, version)
+    state = _enter(db, ns, version, expect)
     gones = [image for image in images if isinstance(image, Gone)]
     written = sum([_bury(db, ns, gone) for gone in gones])
     groups: dict[Kind, list[Image]] = defaultdict(list)
@@ -53,21 +56,32 @@ def load(db: sqlite3.Connection, ns: int, images: Sequence[Image], notes: Notes)
     return written
 
 
-def pour(db: sqlite3.Connection, ns: int, kind: Kind, rows: Sequence[ImageRow], notes: Notes) -> int:
+def pour(
+    db: sqlite3.Connection,
+    ns: int,
+    kind: Kind,
+    rows: Sequence[ImageRow],
+    notes: Notes,
+    expect: Control | None,
+) -> int:
     """As `load` of their images. Those of tasks are made: edges and Gones go with them."""
     if kind == "task":
-        return load(db, ns, [image_of(kind, row) for row in rows], notes)
+        return load(db, ns, [image_of(kind, row) for row in rows], notes, expect)
     version = highest(kind, "version", rows)
-    state = _enter(db, ns, version)
+    state = _enter(db, ns, version, expect)
     written = db.executemany(_LOAD[kind], [(ns, *row) for row in rows]).rowcount
     _go_on_above(db, ns, state, latest(kind, rows), 0, version)
     write_notes(db, ns, notes)
     return written
 
 
-def _enter(db: sqlite3.Connection, ns: int, version: int) -> ControlState:
+def _enter(db: sqlite3.Connection, ns: int, version: int, expect: Control | None) -> ControlState:
     """Raises unless images up to this version may be loaded."""
-    state = ControlState(*db.execute("SELECT state FROM control WHERE ns = ?", (ns,)).fetchone())
+    found = db.execute("SELECT state, store_id, epoch FROM control WHERE ns = ?", (ns,)).fetchone()
+    if found is None:
+        raise dropped()
+    state = ControlState(found[0])
+    require_same(found[1], found[2], expect)
     require_loadable(state, version)
     return state
 

@@ -310,14 +310,22 @@ class KVDriver(ABC):
     async def digest(self, span: Span) -> Digest:
         return await replicating.digest(self._space(), span)
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self._port(lambda trip: replicating.load(trip, images, notes))
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self._port(lambda trip: replicating.load(trip, images, notes, expect))
 
     async def rows(self, span: Span) -> Sequence[ImageRow]:
         return [row_of(image) for image in await self.export(span)]
 
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
-        return await self.load([image_of(kind, row) for row in rows], notes)
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
+        return await self.load([image_of(kind, row) for row in rows], notes, expect)
 
     async def notes(self) -> dict[str, bytes]:
         return await replicating.notes(self._space())

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from msgspec.structs import replace
 
-from hive_state_core.control import changed, require_loadable, term_of
+from hive_state_core.control import changed, require_loadable, require_same, term_of
 from hive_state_core.images import digest_of, instant_of
 from hive_state_core.kv.capturing import capture, gone_key, mark_key
 from hive_state_core.kv.entities import Entities, Space
@@ -152,9 +152,11 @@ async def _walk(space: Space, span: Span) -> AsyncIterator[tuple[bytes, Stored]]
 # --- images on their way in
 
 
-async def load(trip: Trip, images: Sequence[Image], notes: Notes) -> int:
+async def load(trip: Trip, images: Sequence[Image], notes: Notes, expect: Control | None) -> int:
     """How many of them were newer than what is there."""
-    require_loadable(trip.head.control.state, max([image.version for image in images], default=0))
+    row = trip.head.control
+    require_same(row.store_id, row.epoch, expect)
+    require_loadable(row.state, max([image.version for image in images], default=0))
     written = 0
     for image in images:
         written += await _load_one(trip, image)

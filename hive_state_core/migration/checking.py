@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from hive_state_core.features import Facility
 from hive_state_core.images import Key, digest_of, key_of, kind_of
 from hive_state_core.migration.live import Live
+from hive_state_core.migration.phases import Situation
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.verifying import pages
 from hive_state_core.model import EntityRef, Gone, Image, ReadRef, StreamImage, StreamRef
@@ -76,13 +77,15 @@ class Checked(msgspec.Struct, kw_only=True):
 
 
 class Check:
-    """Of a migration whose hive lives in the source, or with `back` in the target."""
+    """Of a migration, as it was seen before: from the store in which the hive lives to the other one."""
 
-    def __init__(self, live: Live, tell: Tell, back: bool = False) -> None:
+    def __init__(self, live: Live, seen: Situation, tell: Tell) -> None:
+        back = seen.back
         self.source: Replication = live.target if back else live.source
         self.target: Replication = live.source if back else live.target
         self._ours, self._theirs = live.drivers[::-1] if back else live.drivers
-        self._pump = Pump(self.source, self.target)
+        self._expect = seen.source if back else seen.target
+        self._pump = Pump(self.source, self.target, self._expect)
         self._tell = tell
         self.checked: Checked = Checked()
 
@@ -150,7 +153,7 @@ class Check:
                 left.discard(key)
                 why = self._why(kind, key, after.get(key), theirs.get(key))
                 if why is Why.LOST and key not in mended:
-                    await self.target.load([after[key]])
+                    await self.target.load([after[key]], expect=self._expect)
                     mended.add(key)
                     left.add(key)  # it is looked at once more
                 elif why is not None:

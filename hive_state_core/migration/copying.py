@@ -16,7 +16,7 @@ from hive_state_core.image_rows import KEYS, row_key
 from hive_state_core.images import Key, key_of
 from hive_state_core.migration.failpoints import reached
 from hive_state_core.migration.job import Cursor, marked
-from hive_state_core.spi import KINDS, Kind, Notes, Pouring, Replication, Span
+from hive_state_core.spi import KINDS, Control, Kind, Notes, Pouring, Replication, Span
 
 Tell = Callable[[Kind, int], None]
 """Is told of every page: the kind, and how many images of it were copied so far."""
@@ -33,19 +33,30 @@ class Pace:
 
 
 async def copy(
-    source: Replication, target: Replication, cursor: Cursor, pace: Pace, tell: Tell, below: int | None = None
+    source: Replication,
+    target: Replication,
+    cursor: Cursor,
+    pace: Pace,
+    tell: Tell,
+    *,
+    expect: Control,
+    below: int | None = None,
 ) -> dict[Kind, int]:
     """How many of each kind were copied in all, what came before `cursor` included. The cursor is kept in
     the target, in the transaction of each page: a killed copy goes on where it was.
 
-    below  only what has a lower version: the rest is marked
+    expect  the control row of the target, as it was before the cursor was read
+    below   only what has a lower version: the rest is marked
+
+    Raises Conflict if the target is another one by now.
     """
     if cursor.done:
         return cursor.copied
     for kind in KINDS[KINDS.index(cursor.kind) :]:
         begun = cursor if kind == cursor.kind else Cursor(kind=kind, copied=cursor.copied)
-        cursor = await _copy_kind(source, target, begun, pace, tell, below)
-    await target.load((), marked(replace(cursor, done=True)))
+        way = _way(source, target, kind, expect)
+        cursor = await _copy_kind(way, begun, pace, tell, below)
+    await target.load((), marked(replace(cursor, done=True)), expect)
     await reached("copy: done")
     return cursor.copied
 
@@ -58,16 +69,13 @@ class _Way(NamedTuple):
     write: Callable[[Sequence[Any], Notes], Awaitable[int]]
 
 
-def _way(source: Replication, target: Replication, kind: Kind) -> _Way:
+def _way(source: Replication, target: Replication, kind: Kind, expect: Control) -> _Way:
     if kind in KEYS and isinstance(source, Pouring) and isinstance(target, Pouring):
-        return _Way(source.rows, partial(row_key, kind), partial(target.pour, kind))
-    return _Way(source.export, key_of, target.load)
+        return _Way(source.rows, partial(row_key, kind), partial(target.pour, kind, expect=expect))
+    return _Way(source.export, key_of, partial(target.load, expect=expect))
 
 
-async def _copy_kind(
-    source: Replication, target: Replication, cursor: Cursor, pace: Pace, tell: Tell, below: int | None
-) -> Cursor:
-    way = _way(source, target, cursor.kind)
+async def _copy_kind(way: _Way, cursor: Cursor, pace: Pace, tell: Tell, below: int | None) -> Cursor:
     span = Span(kind=cursor.kind, after=cursor.after, below=below, limit=pace.batch)
     reading = asyncio.ensure_future(way.read(span))
     try:

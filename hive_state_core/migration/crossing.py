@@ -66,24 +66,27 @@ async def cross(live: Live, *, back: bool = False) -> Crossed:
 
     Raises NotDrained, Conflict (somebody else was faster, or gave it up), Unavailable.
     """
-    job, _ = await live.require_job()
+    job, seen = await live.require_job()
     lease = Lease(live.source)
     await lease.take()
     try:
-        return await _Crossing(job, live, back).run(lease)
+        return await _Crossing(job, live, seen.source if back else seen.target, back).run(lease)
     finally:
         await lease.release()
 
 
 class _Crossing:
-    """`source` and `target` are those of this crossing: on the way back the other way round."""
+    """`source` and `target` are those of this crossing: on the way back the other way round.
 
-    def __init__(self, job: Job, live: Live, back: bool) -> None:
+    to  the control row of the target
+    """
+
+    def __init__(self, job: Job, live: Live, to: Control, back: bool) -> None:
         self._job = job
         self._left: Driver = live.drivers[1 if back else 0]
         self._source: Replication = live.target if back else live.source
         self._target: Replication = live.source if back else live.target
-        self._pump = Pump(self._source, self._target)
+        self._pump = Pump(self._source, self._target, to)
         self._steps: dict[str, float] = {}
 
     async def run(self, lease: Lease) -> Crossed:

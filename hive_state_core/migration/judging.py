@@ -24,7 +24,7 @@ FRESH_MS = 24 * 3600 * 1000
 async def verify(live: Live, tell: Tell) -> Checked:
     """Compare everything; keep what was found in the source. copied -> verified, if nothing is wrong."""
     _, seen = await live.require_job(Phase.COPIED, Phase.VERIFIED, Phase.REVERSE)
-    checked = await Check(live, tell, back=seen.back).run()
+    checked = await Check(live, seen, tell).run()
     at = await instant(live.drivers[1 if seen.back else 0])
     compared = sum(checked.compared.values())
 

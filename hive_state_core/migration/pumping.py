@@ -15,7 +15,7 @@ from hive_state_core.errors import Conflict, HiveStateError, Unavailable
 from hive_state_core.images import digest_of, key_of
 from hive_state_core.migration.failpoints import reached
 from hive_state_core.model import EntityRef, EventImage, GroupImage, Image, StreamImage, StreamRef
-from hive_state_core.spi import PEER, Mark, Replication, Span
+from hive_state_core.spi import PEER, Control, Mark, Replication, Span
 
 PAGE = 500
 """Marks in a round."""
@@ -27,13 +27,16 @@ MOST = 1000
 class Pump:
     """From one store into the other.
 
+    expect  the control row of the other one, as it was before anything was read here. Once it is another
+            one, Conflict is raised: who slept through the end of a migration brings nothing into the next
     poison  what the other store would not take, and why; its marks stay
     wrong   what was read back otherwise than it was sent; its marks stay too
     """
 
-    def __init__(self, source: Replication, target: Replication) -> None:
+    def __init__(self, source: Replication, target: Replication, expect: Control) -> None:
         self._source = source
         self._target = target
+        self._expect = expect
         self.poison: dict[EntityRef, str] = {}
         self.wrong: dict[EntityRef, str] = {}
 
@@ -78,7 +81,7 @@ class Pump:
         for image in images:
             if isinstance(image, StreamImage):
                 await self._send_events(image)
-        await self._target.load(images)
+        await self._target.load(images, expect=self._expect)
 
     async def _send_alone(self, ref: EntityRef, image: Image) -> None:
         """One that spoils a round must not keep back the others."""
@@ -98,7 +101,7 @@ class Pump:
         last = there.last if isinstance(there, StreamImage) else await self._copied(stream)
         span = Span(kind="event", after=(name, last), stop=(name, stream.last + 1), limit=PAGE)
         while events := await self._source.export(span):
-            await self._target.load(events)
+            await self._target.load(events, expect=self._expect)
             await self._read_back_events(stream.ref, span, events)
             span = replace(span, after=key_of(events[-1]))
 

@@ -63,9 +63,9 @@ class Move:
 
         Raises Conflict (the target holds other data, a migration is under way), StoreMoved, Unsupported.
         """
-        job = await self._begin()
+        job, row = await self._begin()
         if (await self.source.control()).state is not ControlState.MOVED:
-            await self._copy(job, batch)
+            await self._copy(row, batch)
             await self.compare()
             if copy_only or not self.report.clean:
                 await switching.unseal(self.source)
@@ -106,25 +106,26 @@ class Move:
 
     # --- how it begins
 
-    async def _begin(self) -> jobs.Job:
-        """The job that is to be done or gone on with; the source is sealed under it, or has moved."""
+    async def _begin(self) -> tuple[jobs.Job, Control]:
+        """The job that is to be done or gone on with, and the target's row; the source is sealed under it, or
+        has moved."""
         source, target = await self.source.control(), await self.target.control()
         if source.store_id == target.store_id:
             raise InvalidArgument(f"{self.names[0]} and {self.names[1]} are the same store")
         job = await jobs.read_job(self.target)
         ours = job is not None and (job.source, job.target) == (source.store_id, target.store_id)
         if job is not None and ours and source.term == job.term and source.state is not ControlState.OPEN:
-            return job  # killed in between: what was copied is still what is there
+            return job, target  # killed in between: what was copied is still what is there
         switching.refuse_moved(source, self.names[0])
         await self._require_alone(source)
         await self._require_facilities()
         if ours and target.state is ControlState.STANDBY:
             await self._require_fresh()
-        await switching.make_standby(self.target, self.names[1])
+        standby = await switching.make_standby(self.target, self.names[1])
         job = jobs.new_job(source.store_id, target.store_id, switching.next_term(source, target))
         await self.target.note({**jobs.FORGOTTEN, **jobs.noted(job)})
         await switching.seal(self.source, job, self.names[1])
-        return job
+        return job, standby
 
     async def _require_alone(self, source: Control) -> None:
         if source.state is ControlState.STANDBY:
@@ -157,11 +158,13 @@ class Move:
 
     # --- how it goes on
 
-    async def _copy(self, job: jobs.Job, batch: int) -> None:
+    async def _copy(self, standby: Control, batch: int) -> None:
         cursor = await jobs.read_cursor(self.target)
         self.report.before = sum(cursor.copied.values())
         with self._timed("copy"):
-            copied = await copy(self.source, self.target, cursor, Pace(batch), self._told("copy"))
+            copied = await copy(
+                self.source, self.target, cursor, Pace(batch), self._told("copy"), expect=standby
+            )
         for kind, count in copied.items():
             self.report.kinds[kind].copied = count
 

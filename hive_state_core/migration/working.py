@@ -42,7 +42,7 @@ class Worker:
         self._tell = tell
         self._lease = Lease(live.source)
         self._impatience = Impatience()
-        self._pump: tuple[bool, Pump] | None = None
+        self._pump: tuple[tuple[str, int], Pump] | None = None
         self._phase = Phase.LEGACY
 
     @property
@@ -86,9 +86,9 @@ class Worker:
         if seen.job.paused or seen.phase not in _BUSY or not await self._lease.hold():
             return False
         if seen.phase is Phase.DUAL:
-            await self._copy(seen.job)
+            await self._copy(seen.job, seen.target)
         else:
-            await self._send_on(seen.back)
+            await self._send_on(seen)
         return True
 
     async def release(self) -> None:
@@ -103,12 +103,12 @@ class Worker:
         if source.state is ControlState.MOVED:
             await self._impatience.spend(self._live.target, target)
 
-    async def _copy(self, job: Job) -> None:
+    async def _copy(self, job: Job, target: Control) -> None:
         live = self._live
         cursor = await read_cursor(live.target)
         pace = Throttled(live, self._lease, job)
         try:
-            await copy(live.source, live.target, cursor, pace, self._told, below=job.start)
+            await copy(live.source, live.target, cursor, pace, self._told, expect=target, below=job.start)
         except Unfinished:
             return
         if (await live.require_job())[0].phase is Phase.DUAL:
@@ -117,10 +117,12 @@ class Worker:
     def _told(self, kind: Kind, count: int) -> None:
         self._tell("copy", kind, count)
 
-    async def _send_on(self, back: bool) -> None:
-        if self._pump is None or self._pump[0] is not back:
-            ports = (self._live.target, self._live.source) if back else (self._live.source, self._live.target)
-            self._pump = back, Pump(*ports)
+    async def _send_on(self, seen: Situation) -> None:
+        expect = seen.source if seen.back else seen.target
+        if self._pump is None or self._pump[0] != (expect.store_id, expect.epoch):
+            live = self._live
+            ports = (live.target, live.source) if seen.back else (live.source, live.target)
+            self._pump = (expect.store_id, expect.epoch), Pump(*ports, expect)
         pump = self._pump[1]
         until, stuck = monotonic() + LOOK, pump.stuck
         try:

@@ -37,11 +37,11 @@ class Mortal:
         return self._mortal(verb) if name in WRITES else verb
 
     def _mortal(self, verb: Callable[..., Any]) -> Callable[..., Any]:
-        async def call(*arguments: Any) -> Any:
+        async def call(*arguments: Any, **named: Any) -> Any:
             self._life[0] -= 1
             if self._life[0] == 0 and not self._after:
                 raise Dead
-            answer = await verb(*arguments)
+            answer = await verb(*arguments, **named)
             if self._life[0] == 0:
                 raise Dead
             return answer

@@ -142,7 +142,7 @@ class Dead(Exception):
     """The process that moved the hive."""
 
 
-async def _dies(*_: object) -> None:
+async def _dies(*_: object, **__: object) -> None:
     raise Dead
 
 

@@ -1,5 +1,6 @@
 -- Images are written if they are newer than what is there. ARGV: [images, notes] (see `loading.py`); the
--- highest version among them, as [highest version, order, instant]; the values. The reply: how many were.
+-- highest version among them, as [highest version, order, instant], and the store's id and epoch
+-- if they have to be as expected; the values. The reply: how many were.
 --
 -- Nothing is decided: no child is released, no dedupe key refused, no clock read.
 
@@ -224,10 +225,11 @@ do
   end
 
   define("load", function()
-    local highest, order, clock = unpack(unpacked(ARGV[2]))
+    local highest, order, clock, id, epoch = unpack(unpacked(ARGV[2]))
     is_open = head[H.state] == "open"
-    if head[H.state] == "sealed" or (is_open and highest >= OPEN_TERMS) then
-      return {"~", head[H.state]}
+    local same = not id or (id == head[H.id] and epoch == head[H.epoch])
+    if not same or head[H.state] == "sealed" or (is_open and highest >= OPEN_TERMS) then
+      return {"~", head[H.state], head[H.id], head[H.epoch]}
     end
     written, gones, arrived, regrouped = 0, {}, {}, {}
     local images, notes = unpack(unpacked(ARGV[1]))

@@ -250,6 +250,21 @@ async def loaded_only_where_allowed(env: Env) -> None:
     assert await images_of(port(env), "record") == [before[0], imported[2], there]
 
 
+@check("images.loaded_only_as_expected", area="R", number=28, needs=NEEDS)
+async def loaded_only_as_expected(env: Env) -> None:
+    """Contract: who says which control row it expects writes nothing, no note either, into a store of another
+    id or epoch."""
+    await env.store.records.put("c", "k", 1)
+    images = await images_of(port(env), "record")
+    target = (await standby(env)).replication()
+    row = await target.control()
+    for expect in (replace(row, epoch=row.epoch - 1), replace(row, store_id=f"not {row.store_id}")):
+        await raises(Conflict, target.load(images, {"cursor": b"1"}, expect))
+    assert (await images_of(target, "record"), await target.notes()) == ([], {})
+    assert await target.load(images, {"cursor": b"1"}, replace(row, peer="x", term=7)) == 1
+    assert (await images_of(target, "record"), await target.notes()) == (images, {"cursor": b"1"})
+
+
 @check("images.way_back", area="R", number=28, needs=TASKS)
 async def way_back(env: Env) -> None:
     """Contract: a store that was moved takes what the other writes, and can be the hive again."""

@@ -148,13 +148,17 @@ async def poured_children_go_on(env: Env) -> None:
 
 @check("rows.poured_only_where_allowed", area="R", number=30, needs=NEEDS)
 async def poured_only_where_allowed(env: Env) -> None:
-    """Contract: rows above term 0 are refused by an open store, and all rows by a sealed one; nothing of them
-    is written then, no note either."""
+    """Contract: rows above term 0 are refused by an open store, all rows by a sealed one, and by one whose
+    control row is not as expected; nothing of them is written then, no note either."""
     ours = pouring(port(env))
     await env.store.records.put("c", "k", 1)
     (image,) = await images_of(port(env), "record")
     newer = row_of(replace(cast(RecordImage, image), version=image.version + 1))
     await raises(Conflict, ours.pour("record", [newer], {"cursor": b"1"}))
+    target = (await standby(env)).replication()
+    old = replace(await target.control(), epoch=0)
+    await raises(Conflict, pouring(target).pour("record", [newer], {"cursor": b"1"}, old))
+    assert (await images_of(target, "record"), await target.notes()) == ([], {})
     await turn(port(env), ControlState.SEALED)
     await raises(Sealed, ours.pour("record", [newer], {"cursor": b"1"}))
     assert await images_of(port(env), "record") == [image]

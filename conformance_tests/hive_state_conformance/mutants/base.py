@@ -128,14 +128,22 @@ class Mutant:
     async def digest(self, span: Span) -> Digest:
         return await self.port.digest(span)
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self.port.load(images, notes)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self.port.load(images, notes, expect)
 
     async def rows(self, span: Span) -> Sequence[ImageRow]:
         return await self.pouring.rows(span)
 
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
-        return await self.pouring.pour(kind, rows, notes)
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
+        return await self.pouring.pour(kind, rows, notes, expect)
 
     async def notes(self) -> Mapping[str, bytes]:
         return await self.port.notes()

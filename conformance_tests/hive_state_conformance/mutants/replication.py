@@ -118,11 +118,13 @@ class HidesTombstones(Mutant):
 
 @mutant("images.gone_is_not_undone")
 class ForgetsGones(Mutant):
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
         refs = [image.ref for image in images if isinstance(image, Gone)]
         there = dict(zip(refs, await self.port.images(refs), strict=True))
         kept = [image for image in images if not isinstance(image, Gone) or there[image.ref] is not None]
-        return await self.port.load(kept, notes)
+        return await self.port.load(kept, notes, expect)
 
 
 @mutant("images.tell_all")
@@ -145,7 +147,9 @@ class IncludesTheStop(Mutant):
 
 @mutant("images.loaded_if_newer")
 class LoadsWhatIsOlder(Mutant):
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
         version = (await self.port.control()).version
         newer = [
             replace(image, version=max(image.version, version + 1))
@@ -153,7 +157,7 @@ class LoadsWhatIsOlder(Mutant):
             else image
             for image in images
         ]
-        return await self.port.load(newer, notes)
+        return await self.port.load(newer, notes, expect)
 
 
 class LoadMutant(Mutant):
@@ -162,8 +166,10 @@ class LoadMutant(Mutant):
     def loaded(self, image: Image) -> Image:
         raise NotImplementedError
 
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self.port.load([self.loaded(image) for image in images], notes)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self.port.load([self.loaded(image) for image in images], notes, expect)
 
 
 @mutant("moved.ttl_goes_on")
@@ -206,21 +212,49 @@ class ImportsLeasesAsTheyAre(LoadMutant):
 
 @mutant("import.leaves_streams")
 class ImportsNoHeads(Mutant):
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self.port.load([image for image in images if not isinstance(image, StreamImage)], notes)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self.port.load(
+            [image for image in images if not isinstance(image, StreamImage)], notes, expect
+        )
 
 
 @mutant("notes.kept_beside")
 class LoadsWithoutTheCursor(Mutant):
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
-        return await self.port.load(images)
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self.port.load(images, expect=expect)
+
+
+@mutant("images.loaded_only_as_expected")
+class LoadsForWhoeverSlept(Mutant):
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
+        return await self.port.load(images, notes)
+
+
+@mutant("rows.poured_only_where_allowed")
+class PoursForWhoeverSlept(Mutant):
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
+        return await self.pouring.pour(kind, rows, notes)
 
 
 @mutant("images.loaded_only_where_allowed")
 class WritesTheCursorFirst(Mutant):
-    async def load(self, images: Sequence[Image], notes: Notes = NO_NOTES) -> int:
+    async def load(
+        self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
+    ) -> int:
         await self.port.note(notes)
-        return await self.port.load(images)
+        return await self.port.load(images, expect=expect)
 
 
 class BlindMutant(Mutant):
@@ -254,29 +288,53 @@ class ExportsRowsWithoutTheirBounds(Mutant):
 
 @mutant("rows.poured_as_loaded", "rows.poured_beside_gones")
 class CountsAllThatItPours(Mutant):
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
-        await self.pouring.pour(kind, rows, notes)
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
+        await self.pouring.pour(kind, rows, notes, expect)
         return len(rows)
 
 
 @mutant("rows.poured_as_loaded")
 class ForgetsTheCursorOfWhatItPours(Mutant):
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
-        return await self.pouring.pour(kind, rows)
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
+        return await self.pouring.pour(kind, rows, expect=expect)
 
 
 @mutant("rows.poured_only_where_allowed")
 class WritesTheCursorBeforeItPours(Mutant):
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
         await self.port.note(notes)
-        return await self.pouring.pour(kind, rows)
+        return await self.pouring.pour(kind, rows, expect=expect)
 
 
 @mutant("rows.poured_as_loaded", "rows.poured_children_go_on")
 class PoursTasksAsOrphans(Mutant):
-    async def pour(self, kind: Kind, rows: Sequence[ImageRow], notes: Notes = NO_NOTES) -> int:
+    async def pour(
+        self,
+        kind: Kind,
+        rows: Sequence[ImageRow],
+        notes: Notes = NO_NOTES,
+        expect: Control | None = None,
+    ) -> int:
         if kind == "task":
             parents, unmet = map(FIELDS[kind].index, ("parents", "unmet"))
             orphan = {parents: None, unmet: 0}
             rows = [[orphan.get(n, value) for n, value in enumerate(row)] for row in rows]
-        return await self.pouring.pour(kind, rows, notes)
+        return await self.pouring.pour(kind, rows, notes, expect)

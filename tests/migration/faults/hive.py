@@ -148,6 +148,11 @@ class Hive:
     def until_phase(self, *phases: str) -> None:
         _until(lambda: self.status()["phase"] in phases, f"phase {' or '.join(phases)}")
 
+    def until_stopped(self, process: subprocess.Popen[str]) -> None:
+        """Wait for a process that stops itself at a failpoint."""
+        stat = Path(f"/proc/{process.pid}/stat")
+        _until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "a process to stop")
+
     def said(self) -> int:
         """How many lines all processes said so far."""
         return sum(Path(process.log.name).read_bytes().count(b"\n") for process in self.processes)
