@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -17,8 +18,9 @@ SOURCES: list[str] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["pa
 PACKAGES = [Path(source).name for source in SOURCES]
 COVERAGE = PYPROJECT["tool"]["coverage-gate"]
 TESTS = ("tests", "conformance_tests")
-SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "worksteal")
-"""Most tests wait: for disks, servers, processes of their own. Each worker has its own servers."""
+WORKERS = min(16, 2 * (os.cpu_count() or 1))
+"""Two for each core: most tests wait, for disks, servers, processes of their own. Each has its own servers."""
+SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "worksteal")
 
 
 def install(session: nox.Session, *groups: str, project: bool = False) -> None:

@@ -1,4 +1,7 @@
-"""Every check on every backend that comes with hive-state."""
+"""Every check on every backend that comes with hive-state.
+
+Backends of which another way is measured too are marked `no_cover`: measuring doubles what a check takes.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ class TestMemory(ConformanceSuite):
     harness = UrlHarness("memory://")
 
 
+@pytest.mark.no_cover
 class TestMemoryAtALateTerm(ConformanceSuite):
     harness = LateHarness(UrlHarness("memory://"))
 
@@ -31,12 +35,14 @@ class TestSharedMemory(ConformanceSuite):
         return UrlHarness(f"memory://conformance-{uuid4().hex}")
 
 
+@pytest.mark.no_cover
 class TestSqliteAtALateTerm(ConformanceSuite):
     @pytest.fixture
     def harness(self, tmp_path: Path) -> LateHarness:
         return LateHarness(UrlHarness(f"sqlite:///{tmp_path}/hive.db?synchronous=NORMAL"))
 
 
+@pytest.mark.no_cover
 class TestMemoryWithBadHints(ConformanceSuite):
     """All of queues and streams, whatever becomes of the hints."""
 
@@ -102,6 +108,7 @@ class TestSqlite(ConformanceSuite):
         return UrlHarness(f"sqlite:///{tmp_path}/hive.db")
 
 
+@pytest.mark.no_cover
 class TestSqliteSyncedNowAndThen(ConformanceSuite):
     select = ("A", "D", "E", "O", "T")
 

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 # A shell that starts the tests in the background leaves Ctrl-C ignored, also in what the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is allowed more time than usual begins first, so that in the end all workers have work."""
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)

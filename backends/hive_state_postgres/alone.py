@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 from hive_state_core.index_text import dump_index
-from hive_state_core.spi import Batch, ClaimRequest, ClaimTasks, Complete, Enqueue, Put
+from hive_state_core.spi import Append, Batch, ClaimRequest, ClaimTasks, Complete, Enqueue, Put
 from hive_state_postgres.flat import is_own_check
 from hive_state_postgres.rows import lane_of
 
@@ -34,6 +34,8 @@ def call_alone(batch: Batch) -> Call | None:
         return "complete_alone", "c", (), (op.ref.id, op.token, op.result, op.raw)
     if type(op) is Enqueue and op.dedupe_key is None and not op.depends_on:
         return _enqueue(op)
+    if type(op) is Append:
+        return "append_alone", "a", (), (op.ref.stream, op.body, op.raw)
     return None
 
 

@@ -41,6 +41,7 @@ FUNCTIONS = (
     "fn_put_alone",
     "fn_enqueue_alone",
     "fn_complete_alone",
+    "fn_append_alone",
     "fn_commit",
     "fn_turn_queue",
     "fn_covered_lanes",

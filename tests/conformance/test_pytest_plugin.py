@@ -15,26 +15,29 @@ from hive_state_conformance.pytest_plugin import ConformanceSuite
 RIGHT = UrlHarness("memory://")
 WRONG = MutantHarness(RIGHT, MUTANTS["IgnoresVersionChecks"])
 
-class TestRight(ConformanceSuite):
+class Some(ConformanceSuite):
+    select = ("cas", "records.survive_reopen")
+
+class TestRight(Some):
     harness = RIGHT
 
-class TestByFixture(ConformanceSuite):
+class TestByFixture(Some):
     @pytest.fixture(params=["memory://", "memory://third-party"])
     def harness(self, request):
         return UrlHarness(request.param)
 
-class TestWrong(ConformanceSuite):
+class TestWrong(Some):
     harness = WRONG
 
-class TestKnown(ConformanceSuite):
+class TestKnown(Some):
     harness = WRONG
     known = {"cas.stale_refused": "issue 12"}
 
-class TestSurprise(ConformanceSuite):
+class TestSurprise(Some):
     harness = RIGHT
     known = {"cas.stale_refused": "issue 12"}
 
-class TestWithout(ConformanceSuite):
+class TestWithout(Some):
     pass
 """
 

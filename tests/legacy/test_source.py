@@ -20,6 +20,7 @@ async def images_of(port: Replication, kind: Kind, limit: int = 1000) -> list[Im
     return found
 
 
+@pytest.mark.no_cover  # thousands of rows, again and again
 async def test_all_is_exported_in_key_order_whatever_the_pages(sample: Any) -> None:
     async with open_store(f"legacy-sqlite:///{sample.path}?timezone=UTC") as hive:
         port = hive.replication()

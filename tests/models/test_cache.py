@@ -14,6 +14,8 @@ import pytest
 from .cache_search import violation
 from .cache_states import LEVELS, Budget, Rules, start
 
+pytestmark = pytest.mark.no_cover  # nothing of the product runs here
+
 LINEARIZABLE, BOUNDED = LEVELS["linearizable"], LEVELS["bounded"]
 SHARED = replace(BOUNDED, near=False)
 

@@ -9,19 +9,22 @@ import asyncpg  # type: ignore[import-untyped]
 import pytest
 
 from hive_state_core import Store
-from hive_state_core.model import QueueRef, RecordRef, TaskImage, TaskRef, TaskState
+from hive_state_core.model import QueueRef, RecordRef, StreamRef, TaskImage, TaskRef, TaskState
 from hive_state_core.spi import (
+    Append,
     Batch,
     Cancel,
     ClaimTasks,
     Committed,
     Complete,
     Delete,
+    DropStream,
     Enqueue,
     Enqueued,
     Put,
     Refused,
     SetPaused,
+    StreamRead,
     VersionIs,
 )
 from hive_state_core.url import parse_url
@@ -116,6 +119,24 @@ async def test_a_claim_sees_pauses_due_tasks_and_leases_that_are_over(hive: Stor
     assert (second.ref, second.attempt) == (first[0].ref, 2)
 
 
+async def test_appends_to_a_stream_that_is_new_there_or_dropped(hive: Store) -> None:
+    stream = StreamRef("s")
+    outcomes = [await commit(hive, Batch((Append(stream, body),)), body.decode()) for body in (b"1", b"2")]
+    assert [outcome.results for outcome in outcomes] == [(1,), (2,)]
+    assert outcomes[0].version < outcomes[1].version
+    await commit(hive, Batch((DropStream(stream),)), "dropped")
+    assert (await commit(hive, Batch((Append(stream, b"3"),)), "3")).results == (3,)
+    (page,) = (await hive._driver.stream([StreamRead(stream, 1, 10)])).results
+    assert [(event.seq, event.body) for event in page.events] == [(3, b"3")]
+
+
+async def test_streams_that_are_made_at_once_have_no_gaps(hive: Store) -> None:
+    """Each by trips of its own, of which all but the first begin anew."""
+    batch = Batch((Append(StreamRef("s"), b"1"),))
+    replies = await asyncio.gather(*[hive._driver.commit([batch], f"trip-{n}") for n in range(5)])
+    assert sorted(reply.results[0].results[0] for reply in replies) == [1, 2, 3, 4, 5]  # type: ignore[union-attr]
+
+
 async def overtaken(hive: Store, url: str, table: str, key: str, send: Any) -> Any:
     """(the newer version that a row got while a trip waited for it, the reply of that trip)"""
     db = await asyncpg.connect(url.partition("?")[0])
@@ -146,6 +167,16 @@ async def test_a_put_that_was_overtaken_has_the_newer_version(hive: Store, url: 
     assert (await read(hive, A)).version == reply.results[0].version
     if others:
         assert hive._driver._careful == postgres_driver.CAREFUL_TRIPS - 1  # type: ignore[attr-defined]
+
+
+async def test_an_append_that_was_overtaken_has_the_newer_version(hive: Store, url: str) -> None:
+    batch = Batch((Append(StreamRef("s"), b"1"),))
+    await commit(hive, batch, "made")
+    before, reply = await overtaken(
+        hive, url, "streams", "stream = 's'", lambda: hive._driver.commit([batch], "trip")
+    )
+    (outcome,) = reply.results
+    assert (outcome.version > before, outcome.results) == (True, (2,))
 
 
 @pytest.mark.parametrize("others", [0, 1])

@@ -143,9 +143,9 @@ async def test_a_claim_of_nothing_writes_nothing(hive: Store, url: str) -> None:
 
 async def test_a_wait_on_a_stream_is_woken(url: str) -> None:
     async with open_store(url) as one, open_store(url) as two:
-        waits = [
-            asyncio.create_task(each.wait(frozenset(STREAMS), 10_000)) for each in (one._driver, two._driver)
-        ]
-        await asyncio.sleep(0.3)  # the second one listens
+        drivers = (one._driver, two._driver)
+        await asyncio.gather(*[each.wait(frozenset(STREAMS), 10_000) for each in drivers])  # they listen now
+        waits = [asyncio.create_task(each.wait(frozenset(STREAMS), 10_000)) for each in drivers]
+        await asyncio.sleep(0)  # they wait
         await one._driver.commit(appends(1), f"t{next(_trips)}")
         assert set(await asyncio.gather(*waits)) == {frozenset(STREAMS[:1])}

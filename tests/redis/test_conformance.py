@@ -5,19 +5,18 @@ from __future__ import annotations
 import pytest
 
 from hive_state_conformance.harness import LateHarness, UrlHarness
-from hive_state_conformance.report import Level, Status
-from hive_state_conformance.runner import conform
+from tests.suite_parts import PARTS, not_held
 
 
-@pytest.mark.timeout(540)
-async def test_level_full(url: str) -> None:
-    report = await conform(UrlHarness(url))
-    assert not [result for result in report.results if result.status is Status.FAILED]
-    assert report.level is Level.FULL
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", PARTS)
+async def test_level_full(url: str, part: int) -> None:
+    assert await not_held(UrlHarness(url), part) == []
 
 
-@pytest.mark.timeout(540)
-async def test_at_a_late_term(url: str) -> None:
+@pytest.mark.no_cover
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("part", PARTS)
+async def test_at_a_late_term(url: str, part: int) -> None:
     """Lua shows numbers with 14 digits."""
-    report = await conform(LateHarness(UrlHarness(url)))
-    assert not [result for result in report.results if result.status is Status.FAILED]
+    assert await not_held(LateHarness(UrlHarness(url)), part) == []
