@@ -19,7 +19,7 @@ PACKAGES = [Path(source).name for source in SOURCES]
 COVERAGE = PYPROJECT["tool"]["coverage-gate"]
 TESTS = ("tests", "conformance_tests")
 WORKERS = min(16, 2 * (os.cpu_count() or 1))
-"""Two for each core: most tests wait, for disks, servers, processes of their own. Each has its own servers."""
+"""Two for each core: most tests wait, for disks, servers, other processes. Each has servers of its own."""
 SIDE_BY_SIDE = ("-n", str(WORKERS), "--dist", "worksteal")
 
 

@@ -185,8 +185,7 @@ class Locks:
         while True:
             hint = asyncio.create_task(self._hear(wanted.ref))
             try:
-                lock = await self._attempt(wanted, timeout)
-                if lock is not None:
+                if (lock := await self._attempt(wanted, timeout)) is not None:
                     return lock
                 (image,) = await self._trips.read((wanted.ref,), timeout, fresh=True)
                 nap = min(0.001 * 2**vain, POLL / 10)  # wrong hints and clocks make no busy loop

@@ -348,8 +348,9 @@ class Trips:
             return _for_each(error, count)
         try:
             reply = await self.driver.outcome(trip_id)
-        except Exception:
-            log.warning("the outcome of a trip could not be asked", exc_info=True)
+        except Exception as unasked:
+            known = isinstance(unasked, HiveStateError)
+            log.warning("the outcome of a trip could not be asked: %s", unasked, exc_info=not known)
             return _for_each(error, count)
         if reply is None:
             return _for_each(_not_applied(error), count)

@@ -194,8 +194,7 @@ class _Crew:
         try:
             async with lease:
                 result = await self._handler(lease)
-                if result is not None:
-                    lease.result = result
+                lease.result = lease.result if result is None else result
         except asyncio.CancelledError as error:
             if task.cancelling():
                 raise

@@ -77,7 +77,7 @@ def connect_error(error: BaseException, place: str) -> HiveStateError:
     if isinstance(error, ssl.SSLError):
         return Unavailable(f"{where}: TLS failed ({error.reason or 'unknown reason'}); see sslmode")
     if isinstance(error, ConnectionError) and "SSL" in str(error):
-        return Unavailable(f"{where}: the server offers no TLS, which sslmode asks for")
+        return Unavailable(f"{where}: the server offers no TLS, which sslmode asks for, or is no PostgreSQL")
     if isinstance(error, pg.TargetServerAttributeNotMatched):
         return Unavailable(f"{where}: it is not of the kind that target_session_attrs asks for")
     if isinstance(error, TimeoutError):
@@ -139,7 +139,10 @@ def _server_error(error: asyncpg.PostgresError, where: str, writes: bool) -> Hiv
     if state == "53300":
         return Unavailable(f"{where} has no connection left (max_connections)")
     if state == "42501":
-        return AccessDenied(f"{where}: the user lacks a right on the schema; see docs/operate/postgres.md")
+        return AccessDenied(
+            f"{where}: the user lacks a right on the schema, or the right to create it;"
+            " see docs/operate/postgres.md"
+        )
     if state in ("3F000", "42P01", "42883", "42703"):
         return missing_schema(where)
     return Internal(f"unforeseen {type(error).__name__} ({state}) from {where}")

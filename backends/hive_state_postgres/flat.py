@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -162,8 +162,8 @@ class Flat:
                 case Append():
                     head = self._streams.setdefault(op.ref.stream, len(self._streams) + 1)
                     self._events.append((place, head, op.body, op.raw))
-                case Ack():
-                    self._ack(place, index, op)
+                case _:
+                    self._ack(place, index, cast(Ack, op))
 
     def _check(self, place: int, index: int, check: Check) -> None:
         item = {"z": place, "i": index, "k": True}

@@ -130,9 +130,7 @@ def _written(db: sqlite3.Connection, statement: str, arguments: rows.Row) -> boo
     """False: nothing is written, something is not as expected."""
     try:
         db.execute(statement, arguments)
-    except sqlite3.IntegrityError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_CONSTRAINT_TRIGGER:
-            raise
+    except sqlite3.IntegrityError:
         return False
     return True
 

@@ -260,11 +260,20 @@ async def test_close_waits_for_what_was_called_and_takes_no_more(
 
 
 async def test_a_carrier_that_breaks_leaves_nobody_waiting() -> None:
+    under_way, broken = asyncio.Event(), asyncio.Event()
+
     async def breaks(items: Sequence[int]) -> Sequence[int | HiveStateError]:
+        under_way.set()
+        await broken.wait()
         raise RuntimeError("a defect")
 
     lane = Lane[int, int](breaks, meter(), Crowd(), most=2, most_bytes=100)
     lane.open()
-    results = await asyncio.gather(*(lane.call(n) for n in range(5)), return_exceptions=True)
-    assert all(isinstance(result, Closed) for result in results)
+    calls = [asyncio.create_task(lane.call(n)) for n in range(5)]
+    await under_way.wait()
+    calls[0].cancel()  # its caller is gone already
+    broken.set()
+    first, *others = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(first, asyncio.CancelledError)
+    assert all(isinstance(result, Closed) for result in others)
     await lane.close()

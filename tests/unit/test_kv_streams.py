@@ -483,6 +483,39 @@ async def test_deliveries_that_are_due_come_first_in_seq_order(driver: MemoryDri
     assert await state(driver) == (5, 5, 0)
 
 
+async def test_of_the_deliveries_that_are_due_no_more_than_asked_for(
+    driver: MemoryDriver, memory: Manual
+) -> None:
+    await append(driver, 3)
+    await group(driver)
+    await take(driver, 3)
+    memory.instant += LEASE
+    assert [seqs(await take(driver, 2)), seqs(await take(driver, 2))] == [[1, 2], [3]]
+
+
+class Overtaken(Meddled):
+    """Something is done after the next range that is not empty was read."""
+
+    async def range(
+        self, start: bytes, stop: bytes, limit: int | None = None, reverse: bool = False
+    ) -> Sequence[Row]:
+        rows = await MemoryDriver.range(self, start, stop, limit, reverse)
+        if rows and self.meddle is not None:
+            meddle, self.meddle = self.meddle, None
+            await meddle()
+        return rows
+
+
+async def test_a_delivery_that_is_acked_while_it_is_due(driver: MemoryDriver, memory: Manual) -> None:
+    await append(driver, 2)
+    await group(driver)
+    given = await take(driver, 2)
+    memory.instant += LEASE
+    claimer = Overtaken(memory, "hive")
+    claimer.meddle = lambda: do(driver, Ack(G, named(given[:1])))
+    assert seqs(await take(claimer, 2)) == [2]
+
+
 async def test_next_due_is_when_a_delivery_may_be_claimed(driver: MemoryDriver, memory: Manual) -> None:
     await append(driver, 2)
     await group(driver)

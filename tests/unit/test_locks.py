@@ -174,6 +174,23 @@ async def test_hints_are_not_needed(hive: Store, monkeypatch: pytest.MonkeyPatch
         assert next_one.fencing_token > lock.fencing_token
 
 
+async def test_who_came_too_early_is_told_that_it_is_free_by_now(hive: Store) -> None:
+    lock = await taken(hive)
+    read = hive._trips.read
+
+    async def released_before(*args: Any, **options: Any) -> Any:
+        hive._trips.read = read  # type: ignore[method-assign]
+        await hive.locks.release(lock)
+        return await read(*args, **options)
+
+    hive._trips.read = released_before  # type: ignore[method-assign]
+    with pytest.raises(AlreadyExists, match="it is free by now"):
+        async with hive.locks.acquire("l", wait=0):
+            raise AssertionError
+    async with hive.locks.acquire("l", wait=0):
+        pass
+
+
 async def test_wrong_hints_make_no_busy_loop(hive: Store) -> None:
     async def always(topics: Any, timeout_ms: int) -> Any:
         return topics

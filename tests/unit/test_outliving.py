@@ -97,6 +97,26 @@ async def test_the_work_goes_on_wherever_its_caller_is_cancelled(orphans: Orphan
     assert steps == ["first", "second"]
 
 
+async def test_an_error_reaches_work_whose_caller_is_gone(orphans: Orphans) -> None:
+    failing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def work() -> str:
+        try:
+            await failing
+        except KeyError:
+            return "caught"
+        return "not reached"
+
+    caller = asyncio.create_task(orphans.call(work()))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    failing.set_exception(KeyError())
+    (orphan,) = orphans
+    assert await orphan == "caught"
+
+
 async def test_a_caller_does_not_wait_for_work_that_hangs(orphans: Orphans) -> None:
     ready = asyncio.Event()
     with pytest.raises(TimeoutError):

@@ -24,7 +24,7 @@ from hive_state_core.ids import derived_id, error_text, new_id
 from hive_state_core.leases import Lease
 from hive_state_core.limits import ERROR_BYTES
 from hive_state_core.model import TaskState
-from hive_state_core.spi import Batch, Complete, Extend, Release, Take
+from hive_state_core.spi import Batch, Complete, Extend, Fail, Release, Take
 from hive_state_core.task_model import Task
 
 pytestmark = pytest.mark.prompt
@@ -493,6 +493,43 @@ async def test_no_heartbeat_outside_the_block(hive: Store) -> None:
     await hive.tasks.complete(other)
 
 
+async def test_no_heartbeat_once_the_block_has_ended_the_lease(hive: Store) -> None:
+    fault = Fault(hive, Extend, busy, 1000)
+    async with await leased(hive, lease=0.03) as lease:
+        await hive.tasks.complete(lease)
+        await asyncio.sleep(0.1)
+    assert fault.raised == 0
+    assert not lease.lost
+
+
+async def test_a_heartbeat_that_comes_after_the_end_is_no_loss(hive: Store) -> None:
+    commit, released = hive._trips.commit, asyncio.Event()
+
+    async def late(batch: Batch, size: int = 0, timeout: float | None = None) -> Any:
+        if isinstance(batch.ops[0], Extend):
+            await released.wait()
+        return await commit(batch, size, timeout)
+
+    hive._trips.commit = late  # type: ignore[method-assign]
+    async with await leased(hive, lease=0.03) as lease:
+        await asyncio.sleep(0.02)  # it is under way
+        await hive.tasks.release(lease)
+        released.set()
+        await asyncio.sleep(0.01)
+    assert not lease.lost
+    assert (await task_of(hive, lease.id)).state is TaskState.READY
+
+
+async def test_a_failure_that_the_store_does_not_take_is_logged(
+    hive: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    Fault(hive, Fail, busy, 10**6)
+    with pytest.raises(ValueError, match="the work"):
+        async with await leased(hive) as lease:
+            raise ValueError("the work")
+    assert f"the lease of task {lease.id} was not ended, it will run out: busy" in caplog.text
+
+
 async def test_a_lost_lease_cancels_the_block(hive: Store) -> None:
     lease = await leased(hive, lease=0.03)
     await hive.tasks.release(copy.copy(lease))  # as if it had been taken away
@@ -715,6 +752,42 @@ async def test_a_take_that_was_given_up_leaves_nothing_leased(hive: Store, timeo
     while (await task_of(hive, "t")).state is not TaskState.READY:
         await asyncio.sleep(0.01)
     assert (await task_of(hive, "t")).attempt == 0
+
+
+async def test_a_take_that_is_taken_away_at_once_is_none(hive: Store) -> None:
+    await hive.tasks.enqueue("q", 1, id="t")
+    commit = hive._trips.commit
+
+    async def undone(batch: Batch, size: int = 0, timeout: float | None = None) -> Any:
+        committed = await commit(batch, size, timeout)
+        if isinstance(batch.ops[0], Take):
+            await commit(Batch((Release(batch.ops[0].ref, committed.results[0]),)))  # type: ignore[arg-type]
+        return committed
+
+    hive._trips.commit = undone  # type: ignore[method-assign]
+    assert await hive.tasks.take("t", worker="w") is None
+
+
+@pytest.mark.parametrize("id", ["t", "nobody"])
+async def test_a_take_that_was_given_up_and_took_nothing(hive: Store, id: str) -> None:
+    await hive.tasks.enqueue("q", 1, id="t")
+    commit = hive._trips.commit
+    ended = asyncio.Event()
+
+    async def slow(batch: Batch, size: int = 0, timeout: float | None = None) -> Any:
+        await asyncio.sleep(0.1)
+        ended.set()
+        if id == "t":
+            raise busy()
+        return await commit(batch, size, timeout)
+
+    hive._trips.commit = slow  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="the task was not taken"):
+        await hive.tasks.take(id, worker="w", timeout=0.02)
+    await ended.wait()
+    hive._trips.commit = commit  # type: ignore[method-assign]
+    await asyncio.sleep(0.01)
+    assert (await task_of(hive, "t")).state is TaskState.READY
 
 
 async def test_a_new_priority_counts_from_the_next_claim_on(hive: Store) -> None:

@@ -19,11 +19,15 @@ from hive_state_core.errors import (
 )
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
 from hive_state_core.model import GroupRef, PendingRef, RecordRef, StreamRef, TaskRef
-from hive_state_core.op_rules import conflict_keys
+from hive_state_core.op_rules import conflict_keys, giving_back
 from hive_state_core.spi import (
+    MISSED,
     Ack,
     Append,
     Batch,
+    Cancel,
+    ClaimedEvents,
+    ClaimEvents,
     Committed,
     Enqueue,
     Outcome,
@@ -150,6 +154,55 @@ async def test_what_is_not_declared_is_refused_before_the_driver_sees_it() -> No
             await trips.commit(Batch((op,)))
         assert caught.value.feature == facility.value
     assert driver.trips == []
+    await trips.commit(Batch((Cancel(TaskRef("t")),)))
+    assert driver.trips == [1]
+
+
+class CachingDriver(FailingDriver):
+    """`recall` gives what it is told to, `fetch` fails."""
+
+    def __init__(self, recalled: Any) -> None:
+        super().__init__(lambda _: None)
+        self.recalled = recalled
+
+    def peek(self, ref: RecordRef) -> None:
+        return None
+
+    async def recall(self, refs: Sequence[RecordRef]) -> Reply[Any]:
+        if isinstance(self.recalled, Exception):
+            raise self.recalled
+        return Reply(1, 1, [self.recalled for _ in refs])
+
+    async def fetch(self, refs: Sequence[RecordRef]) -> Reply[Any]:
+        raise Unavailable("of the truth")
+
+
+@pytest.mark.parametrize(
+    ("recalled", "told"), [(Unavailable("of the cache"), "of the cache"), (MISSED, "of the truth")]
+)
+async def test_a_read_by_way_of_the_cache_that_fails(recalled: Any, told: str) -> None:
+    with pytest.raises(Unavailable, match=told):
+        await trips_over(CachingDriver(recalled)).read((RecordRef("c", "k"),))
+
+
+async def test_what_cannot_be_read_of_a_stream_is_raised() -> None:
+    async def failing(*_: Any, **__: Any) -> Any:
+        raise Unavailable("cut")
+
+    async with open_store("memory://") as hive:
+        hive._driver.stream = failing  # type: ignore[method-assign]
+        with pytest.raises(Unavailable, match="cut"):
+            await hive.events.read("s")
+
+
+async def test_a_call_that_travels_with_no_other_has_its_timeout() -> None:
+    async def never(*_: Any, **__: Any) -> Any:
+        await asyncio.sleep(60)
+
+    async with open_store("memory://") as hive:
+        hive._driver.scan = never  # type: ignore[method-assign]
+        with pytest.raises(Unavailable, match=r"no answer within 0\.02 s"):
+            await hive.records.count("c", timeout=0.02)
 
 
 async def test_a_missing_parent_is_not_found() -> None:
@@ -170,6 +223,10 @@ def test_what_is_only_looked_at_is_shared() -> None:
     )
     assert len(keys) == 4  # task, record, dedupe place, commit id
     assert set(shared) == {RecordRef("c", "other"), TaskRef("p")}
+
+
+def test_a_claim_that_got_nothing_has_nothing_to_give_back() -> None:
+    assert list(giving_back(ClaimEvents(GroupRef("s", "g"), "w", 1000), ClaimedEvents(()))) == []
 
 
 def test_appends_share_a_stream_that_a_trim_wants_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 from collections.abc import Callable
 from typing import Any, cast
@@ -236,6 +237,21 @@ async def test_a_handler_that_cancels_itself_is_a_failure(
     while "attempt 1 of 1" not in caplog.text:
         await asyncio.sleep(0.001)
     assert not work.done()
+    await stopped(work)
+
+
+async def test_a_handler_whose_lease_is_lost_is_cancelled_and_reported(
+    hive: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(lease: Lease) -> None:
+        if lease.task.attempt == 1 and not caplog.text:
+            await hive.tasks.release(copy.copy(lease))  # as if it had been taken away
+            await asyncio.sleep(60)
+
+    task = await hive.tasks.enqueue("q", 1)
+    work = start(hive, handler, lease=0.03)
+    await until(hive, ["completed"], 1)
+    assert f"task {task.id} of queue q: the lease of task '{task.id}'" in caplog.text
     await stopped(work)
 
 
