@@ -62,7 +62,7 @@ def test_it_passes_what_it_declares(target: Path, tmp_path: Path, part: int) -> 
     counts = Counter(report["checks"][id] for id in ids_of(part))
     assert counts.keys() <= {"passed", "refused-as-declared", "not-run"}, counts
     assert counts["passed"] > 50, counts
-    not_run = {reason for id, reason in report["reasons"].items() if id in ids_of(part)}
+    not_run = {report["reasons"][id] for id in ids_of(part) if report["checks"][id] == "not-run"}
     assert not_run <= {"news are looked for here, not pushed"}
 
 

@@ -37,9 +37,11 @@ def servers() -> Iterator[tuple[Any, Any]]:
 
 @pytest.fixture
 async def pair(servers: tuple[Any, Any]) -> tuple[str, str]:
-    """URLs of two servers with a schema in each, under the same password."""
+    """URLs of two servers with a schema and the namespace in each, under the same password."""
     for server in servers:
         await open_store(server.url)._driver.schema("upgrade")
+        async with open_store(server.url):
+            pass
         db = await asyncpg.connect(server.url)
         await db.execute("ALTER ROLE hive PASSWORD 'both'")
         await db.close()
