@@ -185,7 +185,8 @@ class Locks:
         while True:
             hint = asyncio.create_task(self._hear(wanted.ref))
             try:
-                if (lock := await self._attempt(wanted, timeout)) is not None:
+                lock = await self._attempt(wanted, timeout)
+                if lock is not None:
                     return lock
                 (image,) = await self._trips.read((wanted.ref,), timeout, fresh=True)
                 nap = min(0.001 * 2**vain, POLL / 10)  # wrong hints and clocks make no busy loop

@@ -11,7 +11,6 @@ from hive_state_core.errors import (
     NotFound,
 )
 from hive_state_core.model import (
-    CommitRef,
     DedupeRef,
     GroupRef,
     PendingRef,
@@ -41,8 +40,8 @@ def describe(ref: Ref) -> str:
             return f"group {group!r} of stream {stream!r}"
         case PendingRef(stream, group, seq):
             return f"event {seq} of stream {stream!r}, handed to group {group!r},"
-        case CommitRef(id):
-            return f"commit {id!r}"
+        case _:
+            return f"commit {ref.id!r}"
 
 
 def refusal_error(refused: Refused) -> HiveStateError:
@@ -64,7 +63,7 @@ def refusal_error(refused: Refused) -> HiveStateError:
                 actual=refused.actual,
                 index=refused.index,
             )
-        case Reason.VERSION:
+        case _:
             kind = Conflict if refused.expected else AlreadyExists
             return kind(
                 f"{what} is {_version(refused.actual)}, not {_version(refused.expected)}",

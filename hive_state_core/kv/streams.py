@@ -71,7 +71,7 @@ class Streams:
                 return await self._drop_group(op.ref)
             case Trim():
                 return await self._trim(op)
-            case DropStream():
+            case _:
                 return await self._drop_stream(op.ref)
 
     # --- streams

@@ -686,14 +686,15 @@ async def test_a_unit_with_a_lost_lease_does_nothing(hive: Store) -> None:
 
 async def test_the_verbs_of_a_unit(hive: Store) -> None:
     one, two = await leased(hive), await leased(hive)
-    made = await hive.tasks.enqueue("p", 1)
+    made, other = [await hive.tasks.enqueue("p", 1) for _ in range(2)]
     async with hive.atomic() as unit:
         failed = unit.tasks.fail(one, "x", retry_in=None)
         released = unit.tasks.release(two, delay=5)
         cancelled = unit.tasks.cancel(made.id)
+        urgent = unit.tasks.prioritize(other.id, 1)
         nobody = unit.tasks.redrive("nobody")
     assert (failed.result, released.result) == (TaskState.DEAD, TaskState.SCHEDULED)
-    assert (cancelled.result, nobody.result) == (TaskState.CANCELLED, False)
+    assert (cancelled.result, nobody.result, urgent.result) == (TaskState.CANCELLED, False, True)
     assert one.ended
     assert two.ended
 

@@ -1,12 +1,14 @@
-"""What bounds an atomic unit."""
+"""What bounds an atomic unit, what it may expect, and how refusals name things."""
 
 from __future__ import annotations
 
 import pytest
 
 from hive_state_core import Store
-from hive_state_core.errors import LimitExceeded
+from hive_state_core.errors import Conflict, LimitExceeded
 from hive_state_core.limits import BATCH_OPS
+from hive_state_core.model import CommitRef, DedupeRef, PendingRef, QueueRef, Ref, StreamRef
+from hive_state_core.refusals import describe
 
 pytestmark = pytest.mark.prompt
 
@@ -20,6 +22,30 @@ async def test_a_unit_has_so_many_operations_at_most(hive: Store) -> None:
     del many["0"]
     await hive.records.put_many("c", many)
     assert await hive.records.count("c") == BATCH_OPS
+
+
+async def test_a_delete_may_expect_a_version(hive: Store) -> None:
+    version = await hive.records.put("c", "k", 1)
+    with pytest.raises(Conflict):
+        async with hive.atomic() as unit:
+            unit.records.delete("c", "k", if_version=version + 1)
+    async with hive.atomic() as unit:
+        deleted = unit.records.delete("c", "k", if_version=version)
+    assert deleted.result
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        (QueueRef("q"), "queue 'q'"),
+        (DedupeRef("q", "k"), "dedupe key 'k' in queue 'q'"),
+        (StreamRef("s"), "stream 's'"),
+        (PendingRef("s", "g", 3), "event 3 of stream 's', handed to group 'g',"),
+        (CommitRef("id"), "commit 'id'"),
+    ],
+)
+def test_what_was_refused_in_words(ref: Ref, words: str) -> None:
+    assert describe(ref) == words
 
 
 async def test_a_unit_has_so_many_bytes_at_most(hive: Store, monkeypatch: pytest.MonkeyPatch) -> None:
