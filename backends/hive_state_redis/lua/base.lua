@@ -46,6 +46,12 @@ end
 -- Writes that are gathered, so that each key is written by one command. What is removed goes first.
 local COMMANDS = {"ZREM", "SREM", "HDEL", "ZADD", "SADD", "HSET"}
 local gathered
+local strings  -- whole values: key and value in turn
+
+local function put_string(key, value)
+  local n = #strings
+  strings[n + 1], strings[n + 2] = key, value
+end
 
 local function add(command, key, one, two)
   local arguments = gathered[command][key]
@@ -65,6 +71,10 @@ local function send()
     end
     gathered[command] = {}
   end
+  for from = 1, #strings, 4000 do
+    call("MSET", unpack(strings, from, math.min(from + 3999, #strings)))
+  end
+  strings = {}
 end
 
 -- The control entry: who may write here, and the numbers that grow.
@@ -76,6 +86,8 @@ local function write_head()
   call("SET", P .. "h", packed(head, H.size))
 end
 
+local known_trip  -- what is kept of the trip, if it was made before, or made void
+
 -- The store's instant. A clock that was set back is waited for.
 local function instant()
   local time = call("TIME")
@@ -86,23 +98,31 @@ local resets = {}  -- what sets the variables of a file anew
 
 resets[1] = function()
   gathered = {ZREM = {}, SREM = {}, HDEL = {}, ZADD = {}, SADD = {}, HSET = {}}
+  strings = {}
 end
 
-local function begin_call(keys, arguments)
+local function begin_call(keys, arguments, traits)
   call, pack, unpacked, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack, cmsgpack.unpack_one
   P, ARGV = keys[1], arguments
   for _, reset in ipairs(resets) do
     reset()
   end
-  local entry = call("GET", P .. "h")
+  local entry
+  if traits.trip then
+    entry, known_trip = unpack(call("MGET", P .. "h", P .. "c\0" .. ARGV[2]))
+  else
+    entry = call("GET", P .. "h")
+  end
   head = entry and entry ~= "dropping" and unpacked(entry)
 end
 
--- A function of the library. `reads`: it changes nothing. `anywhere`: also where there is no namespace.
+-- A function of the library. `reads`: it changes nothing. `anywhere`: also where there is no namespace. `trip`: a trip,
+-- whose id is the second argument.
 local function define(name, run, traits)
+  traits = traits or {}
   local function called(keys, arguments)
-    begin_call(keys, arguments)
-    if not head and not (traits and traits.anywhere) then
+    begin_call(keys, arguments, traits)
+    if not head and not traits.anywhere then
       return {"?"}
     end
     local reply = run()
@@ -110,5 +130,5 @@ local function define(name, run, traits)
     return reply
   end
   redis.register_function{function_name = LIBRARY .. "_" .. name, callback = called,
-    flags = traits and traits.reads and {"no-writes"} or {}}
+    flags = traits.reads and {"no-writes"} or {}}
 end

@@ -137,7 +137,7 @@ do
     write_fields(id, fields)
     add("ZREM", lane.key, lane.member)
     add("ZADD", P .. "x\0" .. queue, lease, id)
-    came_to_lane(lane.key, queue, lane.lane)
+    touched_lane(lane.key, queue, lane.lane, false)
     count(queue, READY, -1)
     count(queue, LEASED, 1)
     changed = true
@@ -266,8 +266,32 @@ do
     return {2, request[2], #found, due, false}, found
   end
 
+  -- When it is worth to ask again: the duration to the earliest instant in the sorted sets.
+  local function due_in(keys)
+    local earliest = false
+    for _, key in ipairs(keys) do
+      local first = call("ZRANGE", key, 0, 0, "WITHSCORES")
+      local due = first[2] and math.max(0, tonumber(first[2]) - at)
+      if due and (not earliest or due < earliest) then
+        earliest = due
+      end
+    end
+    return earliest
+  end
+
+  -- Puts the summary in front of the reply; what is to be kept of the trip.
+  local function summarize()
+    for _, told in ipairs(summary) do
+      if type(told[4]) == "table" then
+        told[4] = due_in(told[4])
+      end
+    end
+    reply[1] = pack({head[H.epoch], at, summary})
+    return "l" .. reply[1] .. ARGV[1] .. pack(version, held)
+  end
+
   define("claim", function()
-    local told = begin(ARGV[2], ARGV[3])
+    local told = begin(ARGV[3])
     if told then
       return told
     end
@@ -279,25 +303,10 @@ do
     end
     keep()
     if changed then
-      write_slots()
+      finish(ARGV[2], summarize)
+    else
+      summarize()
     end
-
-    -- When it is worth to ask again: the earliest instant in the sorted sets.
-    for _, told in ipairs(summary) do
-      if type(told[4]) == "table" then
-        local earliest = false
-        for _, key in ipairs(told[4]) do
-          local first = call("ZRANGE", key, 0, 0, "WITHSCORES")
-          local due = first[2] and math.max(0, tonumber(first[2]) - at)
-          if due and (not earliest or due < earliest) then
-            earliest = due
-          end
-        end
-        told[4] = earliest
-      end
-    end
-    reply[1] = pack({head[H.epoch], at, summary})
-    finish(ARGV[2], "l" .. reply[1] .. ARGV[1] .. pack(version, held))
     return reply
-  end)
+  end, {trip = true})
 end

@@ -85,7 +85,7 @@ do
   end
 
   define("commit", function()
-    local told = begin(ARGV[2], ARGV[3])
+    local told = begin(ARGV[3])
     if told then
       return told
     end
@@ -124,5 +124,5 @@ do
     end
     finish(ARGV[2], "k" .. struct.pack("<I4", #reply) .. reply .. ARGV[1], ARGV[4])
     return reply
-  end)
+  end, {trip = true})
 end

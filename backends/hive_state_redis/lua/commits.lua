@@ -32,7 +32,7 @@ do
       return
     end
     local fixed = struct.pack(MEMORY, now.version, now.at, #now.fingerprint)
-    call("SET", P .. "m\0" .. id, fixed .. now.fingerprint .. now.results)
+    put_string(P .. "m\0" .. id, fixed .. now.fingerprint .. now.results)
     add("ZADD", P .. "M", 0, id)
     add("ZADD", P .. "N", now.at, id)
   end

@@ -2,16 +2,20 @@
 
 local GIVEN, DELIVERIES, CONSUMER, LEASED_UNTIL, LOST, WHY = 2, 3, 4, 5, 6, 7  -- behind its version
 
-local function read_delivery(_, stream, group, seq)
-  local data = call("HGET", P .. "p\0" .. group_name(stream, group), int(seq))
-  return data and unpacked(data)
-end
+local delivery_slot
 
-local function delivery_slot(stream, group, seq)
-  local name = group_name(stream, group)
-  local slot = slot_of("pending", name .. "\0" .. int(seq), read_delivery, stream, group, seq)
-  slot.stream, slot.group, slot.seq, slot.place = stream, group, seq, name
-  return slot
+do
+  local function read_delivery(_, stream, group, seq)
+    local data = call("HGET", P .. "p\0" .. group_name(stream, group), int(seq))
+    return data and unpacked(data)
+  end
+
+  function delivery_slot(stream, group, seq)
+    local name = group_name(stream, group)
+    local slot = slot_of("pending", name .. "\0" .. int(seq), read_delivery, stream, group, seq)
+    slot.stream, slot.group, slot.seq, slot.place = stream, group, seq, name
+    return slot
+  end
 end
 
 -- Into the pending list of Redis.

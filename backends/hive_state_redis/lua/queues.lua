@@ -1,12 +1,16 @@
 -- What is known of a queue beside its tasks: whether it is paused.
 
-local function read_queue(queue)
-  local data = call("HGET", P .. "q", queue)
-  return data and unpacked(data)
-end
+local queue_slot
 
-local function queue_slot(queue)
-  return slot_of("queue", queue, read_queue)
+do
+  local function read_queue(queue)
+    local data = call("HGET", P .. "q", queue)
+    return data and unpacked(data)
+  end
+
+  function queue_slot(queue)
+    return slot_of("queue", queue, read_queue)
+  end
 end
 
 function flush.queue(slot)

@@ -3,17 +3,6 @@
 -- without sinks.
 
 local quick = {}
-local puts  -- place and record in turn
-
-before_send[#before_send + 1] = function()
-  if #puts > 0 then
-    call("MSET", unpack(puts))
-    puts = {}
-  end
-end
-resets[#resets + 1] = function()
-  puts = {}
-end
 
 -- put, perhaps with a version that is expected: over a present record, without an end, whose index entries stay
 quick[1] = function(op)
@@ -28,8 +17,7 @@ quick[1] = function(op)
     return false
   end
   local fixed = struct.pack(RECORD, version, created, created_at, at, 0, op[4] and RAW or 0, size)
-  local n = #puts
-  puts[n + 1], puts[n + 2] = place, fixed .. index .. ARGV[op[3]]
+  put_string(place, fixed .. index .. ARGV[op[3]])
   return true
 end
 
@@ -48,7 +36,7 @@ quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parent
   else
     local lane, member = ready_place(id, task)
     add("ZADD", lane, 0, member)
-    came_to_lane(lane, queue, op[10])
+    touched_lane(lane, queue, op[10], true)
   end
   count(queue, task[STATE], 1)
   return true

@@ -107,7 +107,7 @@ do
       local fixed = struct.pack(RECORD, now.version, now.created, now.created_at, now.updated_at,
         now.expires_at or 0, flags, #now.index)
       if now.value or now.dead then
-        call("SET", place, fixed .. now.index .. (now.value or ""))
+        put_string(place, fixed .. now.index .. (now.value or ""))
       else
         call("SETRANGE", place, 0, fixed)
       end

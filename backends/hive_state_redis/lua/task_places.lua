@@ -3,7 +3,7 @@
 -- due instant, order.
 
 local PLACE, PLACE_SIZE, BIAS = ">HI8I8", 18, 2 ^ 52
-local count, ready_place, came_to_lane  -- also for those who write a task at once
+local count, ready_place, touched_lane  -- also for those who write a task at once
 
 do
   function ready_place(id, task)
@@ -36,15 +36,19 @@ do
 
   local function flush_counts()
     for queue, changes in pairs(counts) do
-      local key = P .. "n\0" .. queue
+      local key, came, went = P .. "n\0" .. queue, false, false
       for state, change in pairs(changes) do
-        if change ~= 0 and call("HINCRBY", key, state, change) == 0 then
+        local number = change ~= 0 and call("HINCRBY", key, state, change)
+        if number == 0 then
           call("HDEL", key, state)
+          went = true
+        elseif number == change then
+          came = true
         end
       end
-      if call("EXISTS", key) == 1 then
+      if came then
         call("SADD", P .. "Q", queue)
-      else
+      elseif went and call("EXISTS", key) == 0 then
         call("SREM", P .. "Q", queue)
       end
     end
@@ -56,13 +60,22 @@ do
   local lanes  -- those that were added to or taken from, by key
 
   -- A ready task came to this lane, or left it.
-  function came_to_lane(key, queue, lane)
-    lanes[key] = lanes[key] or {queue, lane}
+  function touched_lane(key, queue, lane, came)
+    local known = lanes[key]
+    if not known then
+      lanes[key] = {queue, lane, came}
+    elseif came then
+      known[3] = true
+    end
   end
 
   local function flush_lanes()
     for key, lane in pairs(lanes) do
-      call(call("EXISTS", key) == 1 and "SADD" or "SREM", P .. "l\0" .. lane[1], lane[2])
+      if lane[3] then
+        call("SADD", P .. "l\0" .. lane[1], lane[2])
+      elseif call("EXISTS", key) == 0 then
+        call("SREM", P .. "l\0" .. lane[1], lane[2])
+      end
     end
     lanes = {}
   end
@@ -86,13 +99,13 @@ do
     if old then
       add("ZREM", old, member)
       if was[STATE] == READY then
-        came_to_lane(old, was[QUEUE], was[LANE])
+        touched_lane(old, was[QUEUE], was[LANE], false)
       end
     end
     if new then
       add("ZADD", new, new_score, new_member)
       if now[STATE] == READY then
-        came_to_lane(new, now[QUEUE], now[LANE])
+        touched_lane(new, now[QUEUE], now[LANE], true)
       end
     end
   end

@@ -78,13 +78,17 @@ local function write_fields(id, fields)
   add("HSET", P .. "t", id, fields)
 end
 
-local function read_task(id)
-  local fields = fields_of(id)
-  return fields and unpacked_task(fields)
-end
+local task_slot
 
-local function task_slot(id)
-  return slot_of("task", id, read_task)
+do
+  local function read_task(id)
+    local fields = fields_of(id)
+    return fields and unpacked_task(fields)
+  end
+
+  function task_slot(id)
+    return slot_of("task", id, read_task)
+  end
 end
 
 resets[#resets + 1] = function()

@@ -7,8 +7,8 @@
 local at, version = 0, 0
 local changed = false
 local slots
-local KINDS = {"record", "task", "queue", "commit", "stream", "group", "pending"}
 local flush = {}  -- by kind: write what became of a slot
+local before_send, after_send = {}, {}  -- what goes with the entities: places, counters, lists of names
 
 -- The slot of an entity; `read` gives what the store holds.
 local function slot_of(kind, name, read, ...)
@@ -54,56 +54,60 @@ local function present(record)
   return record and not record.dead and (not record.expires_at or record.expires_at > at) and record
 end
 
--- For each sink the mark, and in the place of what is removed a Gone.
 local LETTER = {record = "r", task = "t", queue = "q", commit = "c", stream = "s", group = "g", pending = "p"}
 
-local function capture(kind, slot)
-  local place = LETTER[kind] .. "\0" .. slot.name
-  local now = slot.now
-  if not now and kind == "record" then  -- a tombstone's end is no news
-    return
-  end
-  local wanting = {}  -- a cache is told of records only, and nothing is gone for its sake
-  for _, sink in ipairs(head[H.sinks]) do
-    if kind == "record" or sink ~= "cache" then
-      wanting[#wanting + 1] = sink
+local write_slots
+
+do
+  -- For each sink the mark, and in the place of what is removed a Gone.
+  local KINDS = {"record", "task", "queue", "commit", "stream", "group", "pending"}
+
+  local function capture(kind, slot)
+    local place = LETTER[kind] .. "\0" .. slot.name
+    local now = slot.now
+    if not now and kind == "record" then  -- a tombstone's end is no news
+      return
     end
-  end
-  if #wanting == 0 then
-    return
-  end
-  local newest = now and (now.version or now[1]) or slot.gone or version
-  if now then
-    add("ZREM", P .. "X", place)
-  else
-    add("ZADD", P .. "X", int(newest), place)
-  end
-  for _, sink in ipairs(wanting) do
-    add("ZADD", P .. "K\0" .. sink, int(newest), place)
-  end
-end
-
-local before_send, after_send = {}, {}  -- what goes with the entities: places, counters, lists of names
-
-local function write_slots()
-  local captured = #head[H.sinks] > 0
-  for _, kind in ipairs(KINDS) do
-    for _, slot in pairs(slots[kind]) do
-      if slot.now ~= slot.was then
-        flush[kind](slot)
-        if captured then
-          capture(kind, slot)
-        end
-        slot.was = slot.now
+    local wanting = {}  -- a cache is told of records only, and nothing is gone for its sake
+    for _, sink in ipairs(head[H.sinks]) do
+      if kind == "record" or sink ~= "cache" then
+        wanting[#wanting + 1] = sink
       end
     end
+    if #wanting == 0 then
+      return
+    end
+    local newest = now and (now.version or now[1]) or slot.gone or version
+    if now then
+      add("ZREM", P .. "X", place)
+    else
+      add("ZADD", P .. "X", int(newest), place)
+    end
+    for _, sink in ipairs(wanting) do
+      add("ZADD", P .. "K\0" .. sink, int(newest), place)
+    end
   end
-  for _, write in ipairs(before_send) do
-    write()
-  end
-  send()
-  for _, write in ipairs(after_send) do
-    write()
+
+  function write_slots()
+    local captured = #head[H.sinks] > 0
+    for _, kind in ipairs(KINDS) do
+      for _, slot in pairs(slots[kind]) do
+        if slot.now ~= slot.was then
+          flush[kind](slot)
+          if captured then
+            capture(kind, slot)
+          end
+          slot.was = slot.now
+        end
+      end
+    end
+    for _, write in ipairs(before_send) do
+      write()
+    end
+    send()
+    for _, write in ipairs(after_send) do
+      write()
+    end
   end
 end
 
@@ -112,47 +116,54 @@ resets[#resets + 1] = function()
   changed, noted, refusal = false, 0, nil
 end
 
--- The replies of these trips were heard, and go. `heard`: their ids in MessagePack, or nothing.
-local function forget(heard)
-  local keys = {}
-  for n, id in ipairs(heard and heard ~= "" and unpacked(heard) or {}) do
-    keys[n] = P .. "c\0" .. id
-  end
-  if #keys > 0 then
-    call("UNLINK", unpack(keys))
-  end
-end
+local begin, finish
 
--- The trip begins: what the caller has to be told, if it must not write.
-local function begin(trip_id, heard)
-  if head[H.state] ~= "open" then
-    return {"!", head[H.state], head[H.peer] or ""}
+do
+  -- The replies of these trips were heard, and go. `heard`: their ids in MessagePack, or nothing.
+  local function forget(heard)
+    local keys = {}
+    for n, id in ipairs(heard and heard ~= "" and unpacked(heard) or {}) do
+      keys[n] = P .. "c\0" .. id
+    end
+    if #keys > 0 then
+      call("UNLINK", unpack(keys))
+    end
   end
-  if trip_id and call("EXISTS", P .. "c\0" .. trip_id) == 1 then
-    return {"void"}
-  end
-  forget(heard)
-  at = instant()
-  version = head[H.term] * 8796093022208 + head[H.counter] + 1
-end
 
--- All that was decided is written, if it is anything. `reply` is kept under the trip's id until it is heard, or for a
--- day.
-local DAY = 24 * 3600 * 1000
+  -- The trip begins: what the caller has to be told, if it must not write.
+  function begin(heard)
+    if head[H.state] ~= "open" then
+      return {"!", head[H.state], head[H.peer] or ""}
+    end
+    if known_trip then
+      return {"void"}
+    end
+    forget(heard)
+    at = instant()
+    version = head[H.term] * 8796093022208 + head[H.counter] + 1
+  end
 
-local function finish(trip_id, reply, news)
-  if not changed then
-    return
-  end
-  write_slots()
-  head[H.counter] = head[H.counter] + 1
-  head[H.clock] = at
-  head[H.version] = version
-  write_head()
-  if trip_id then
-    call("SET", P .. "c\0" .. trip_id, reply, "PX", DAY)
-  end
-  if news and news ~= "" then
-    call("PUBLISH", P .. "b", news)
+  -- All that was decided is written, if it is anything. `reply`, or what it gives when all is written, is kept under the
+  -- trip's id until it is heard, or for a day.
+  local DAY = 24 * 3600 * 1000
+
+  function finish(trip_id, reply, news)
+    if not changed then
+      return
+    end
+    head[H.counter] = head[H.counter] + 1
+    head[H.clock] = at
+    head[H.version] = version
+    put_string(P .. "h", packed(head, H.size))
+    write_slots()
+    if type(reply) == "function" then
+      reply = reply()
+    end
+    if trip_id then
+      call("SET", P .. "c\0" .. trip_id, reply, "PX", DAY)
+    end
+    if news and news ~= "" then
+      call("PUBLISH", P .. "b", news)
+    end
   end
 end
