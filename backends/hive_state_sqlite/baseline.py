@@ -6,6 +6,7 @@ connection's thread (`execute_fetchall`), every look-up by an index.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 import time
@@ -109,6 +110,14 @@ class SqliteBaseline:
         return self._connection
 
     async def open(self) -> None:
+        # To its end also if it is cancelled: aiosqlite would leave its thread to itself.
+        opening = asyncio.create_task(self._open())
+        try:
+            await asyncio.shield(opening)
+        finally:
+            await asyncio.wait({opening})
+
+    async def _open(self) -> None:
         with native_errors(self._path, "open"):
             connecting: Any = aiosqlite.connect(self._path, isolation_level=None)
             getattr(connecting, "_thread", connecting).daemon = True  # it must not outlive the bench
