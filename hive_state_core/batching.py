@@ -299,12 +299,13 @@ class Lane(Generic[Item, Result]):
             self._away = [other for other in self._away if other is not trip]
         self._meter.arrived(trip, sent)
         for ticket, result in zip(trip, results, strict=True):
-            future = ticket.future
-            if not future.done():
+            try:
                 if isinstance(result, HiveStateError):
+                    ticket.future.set_exception(result)
                     self._meter.failed(result)
-                    future.set_exception(result)
                 else:
-                    future.set_result(result)
-            elif self._abandoned is not None and not isinstance(result, HiveStateError):
-                self._abandoned(ticket.item, result)
+                    ticket.future.set_result(result)
+            except asyncio.InvalidStateError:
+                # Its caller was cancelled. Not asked before: Ctrl-C may do that between any two steps.
+                if self._abandoned is not None and not isinstance(result, HiveStateError):
+                    self._abandoned(ticket.item, result)

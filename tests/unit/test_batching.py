@@ -233,6 +233,29 @@ async def test_an_answer_that_came_before_its_cancelled_caller_woke_is_handed_ba
     assert abandoned == [(0, 0)]
 
 
+async def test_a_caller_that_is_cancelled_while_it_is_answered(
+    new_lane: Lane[int, int], carrier: Carrier, abandoned: list[tuple[int, int]]
+) -> None:
+    """As Ctrl-C does: its handler runs between any two steps of the program."""
+    calls: list[asyncio.Task[int]] = []
+
+    class Answer(int):
+        @property
+        def __class__(self) -> type:  # type: ignore[override]
+            calls[1].cancel()  # as soon as anybody asks what it is
+            return int
+
+    async def send(items: Sequence[int]) -> Sequence[int | HiveStateError]:
+        answers = await Carrier.send(carrier, items)
+        return [Answer(answer) if item == 1 else answer for item, answer in zip(items, answers, strict=True)]  # type: ignore[call-overload]
+
+    new_lane._send = send  # type: ignore[assignment]
+    calls += [asyncio.create_task(new_lane.call(n)) for n in range(3)]
+    first, cancelled, last = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert (first, last, abandoned) == (0, 20, [(1, 10)])
+
+
 async def test_a_timeout_says_whether_the_call_had_left(lane: Lane[int, int], carrier: Carrier) -> None:
     carrier.gate.clear()
     with pytest.raises(Indeterminate):
