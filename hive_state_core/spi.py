@@ -1163,3 +1163,19 @@ class Pouring(Protocol):
         """As `load` of the images of these rows, which are in the order of their keys. It is meant for a
         standby that does not hold them yet, and may be no faster elsewhere."""
         ...
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """Optional, beside `Replication`: a source that is written to by a program which knows nothing of
+    hive-state. Core never commits there; a live migration begins and ends with these."""
+
+    async def follow(self) -> None:
+        """From now on what that program writes is captured, and refused while the store is not open. May be
+        called again. Raises Conflict if the data cannot be taken as they are."""
+        ...
+
+    async def leave(self) -> None:
+        """Take away all that `follow` put there; closes the driver. Raises Conflict unless the store is open:
+        the hive would be lost."""
+        ...

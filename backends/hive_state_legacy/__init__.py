@@ -32,7 +32,7 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
         Backend(
             name="legacy",
             schemes=("legacy-sqlite",),
-            summary="The SQLite file of the original hive, to be imported from; never written.",
+            summary="The SQLite file of the original hive: imported from, or moved from while it works.",
             connect=_connect,
             options=OPTIONS,
         )

@@ -1,19 +1,23 @@
 """The driver of `legacy-sqlite:///FILE`: a source, and nothing else.
 
-What is read is the file as it was when the store was opened. Of the replication port there is what a source
-needs; no call writes, and none of those that a hive is worked with is offered.
+What is read is the file as it was when the store was opened, and no call writes. Once the file is followed,
+what is read is the store beside it (`beside`), which a live migration moves from and back to. None of the
+calls that a hive is worked with is ever offered.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
+from time import time_ns
 from typing import Any, NoReturn, TypeVar
 
-from hive_state_core.errors import Unsupported
+from msgspec.structs import replace
+
+from hive_state_core.errors import Internal, Unsupported
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
 from hive_state_core.images import digest_of
-from hive_state_core.model import EntityRef, Image
+from hive_state_core.model import EntityRef, Image, ReadRef, RecordRef
 from hive_state_core.spi import (
     NO_NOTES,
     Control,
@@ -21,10 +25,18 @@ from hive_state_core.spi import (
     Digest,
     Mark,
     Notes,
+    Page,
+    Reply,
+    Scan,
+    ScanImage,
     SchemaAction,
     SchemaInfo,
     Span,
+    Stats,
+    StreamPage,
+    StreamRead,
 )
+from hive_state_legacy.beside import Beside, beside, is_followed, remove
 from hive_state_legacy.exporting import Exporting
 from hive_state_legacy.mapping import TERM
 from hive_state_legacy.options import Options
@@ -42,40 +54,92 @@ FEATURES = Features(
 )
 
 
+PING = RecordRef("hive:ping", "ping")
+"""What is read to be told the time."""
+
+FOLLOWED = replace(FEATURES, facilities=FEATURES.facilities | {Facility.TASKS, Facility.STREAMS})
+"""While it is followed, what it holds is read beside it."""
+
+
 class LegacyDriver:
-    """See `hive_state_core.spi.Driver` and `Replication`."""
+    """See `hive_state_core.spi.Driver`, `Replication` and `Foreign`."""
 
     def __init__(self, options: Options, namespace: str) -> None:
         self._namespace = namespace
+        self._options = options
         self._path = options.path
-        self._reader = Reader(options)
+        self._reader: Reader | None = None
         self._exporting: Exporting | None = None
+        self._beside: Beside | None = None
 
     @property
     def features(self) -> Features:
-        return FEATURES
+        return FEATURES if self._beside is None else FOLLOWED
 
     @property
     def namespace(self) -> str:
         return self._namespace
 
     async def open(self) -> None:
+        if is_followed(self._path) and await self._open_beside():
+            return
+        self._reader = Reader(self._options)
         await self._reader.open()
 
+    async def _open_beside(self) -> bool:
+        """False: what is there was begun, and never got so far as to be of use."""
+        ours = Beside(self._options, self._first())
+        try:
+            await ours.open()
+            if not await ours.is_begun():
+                await ours.close()
+                return False
+        except BaseException:
+            await ours.close()
+            raise
+        ours.start()
+        self._beside = ours
+        return True
+
     async def close(self) -> None:
-        await self._reader.close()
+        reader, ours = self._reader, self._beside
+        self._reader = self._beside = None
+        if ours is not None:
+            await ours.close()
+        if reader is not None:
+            await reader.close()
 
     async def schema(self, action: SchemaAction) -> SchemaInfo:
         if action != "inspect":
             self._refuse()
         return SchemaInfo(found=0, wanted=0)
 
-    # -- the port of a source
+    # -- a source that is followed
 
-    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
-        """Its hive may be at work, and knows nothing of a seal."""
-        if change is not None:
-            self._refuse()
+    async def follow(self) -> None:
+        if self._beside is not None:
+            return
+        remove(self._path)  # of one that was begun, and never got so far as to be of use
+        beside(self._path).mkdir(mode=0o700)
+        ours = Beside(self._options, self._first())
+        try:
+            await ours.open()
+            await ours.begin()
+        except BaseException:
+            await ours.close()
+            remove(self._path)
+            raise
+        await ours.close()
+        await self.close()
+        await self.open()
+
+    async def leave(self) -> None:
+        if self._beside is not None:
+            await self._beside.end()
+            self._beside = None
+
+    def _first(self) -> Control:
+        """The control row, before there is one."""
         return Control(
             store_id=blake2b(self._path.encode(errors="surrogateescape"), digest_size=16).hexdigest(),
             peer=None,
@@ -86,49 +150,84 @@ class LegacyDriver:
             version=TERM - 1,
         )
 
+    # -- the port of a source
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        if self._beside is not None:
+            return await self._beside.control(expect, change)
+        if change is not None:
+            self._refuse()
+        return self._first()
+
     async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
+        if self._beside is not None:
+            return await self._beside.port.images(refs)
         return await self._run(lambda exporting: exporting.images(refs))
 
     async def export(self, span: Span) -> Sequence[Image]:
+        if self._beside is not None:
+            return await self._beside.port.export(span)
         return await self._run(lambda exporting: exporting.page(span))
 
     async def digest(self, span: Span) -> Digest:
+        if self._beside is not None:
+            return await self._beside.port.digest(span)
         return await self._run(lambda exporting: digest_of(exporting.walk(span)))
 
     async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
-        return ()
+        return () if self._beside is None else await self._beside.marks(sink, limit)
 
     async def notes(self) -> Mapping[str, bytes]:
-        return {}
+        return {} if self._beside is None else await self._beside.notes()
 
     async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
-        self._refuse()
+        return await self._followed().clear(sink, marks)
 
     async def load(
         self, images: Sequence[Image], notes: Notes = NO_NOTES, expect: Control | None = None
     ) -> int:
-        self._refuse()
+        return await self._followed().load(images, notes, expect)
 
     async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
-        self._refuse()
+        return await self._followed().port.note(changes, expect)
+
+    def _followed(self) -> Beside:
+        if self._beside is None:
+            self._refuse()
+        return self._beside
 
     async def _run(self, work: Callable[[Exporting], T]) -> T:
+        reader = self._reader
+        if reader is None:
+            raise Internal("the file is not open")
+
         def on_thread() -> T:
-            self._exporting = self._exporting or Exporting(self._reader.source)
+            self._exporting = self._exporting or Exporting(reader.source)
             return work(self._exporting)
 
-        return await self._reader.run(on_thread)
+        return await reader.run(on_thread)
+
+    # -- what those who move it look at
+
+    async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
+        if self._beside is not None:
+            return await self._beside.driver.read(refs, fresh)
+        if list(refs) != [PING]:
+            self._refuse()
+        return Reply(1, time_ns() // 1_000_000, [None])
+
+    async def stats(self) -> Stats:
+        if self._beside is not None:
+            return await self._beside.driver.stats()
+        return await self._run(lambda exporting: exporting.stats())
+
+    async def scan(self, query: Scan, fresh: bool = False) -> Page:
+        return await self._followed().driver.scan(query, fresh)
+
+    async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
+        return await self._followed().driver.stream(reads, fresh)
 
     # -- what a hive is worked with
-
-    async def read(self, refs: Any, fresh: bool = False) -> NoReturn:
-        self._refuse()
-
-    async def scan(self, query: Any, fresh: bool = False) -> NoReturn:
-        self._refuse()
-
-    async def stream(self, reads: Any, fresh: bool = False) -> NoReturn:
-        self._refuse()
 
     async def commit(self, batches: Any, trip_id: str) -> NoReturn:
         self._refuse()
@@ -143,9 +242,6 @@ class LegacyDriver:
         self._refuse()
 
     async def sweep(self, limit: int, retention: Any) -> NoReturn:
-        self._refuse()
-
-    async def stats(self) -> NoReturn:
         self._refuse()
 
     def _refuse(self) -> NoReturn:

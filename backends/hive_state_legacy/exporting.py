@@ -9,7 +9,7 @@ from typing import cast
 from hive_state_core.errors import Unsupported
 from hive_state_core.ids import AGENTS_COLLECTION
 from hive_state_core.images import Key, key_of, sort_key
-from hive_state_core.legacy_model import NOTES
+from hive_state_core.legacy_model import NOTES, QUEUE
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import (
     EntityRef,
@@ -20,8 +20,9 @@ from hive_state_core.model import (
     StreamRef,
     TaskImage,
     TaskRef,
+    TaskState,
 )
-from hive_state_core.spi import Kind, Span
+from hive_state_core.spi import Kind, QueueStats, Span, Stats
 from hive_state_legacy.judging import Known, heads_of
 from hive_state_legacy.quarantine import Flaw, State, entry_images
 from hive_state_legacy.quarantine import key_of as entry_key
@@ -77,6 +78,21 @@ class Exporting:
     def images(self, refs: Sequence[EntityRef]) -> list[Image | None]:
         """See `spi.Replication.images`."""
         return [self._image(ref) for ref in refs]
+
+    def stats(self) -> Stats:
+        """How many there are, about: rows that cannot be taken are counted too."""
+        layout = self._source.layout
+        rows = {found.table: layout.count(found) for found in layout.tables}
+        tasks = {TaskState.READY: rows.get(TASKS, 0)}
+        return Stats(
+            at=self._source.taken_at,
+            records={AGENTS_COLLECTION: rows.get(AGENTS, 0), NOTES: rows.get(TASKS, 0)},
+            queues={QUEUE: QueueStats(states=tasks, oldest_ready_at=None, leases_over=0, paused=False)},
+            streams={head.ref.stream: head.last for head in heads_of(Known(), self._events())},
+            groups={},
+            size_bytes=None,
+            backend={},
+        )
 
     def _image(self, ref: EntityRef) -> Image | None:
         match ref:

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from hive_state_legacy.options import Options
+from hive_state_legacy.snapshot import Snapshot
 from hive_state_legacy.source import Source
 
 T = TypeVar("T")
@@ -17,8 +18,8 @@ T = TypeVar("T")
 class Reader:
     """Use as `async with Reader(options) as reader:`; or `open` and `close` it."""
 
-    def __init__(self, options: Options) -> None:
-        self.source = Source(options)
+    def __init__(self, options: Options, snapshot: Snapshot | None = None) -> None:
+        self.source = Source(options, snapshot)
         self._thread: ThreadPoolExecutor | None = None
 
     async def open(self) -> None:

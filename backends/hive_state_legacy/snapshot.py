@@ -100,6 +100,11 @@ class Snapshot:
 
     def _open_copy(self) -> None:
         self._db = db = sqlite3.connect(self.copy, isolation_level=None, check_same_thread=False)
+        self._look_at(db)
+        db.execute("PRAGMA query_only = 1")
+
+    def _look_at(self, db: sqlite3.Connection) -> None:
+        """Raises unless it is whole, and may be the file of an original hive."""
         db.text_factory = Text
         (application,) = db.execute("PRAGMA application_id").fetchone()
         if application == HIVE:
@@ -113,7 +118,6 @@ class Snapshot:
         if found != b"ok":
             raise _damaged(self.path, found.decode(errors="replace"))
         self.encoding = db.execute("PRAGMA encoding").fetchone()[0].decode()
-        db.execute("PRAGMA query_only = 1")
 
     def _translated(self, error: sqlite3.Error) -> HiveStateError:
         name = getattr(error, "sqlite_errorname", None) or type(error).__name__

@@ -56,10 +56,10 @@ class Item(msgspec.Struct, frozen=True):
 class Source:
     """An open snapshot, its layout, and how to read it. For one thread at a time."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, snapshot: Snapshot | None = None) -> None:
         self.options = options
         self.clock = Clock(options.timezone)
-        self.snapshot = Snapshot(options.path, options.timeout)
+        self.snapshot = snapshot or Snapshot(options.path, options.timeout)
         self.decisions: Decisions = {}
 
     def open(self) -> None:
@@ -114,9 +114,9 @@ class Source:
         for rowid in self.layout.rowids(found, *named, "timestamp"):
             row = self.layout.row(found, rowid)
             try:
-                ref = mapping.checkpoint_stream(self._reading(row)) if named else SNAPSHOT_STREAM
+                ref = mapping.checkpoint_stream(self.reading(row)) if named else SNAPSHOT_STREAM
             except Fault as fault:
-                yield self.spoiled(row, _flaw(fault))
+                yield self.spoiled(row, flaw_of(fault))
                 continue
             if ref != place.ref:
                 place = _Place(ref)
@@ -131,15 +131,15 @@ class Source:
     def _decided(self, row: Row) -> State | None:
         return self.decisions.get(key_of(row)) if self.decisions else None
 
-    def _reading(self, row: Row) -> Reading:
+    def reading(self, row: Row) -> Reading:
         return Reading(row, self.options, self.clock)
 
     def _item(self, row: Row, make: Images) -> Item:
-        reading = self._reading(row)
+        reading = self.reading(row)
         try:
             images = make(reading)
         except Fault as fault:
-            return self.spoiled(row, _flaw(fault))
+            return self.spoiled(row, flaw_of(fault))
         if (row.table, row.rowid) in self.options.waived:
             return self.spoiled(row, Flaw("", "nothing is wrong with it"))
         if reading.settled:
@@ -181,5 +181,5 @@ def _held(item: Item, stuck: Item) -> Item:
     return Item(item.row, (), flaw, State.OPEN)
 
 
-def _flaw(fault: Fault) -> Flaw:
+def flaw_of(fault: Fault) -> Flaw:
     return Flaw(fault.column, fault.reason, fault.rule)

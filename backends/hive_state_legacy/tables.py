@@ -120,10 +120,11 @@ class Layout:
         ((count,),) = self._snapshot.rows(f"SELECT count(*) FROM {found.name}")
         return int(count)
 
-    def rows(self, found: Found) -> Iterator[Row]:
-        """All rows, in the order of their numbers."""
-        sql = f"SELECT {found.rowid}, {_listed(found)} FROM {found.name} ORDER BY {found.rowid}"
-        for rowid, *cells in self._snapshot.rows(sql):
+    def rows(self, found: Found, rowid: int | None = None) -> Iterator[Row]:
+        """All rows, in the order of their numbers; or the one of that number, if it is there."""
+        sql = f"SELECT {found.rowid}, {_listed(found)} FROM {found.name}"
+        which = "" if rowid is None else f" WHERE {found.rowid} = {int(rowid)}"
+        for rowid, *cells in self._snapshot.rows(f"{sql}{which} ORDER BY {found.rowid}"):
             yield Row(found.name, rowid, dict(zip(found.columns, cells, strict=True)))
 
     def row(self, found: Found, rowid: int) -> Row:
@@ -133,9 +134,9 @@ class Layout:
 
     def rowids(self, found: Found, *columns: str) -> Iterator[int]:
         """All rows by their numbers, in the order of these columns (by the bytes of the file's encoding)."""
-        by = ", ".join(f"{column} COLLATE BINARY" for column in columns)
+        by = "".join(f"{column} COLLATE BINARY, " for column in columns)
         for (rowid,) in self._snapshot.rows(
-            f"SELECT {found.rowid} FROM {found.name} ORDER BY {by}, {found.rowid}"
+            f"SELECT {found.rowid} FROM {found.name} ORDER BY {by}{found.rowid}"
         ):
             yield rowid
 

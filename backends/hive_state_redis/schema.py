@@ -28,14 +28,10 @@ async def ensure(caller: Caller) -> bool:
         found = await _once(caller, "upgrade")
     if found is None:
         return True
-    layout = load_head(found).schema
-    if layout != SCHEMA:
-        mend = "use the version that wrote it"
-        if layout < SCHEMA:
-            mend += " to export it (hive-state export), and import it into another namespace"
+    if load_head(found).schema != SCHEMA:
         raise SchemaMismatch(
-            f"the namespace has layout {layout}, this version knows {SCHEMA}; {mend}",
-            found=layout,
+            f"the namespace has layout {load_head(found).schema}, this version knows {SCHEMA}",
+            found=load_head(found).schema,
             expected=SCHEMA,
         )
     return False

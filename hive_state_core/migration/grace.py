@@ -21,6 +21,7 @@ from hive_state_core.spi import (
     Driver,
     Extend,
     ExtendDeliveries,
+    Foreign,
     LeaseIs,
     Replication,
     Scan,
@@ -37,7 +38,10 @@ PAGE = 1000
 
 async def lengthen(driver: Driver, port: Replication, budget: float) -> None:
     """What ends within the budget and a little more ends after that. What is let go of meanwhile, or taken by
-    somebody else, is left alone: each is changed only if it is still the same."""
+    somebody else, is left alone: each is changed only if it is still the same. To a program that knows
+    nothing of us they mean nothing."""
+    if isinstance(driver, Foreign):
+        return
     ending = _ending(driver, port, round(budget * 1000) + SPARE_MS)
     async for batches in chunked(ending, TRIP_BATCHES):
         await driver.commit(batches, uuid4().hex)

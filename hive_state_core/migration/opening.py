@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Phase, read_job
 from hive_state_core.migration.running import Move, StaleCopy, Tell
+from hive_state_core.spi import Foreign
 from hive_state_core.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -55,10 +56,12 @@ async def live(source: Choice, target: Choice) -> AsyncIterator[Live]:
 
 async def prepare(source: Choice, target: Choice, **knobs: object) -> None:
     """As `Live.prepare`, with what goes before: the target's schema is created, and a copy in it that is of
-    no use any more is dropped."""
+    no use any more is dropped; a source of a program that knows nothing of us is followed."""
     await open_store(target).upgrade_schema()
     try:
         async with live(source, target) as ready:
+            if isinstance(ready.source, Foreign):
+                await ready.source.follow()
             await ready.prepare(**knobs)
             return
     except StaleCopy:
@@ -88,6 +91,8 @@ async def cancel(source: Choice, target: Choice) -> bool:
         await drop(target)
     async with live(source, target) as ready:
         await ready.forget()
+        if isinstance(ready.source, Foreign):
+            await ready.source.leave()
     return True
 
 

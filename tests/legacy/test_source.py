@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from hive_state_core import open_store
 from hive_state_core.errors import ConfigError, SchemaMismatch, Unsupported
 from hive_state_core.images import digest_of, key_of, sort_key
+from hive_state_core.migration.presence import instant
 from hive_state_core.model import EntityRef, Image, RecordRef, TaskRef
 from hive_state_core.spi import KINDS, Control, ControlState, Kind, Replication, Span
 
@@ -68,6 +70,14 @@ async def test_it_is_term_0_of_an_open_store(sample: Any) -> None:
         assert await hive.replication().marks("peer", 10) == ()
 
 
+async def test_what_a_plan_asks(sample: Any) -> None:
+    async with open_store(f"legacy-sqlite:///{sample.path}") as hive:
+        stats = await hive.stats()
+        assert stats.records == {"hive:agents": 40, "hive:legacy-tasks": 1500}
+        assert sum(stats.streams.values()) == 46
+        assert abs(await instant(hive._driver) - time.time() * 1000) < 60_000
+
+
 async def test_everything_else_is_refused(sample: Any) -> None:
     before = sample.contents()
     async with open_store(f"legacy-sqlite:///{sample.path}") as hive:
@@ -76,7 +86,6 @@ async def test_everything_else_is_refused(sample: Any) -> None:
         for call in (
             hive.agents.get("a"),
             hive.agents.register("a"),
-            hive.stats(),
             hive.sweep(),
             port.control(row.epoch, row),
             port.load([]),

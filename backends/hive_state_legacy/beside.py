@@ -1,0 +1,367 @@
+"""The file of an original hive that works on, as a source that is followed: `FILE`, and a store beside it.
+
+The folder `FILE.hive-state` holds the images of what is in the file, with marks, as every store does that a
+hive moves from. That store is for ever a standby, so nobody else writes to it. The control row that others
+see is a note in it: it speaks of the file.
+
+    OPEN    the original hive works, and its triggers note what it writes; `round` brings that over
+    SEALED  each of its writes fails; everything was brought over before
+    MOVED   so it is still; what comes back from the other store waits beside the file
+
+From MOVED to OPEN what the tables can hold is written into them (`writing`), and they are free again.
+
+Each change of these, and each round, is made while a transaction of the file keeps everybody else from
+writing; the note is what counts if somebody is killed in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from time import monotonic
+from typing import cast
+from urllib.parse import quote
+
+import msgspec
+from msgspec.structs import replace
+
+from hive_state_core.choosing import choose
+from hive_state_core.config import Config
+from hive_state_core.control import changed, require_loadable, require_same
+from hive_state_core.errors import Conflict, HiveStateError
+from hive_state_core.ids import AGENTS_COLLECTION
+from hive_state_core.legacy_model import NOTES
+from hive_state_core.model import Image, RecordImage, TaskImage
+from hive_state_core.spi import (
+    NO_NOTES,
+    PEER,
+    TERM_SHIFT,
+    Control,
+    ControlState,
+    Driver,
+    Mark,
+    Notes,
+    Replication,
+    Span,
+)
+from hive_state_legacy.changes import (
+    Bringing,
+    Keys,
+    events,
+    histories,
+    images_of,
+    keys_in,
+    look,
+    refuse,
+    require_no_poison,
+    row_of,
+    sweep,
+    written_rows,
+)
+from hive_state_legacy.file import Change, File, last_change
+from hive_state_legacy.importing import Import
+from hive_state_legacy.options import Options
+from hive_state_legacy.reader import Reader
+from hive_state_legacy.source import KEYED, Item
+from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS
+from hive_state_legacy.writing import Event, Held, Writing
+
+OWN = "legacy/"
+ROW, SEQ, OWED = f"{OWN}row", f"{OWN}seq", f"{OWN}owed"
+"""Notes of our own: the control row; the last change of the file that was brought over; whether the tables
+have not got yet what came back."""
+
+OUT = "out"
+"""The sink that stands for PEER in the store beside the file: a standby may not have that one."""
+
+EVERY = 0.1
+"""Seconds between two looks at what was written."""
+
+SWEEP = 60.0
+"""Seconds between two comparisons of all keys."""
+
+PAGE = 500
+LAST = 2**62
+"""More than any change has as its number."""
+
+log: logging.Logger = logging.getLogger("hive_state.legacy")
+
+
+def beside(path: str) -> Path:
+    return Path(f"{path}.hive-state")
+
+
+def is_followed(path: str) -> bool:
+    return beside(path).exists()
+
+
+class Beside:
+    """Of one file, opened. See `hive_state_core.spi.Replication` for its methods."""
+
+    def __init__(self, options: Options, first: Control) -> None:
+        self._first = first
+        self._file = File(options.path, options.timeout)
+        self._reader = Reader(options, self._file)
+        url = f"sqlite:///{quote(str(beside(options.path)))}/store.db"
+        self.driver: Driver = choose(url, Config()).driver("default")
+        self.port: Replication = cast(Replication, self.driver)
+        self._poison: list[Item] = []
+        self._alone = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        await self._reader.open()
+        await self.driver.open()
+
+    def start(self) -> None:
+        """Bring over what is written, from now on."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            self._task = None
+        await self.driver.close()
+        await self._reader.close()
+
+    # --- how it begins and ends
+
+    async def is_begun(self) -> bool:
+        """Whether all is there that was in the file when it was begun."""
+        return SEQ in await self.port.notes()
+
+    async def begin(self, chunk: int = PAGE) -> None:
+        """Note what is written from now on, and take in what was there before. Raises Conflict for rows that
+        cannot be taken."""
+        row = await self.port.control()
+        await self.port.control(row.epoch, replace(row, state=ControlState.STANDBY))
+        async with self._transaction():
+            await self._reader.run(self._begin)
+        async with Reader(self._reader.source.options) as copy:
+            seen = await copy.run(lambda: last_change(copy.source.snapshot))
+            await Import(copy, self.port, chunk=chunk, write=True).run(lambda _: None)
+        await self.port.note({SEQ: b"%d" % seen, ROW: msgspec.json.encode(self._first)})
+
+    def _begin(self) -> None:
+        require_no_poison(self._reader.source)
+        self._file.clean()
+        self._file.capture(self._reader.source.layout)
+
+    async def end(self) -> None:
+        """The file is as it was, and there is none beside it. Closes this. Raises Conflict if the hive lives
+        elsewhere."""
+        row = await self.control()
+        if row.state is not ControlState.OPEN:
+            raise Conflict("the hive does not live in the file", key="the control row")
+        async with self._transaction():
+            await self._reader.run(self._file.clean)
+        await self.close()
+        remove(self._file.path)
+
+    # --- the port
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        if change is None or expect is None:
+            return await self._row()
+        source = self._reader.source
+        if change.state is ControlState.SEALED:
+            await self._reader.run(lambda: require_no_poison(source))
+        await self.round()
+        async with self._transaction():
+            old = await self._row()
+            if await self._is_unsettled(old):
+                raise Conflict("somebody else changes the control row: try again", key="the control row")
+            undelivered = bool(await self.port.marks(OUT, 1))
+            new = changed(old, expect, change, empty=False, undelivered=undelivered)
+            await self._prepare(old, new)
+            await self._sinks(old, new)
+            comes_back = (old.state, new.state) == (ControlState.MOVED, ControlState.OPEN)
+            await self._replace(old, new, {OWED: b"yes" if comes_back else None})
+            await self._settle(new)
+        return await self._row()
+
+    async def load(self, images: Sequence[Image], notes: Notes, expect: Control | None) -> int:
+        """Inside a transaction of the file, so that the row stays what it is."""
+        highest = max([image.version for image in images], default=0)
+        async with self._transaction():
+            row = await self._row()
+            require_same(row.store_id, row.epoch, expect)
+            require_loadable(row.state, highest)
+            return await self.port.load(images, notes)
+
+    async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
+        if sink != PEER:
+            return ()
+        return [Mark(PEER, mark.ref, mark.version) for mark in await self.port.marks(OUT, limit)]
+
+    async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
+        return await self.port.clear(OUT, [Mark(OUT, mark.ref, mark.version) for mark in marks])
+
+    async def notes(self) -> Mapping[str, bytes]:
+        notes = await self.port.notes()
+        return {name: value for name, value in notes.items() if not name.startswith(OWN)}
+
+    async def _row(self) -> Control:
+        row = msgspec.json.decode((await self.port.notes())[ROW], type=Control)
+        return replace(row, version=max(row.version, (await self.port.control()).version))
+
+    async def _replace(self, old: Control, new: Control, more: Notes) -> None:
+        """By compare-and-set: `version` is not in the note."""
+        there = (await self.port.notes())[ROW]
+        if msgspec.json.decode(there, type=Control).epoch != old.epoch or not await self.port.note(
+            {ROW: msgspec.json.encode(replace(new, version=0)), **more}, expect={ROW: there}
+        ):
+            raise Conflict("somebody else changed the control row meanwhile", key="the control row")
+
+    async def _sinks(self, old: Control, new: Control) -> None:
+        """What is loaded beside the file is marked while PEER is a sink; one that is added begins without."""
+        if (PEER in old.sinks) is (PEER in new.sinks):
+            return
+        row = await self.port.control()
+        sinks = frozenset({OUT}) if PEER in new.sinks else frozenset()
+        await self.port.control(row.epoch, replace(row, sinks=sinks))
+
+    # --- inside a transaction of the file
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """Nobody else writes to the file meanwhile."""
+        async with self._alone:
+            await self._reader.run(self._file.begin)
+            try:
+                yield
+            except BaseException:
+                await asyncio.shield(self._reader.run(self._file.roll_back))
+                raise
+            await asyncio.shield(self._reader.run(self._file.commit))
+
+    async def _prepare(self, old: Control, new: Control) -> None:
+        """Before a seal everything is brought over. Raises Conflict if something cannot be; or if something
+        was written behind the seal, which no fence lets happen."""
+        if new.state is ControlState.SEALED:
+            self._poison.clear()
+            while await self._bring(old.term):
+                pass
+            await self._take(await self._swept(), old.term, NO_NOTES)
+            refuse(self._poison, self._reader.source)
+        elif new.state is ControlState.MOVED and (await self._waiting() or await self._swept()):
+            raise Conflict(f"something was written to {self._file.path} behind the seal", key="the file")
+
+    async def _bring(self, term: int) -> int:
+        """How many changes were brought over."""
+        changes = await self._waiting()
+        if changes:
+            last = changes[-1].seq
+            keys = {(change.table, change.key): None for change in changes}
+            await self._take(keys, term, {SEQ: b"%d" % last})
+            await self._reader.run(lambda: self._file.forget(last))
+        return len(changes)
+
+    async def _waiting(self) -> list[Change]:
+        after = int((await self.port.notes())[SEQ])
+        return await self._reader.run(lambda: self._file.changes(after, PAGE))
+
+    async def _swept(self) -> Keys:
+        source = self._reader.source
+        keys = await self._reader.run(lambda: {table: keys_in(source, table) for table in KEYED})
+        return await sweep(self.port, keys.__getitem__)
+
+    async def _take(self, keys: Keys, term: int, notes: Notes) -> None:
+        if not keys:
+            return
+        source = self._reader.source
+        seen, written = await self._reader.run(lambda: (look(source, keys), written_rows(self._file)))
+        last = max((await self.port.control()).version, term << TERM_SHIFT)
+        bringing = Bringing(source, self.port, last)
+        await self.port.load(await bringing.images(seen, written), notes)
+        self._poison += bringing.poison
+
+    async def _is_unsettled(self, row: Control) -> bool:
+        """Whether the fence is not as the row says."""
+        return await self._reader.run(self._file.fenced) is (row.state is ControlState.OPEN)
+
+    async def _settle(self, row: Control) -> None:
+        """The fence as the row says; and what came back is in the tables, once they are free."""
+        if row.state is not ControlState.OPEN:
+            await self._reader.run(lambda: self._file.fence(self._reader.source.layout, _why(row)))
+        elif await self._is_unsettled(row):
+            held = await self._held() if OWED in await self.port.notes() else None
+            await self._reader.run(lambda: self._free(held))
+
+    def _free(self, held: Held | None) -> None:
+        self._file.unfence()
+        if held is not None:
+            Writing(self._file, self._reader.source).write(held)
+            self._file.forget(LAST)  # what we wrote ourselves; nobody else could
+
+    async def _held(self) -> Held:
+        images = [image async for image in images_of(self.port, Span(kind="record"))]
+        records = [image for image in images if isinstance(image, RecordImage) and image.value is not None]
+        notes = {image.ref.key: image for image in records if image.ref.collection == NOTES}
+        tasks = [
+            image async for image in images_of(self.port, Span(kind="task")) if isinstance(image, TaskImage)
+        ]
+        written = await self._reader.run(lambda: written_rows(self._file))
+        found = {
+            table: [
+                Event(event, row_of(event, written))
+                async for head in histories(self.port, table)
+                async for event in events(self.port, head)
+            ]
+            for table in (CHECKPOINTS, SNAPSHOTS)
+        }
+        agents = [image for image in records if image.ref.collection == AGENTS_COLLECTION]
+        return Held(agents, [(task, notes.get(task.ref.id)) for task in tasks], found)
+
+    # --- in the background
+
+    async def _run(self) -> None:
+        swept, troubled = monotonic(), False
+        while True:
+            try:
+                due = monotonic() - swept > SWEEP
+                if await self._is_something_to_do() or due:
+                    await self.round(all_keys=due)
+                    swept = monotonic() if due else swept
+                troubled = False
+            except HiveStateError as error:
+                if not troubled:
+                    log.warning(
+                        "what is written to %s is not brought over for now: %s", self._file.path, error
+                    )
+                troubled = True
+            except Exception:  # a defect: it must not end the following, nor pass unseen
+                log.exception("the following of %s failed", self._file.path)
+            await asyncio.sleep(EVERY)
+
+    async def _is_something_to_do(self) -> bool:
+        row = await self._row()
+        opened = row.state is ControlState.OPEN
+        return await self._is_unsettled(row) or (opened and bool(await self._waiting()))
+
+    async def round(self, *, all_keys: bool = False) -> None:
+        """Bring over what was written, if the original hive is at work; and mend what a killed one left."""
+        async with self._transaction():
+            row = await self._row()
+            if await self._is_unsettled(row):
+                await self._settle(row)
+            if row.state is ControlState.OPEN:
+                await self._bring(row.term)
+                if all_keys:
+                    await self._take(await self._swept(), row.term, NO_NOTES)
+
+
+def _why(row: Control) -> str:
+    if row.state is ControlState.MOVED:
+        return f"this hive has moved to {row.peer}; nothing can be written here any more"
+    return "this hive is being moved; nothing can be written here for a moment"
+
+
+def remove(path: str) -> None:
+    """The store beside the file, if there is one."""
+    shutil.rmtree(beside(path), ignore_errors=not is_followed(path))

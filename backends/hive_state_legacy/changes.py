@@ -1,0 +1,266 @@
+"""What the original hive wrote, as images for the store beside its file, each newer than all before."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from msgspec.structs import replace
+
+from hive_state_core.checkpoints import PREFIX as CHECKPOINT
+from hive_state_core.checkpoints import SNAPSHOTS as SNAPSHOT_STREAM
+from hive_state_core.checkpoints import Checkpoint
+from hive_state_core.errors import Conflict
+from hive_state_core.ids import AGENTS_COLLECTION
+from hive_state_core.images import key_of
+from hive_state_core.legacy_model import QUEUE, note_ref
+from hive_state_core.model import (
+    EventImage,
+    Gone,
+    Image,
+    RecordImage,
+    RecordRef,
+    StreamImage,
+    StreamRef,
+    TaskImage,
+    TaskRef,
+)
+from hive_state_core.spi import Replication, Span
+from hive_state_legacy import mapping
+from hive_state_legacy.file import WRITTEN, File
+from hive_state_legacy.quarantine import Flaw, State
+from hive_state_legacy.reading import Fault
+from hive_state_legacy.snapshot import Text
+from hive_state_legacy.source import KEYED, Item, Source, flaw_of
+from hive_state_legacy.tables import AGENTS, CHECKPOINTS, TASKS, Found, Row, Table
+
+Keys = dict[tuple[str, Any], None]
+"""(table, key) of rows that were written, in order."""
+
+
+class Seen(NamedTuple):
+    """A row that was written, as it is now; `row` None: it is not there any more."""
+
+    found: Found
+    key: Any
+    row: Row | None
+    item: Item | None
+
+
+def look(source: Source, keys: Iterable[tuple[str, Any]]) -> list[Seen]:
+    """On the thread of the source."""
+    tables = {found.name: found for found in source.layout.tables}
+    return [_seen(source, tables[table], key) for table, key in keys]
+
+
+def _seen(source: Source, found: Found, key: Any) -> Seen:
+    if found.table not in KEYED:
+        rows = list(source.layout.rows(found, key))
+        return Seen(found, key, rows[0] if rows else None, None)
+    name = _text(key)
+    rowids = [] if name is None else source.layout.with_key(found, found.table.needed[0], name)
+    if not rowids:
+        return Seen(found, name, None, None)
+    row = source.layout.row(found, rowids[0])
+    return Seen(found, name, row, source.reader(found, KEYED[found.table])(row))
+
+
+def _text(key: Any) -> str | None:
+    """None for what cannot be a key: no entity has it, and the row is poison."""
+    try:
+        return key.decode() if isinstance(key, Text) else None
+    except UnicodeDecodeError:
+        return None
+
+
+def require_no_poison(source: Source) -> None:
+    """Raises Conflict if a row cannot be taken as it is, and nobody has said what is to become of it."""
+    refuse([item for item in source.items() if item.state is State.OPEN and item.entry], source)
+
+
+def refuse(poison: Sequence[Item], source: Source) -> None:
+    """Raises Conflict if there is any."""
+    if not poison:
+        return
+    name, flaw = poison[0].name, poison[0].flaw or Flaw("", "it cannot be read")
+    raise Conflict(
+        f"{len(poison)} rows of {source.options.path} cannot be taken as they are, the first is {name}"
+        f" {flaw.column}: {flaw.reason}; mend them, or say in the URL what is to become of them, by"
+        f" ?{flaw.rule or 'nan'}=... or ?waive={name} (`hive-state import-legacy --dry-run` names them all)",
+        key=name,
+    )
+
+
+class Bringing:
+    """Makes the images of some written rows.
+
+    last    the highest version that was given so far
+    poison  rows that cannot be taken
+    """
+
+    def __init__(self, source: Source, beside: Replication, last: int) -> None:
+        self._source = source
+        self._beside = beside
+        self.last = last
+        self.poison: list[Item] = []
+        self._heads: dict[str, StreamImage] = {}
+
+    async def images(self, seen: Sequence[Seen], written: dict[tuple[str, int], int]) -> list[Image]:
+        """`written`: (stream, seq) -> row, of events that came from another store."""
+        images: list[Image] = []
+        for each in seen:
+            if each.found.table in KEYED:
+                images += self._keyed(each)
+            elif each.row is not None:
+                images += await self._event(each.row)
+        for table in {
+            each.found.table for each in seen if each.row is None and each.found.table not in KEYED
+        }:
+            await self._trim(table, written)
+        return [*images, *self._heads.values()]
+
+    def _next(self) -> int:
+        self.last += 1
+        return self.last
+
+    # --- agents and tasks
+
+    def _keyed(self, seen: Seen) -> Iterator[Image]:
+        if seen.item is None:
+            if seen.key is not None:
+                yield from self._removed(seen.found.table, seen.key)
+            return
+        if seen.item.state is State.OPEN:
+            self.poison.append(seen.item)
+        yield from seen.item.entry
+        for image in seen.item.images:
+            version = self._next()
+            if isinstance(image, TaskImage):
+                yield replace(image, version=version, token=version if image.token else 0)
+            else:
+                yield replace(image, version=version, created_version=version)
+
+    def _removed(self, table: Table, key: str) -> Iterator[Image]:
+        if table is AGENTS:
+            yield self._tombstone(RecordRef(AGENTS_COLLECTION, key))
+        else:
+            yield Gone(TaskRef(key), self._next())
+            yield self._tombstone(note_ref(key))
+
+    def _tombstone(self, ref: RecordRef) -> RecordImage:
+        made = mapping.record_image(ref, b"", self._source.taken_at, version=self._next())
+        return replace(made, value=None)
+
+    # --- histories
+
+    async def _event(self, row: Row) -> list[Image]:
+        """A row that was changed is one more event: no event ever changes."""
+        reading = self._source.reading(row)
+        named = row.table == CHECKPOINTS.name
+        try:
+            ref = mapping.checkpoint_stream(reading) if named else SNAPSHOT_STREAM
+            head = await self._head(ref)
+            seq = head.last + 1
+            event = (
+                mapping.checkpoint_event(reading, ref, seq) if named else mapping.snapshot_event(reading, seq)
+            )
+        except Fault as fault:
+            item = self._source.spoiled(row, flaw_of(fault))
+            if item.state is State.OPEN:
+                self.poison.append(item)
+            return list(item.entry)
+        self._heads[ref.stream] = replace(head, version=self._next(), last=seq, dropped=False)
+        return [replace(event, version=self._next())]
+
+    async def _head(self, ref: StreamRef) -> StreamImage:
+        if ref.stream not in self._heads:
+            (found,) = await self._beside.images([ref])
+            if isinstance(found, StreamImage):
+                return found
+            return StreamImage(ref=ref, version=0, first=1, last=0, dropped=False)
+        return self._heads[ref.stream]
+
+    async def _trim(self, table: Table, written: dict[tuple[str, int], int]) -> None:
+        """Rows that were deleted at the beginning of a history are trimmed. One that was deleted further on
+        stays until those before it are."""
+        found = self._source.layout.find(table)
+        rowids = set() if found is None else set(self._source.layout.rowids(found))
+        async for head in histories(self._beside, table):
+            head, first = self._heads.get(head.ref.stream, head), head.first
+            async for event in events(self._beside, head):
+                if row_of(event, written) in rowids:
+                    break
+                first = event.seq + 1
+            if first > head.first:
+                self._heads[head.ref.stream] = replace(head, version=self._next(), first=first)
+
+
+async def histories(beside: Replication, table: Table) -> AsyncIterator[StreamImage]:
+    """The heads of the streams that the rows of this table are in."""
+    async for head in images_of(beside, Span(kind="stream")):
+        if not isinstance(head, StreamImage):
+            continue
+        name = head.ref.stream
+        if name.startswith(CHECKPOINT) if table is CHECKPOINTS else head.ref == SNAPSHOT_STREAM:
+            yield head
+
+
+async def events(beside: Replication, head: StreamImage) -> AsyncIterator[EventImage]:
+    name = head.ref.stream
+    span = Span(kind="event", after=(name, head.first - 1), stop=(name, head.last + 1))
+    async for event in images_of(beside, span):
+        if isinstance(event, EventImage):
+            yield event
+
+
+async def images_of(beside: Replication, span: Span) -> AsyncIterator[Image]:
+    """All of them, page after page."""
+    while page := await beside.export(span):
+        for image in page:
+            yield image
+        span = replace(span, after=key_of(page[-1]))
+
+
+def row_of(event: EventImage, written: dict[tuple[str, int], int]) -> int | None:
+    """The number of the row that an event is, None if there never was one."""
+    saved = Checkpoint(None, event.seq, event.at, event.body, event.raw)
+    found = saved.metadata.get("legacy_id")
+    return found if type(found) is int else written.get((event.stream, event.seq))
+
+
+def written_rows(file: File) -> dict[tuple[str, int], int]:
+    rows = file.rows(f"SELECT stream, seq, id FROM {WRITTEN}")
+    return {(stream.decode(), seq): id for stream, seq, id in rows}
+
+
+# --- what no trigger tells
+
+
+async def sweep(beside: Replication, keys_of: Callable[[Table], set[str]]) -> Keys:
+    """Agents and tasks that are in one place only: of the file, or of the store beside it."""
+    span = Span(kind="record", after=(AGENTS_COLLECTION, ""), stop=(AGENTS_COLLECTION + "\0", ""))
+    agents = {
+        image.ref.key
+        async for image in images_of(beside, span)
+        if isinstance(image, RecordImage) and image.value is not None
+    }
+    tasks = {
+        image.ref.id
+        async for image in images_of(beside, Span(kind="task"))
+        if isinstance(image, TaskImage) and image.queue == QUEUE and not image.raw
+    }
+    return {
+        (table.name, Text(key.encode())): None
+        for table, there in ((AGENTS, agents), (TASKS, tasks))
+        for key in sorted(keys_of(table) ^ there)
+    }
+
+
+def keys_in(source: Source, table: Table) -> set[str]:
+    """On the thread of the source."""
+    found = source.layout.find(table)
+    if found is None:
+        return set()
+    sql = f"SELECT {table.needed[0]} FROM {found.name}"
+    keys = (_text(key) for (key,) in source.snapshot.rows(sql))
+    return {key for key in keys if key is not None}

@@ -1,0 +1,280 @@
+"""A live migration from the file of an original hive, whose program works on and knows nothing of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from msgspec.structs import replace
+
+from hive_state_core import Store, open_store
+from hive_state_core.cli import main
+from hive_state_core.errors import Unavailable
+from hive_state_core.legacy_model import decode_note, note_ref, status_of
+from hive_state_core.model import RecordImage, TaskImage, TaskRef
+from hive_state_core.spi import Control, ControlState, Replication
+from hive_state_legacy import beside
+
+from .conftest import SCHEMA, File
+
+WITH_SLOTS = SCHEMA.replace("status TEXT NOT NULL, current", "status TEXT NOT NULL, slot UNIQUE, current")
+PROGRAM = Path(__file__).with_name("original.py")
+
+Original = Callable[..., "Program"]
+
+
+class Program:
+    """The original at work. Use as a context manager."""
+
+    def __init__(self, file: File, seed: str, slots: int = 0) -> None:
+        self.log = file.folder.parent / f"{seed}.log"
+        command = [sys.executable, str(PROGRAM), str(file.path), seed, str(slots)]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, stdin=PIPE, stdout=log)
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.stdin is not None:
+            with suppress(BrokenPipeError):
+                self.process.stdin.write(b"\n")
+            self.process.stdin.close()
+        assert self.process.wait(20) == 0
+
+    def said(self) -> list[list[Any]]:
+        """Whole lines only."""
+        return [json.loads(line) for line in self.log.read_text().split("\n")[:-1]]
+
+    def works(self, more: int = 40) -> None:
+        """Until it has done so much more."""
+        least, until = len(self.said()) + more, time.monotonic() + 30
+        while len(self.said()) < least:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+class Move:
+    """`hive-state migrate` between the file and a store."""
+
+    def __init__(self, file: File, store: str, options: str = "") -> None:
+        self.file = file
+        self.store = store
+        self.source = f"legacy-sqlite:///{file.path}{options}"
+
+    def run(self, *words: str, exit_code: int = 0) -> Result:
+        done = CliRunner().invoke(main, ["migrate", *words, "--from", self.source, "--to", self.store])
+        assert done.exit_code == exit_code, done.output
+        return done
+
+    def rows(self) -> dict[str, list[Any]]:
+        with closing(sqlite3.connect(self.file.path)) as db:
+            tables = ("agents", "tasks", "checkpoints", "system_snapshots")
+            return {table: db.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
+
+    def objects(self) -> list[str]:
+        """What we have put into the file."""
+        with closing(sqlite3.connect(self.file.path)) as db:
+            named = db.execute("SELECT name FROM sqlite_master WHERE name LIKE 'hive%'")
+            return [name for (name,) in named]
+
+
+@pytest.fixture
+def move(legacy: Callable[..., File], store: str) -> Move:
+    return Move(legacy(), store)
+
+
+def expected(said: list[list[Any]]) -> dict[str, dict[str, Any]]:
+    """The last that was done to each agent and task."""
+    found: dict[str, dict[str, Any]] = {"agents": {}, "tasks": {}}
+    for table, key, status in said:
+        if table in found:
+            found[table][key] = status
+    return {table: {key: status for key, status in rows.items() if status} for table, rows in found.items()}
+
+
+def within(store: str, doing: Callable[[Store], Awaitable[None]]) -> None:
+    async def do() -> None:
+        async with open_store(store, janitor=False, follow=False) as hive:
+            await doing(hive)
+
+    asyncio.run(do())
+
+
+async def require_arrived(hive: Store, said: list[list[Any]]) -> None:
+    """Each write that succeeded, read from the store that the hive lives in."""
+    wanted = expected(said)
+    agents = {agent.id: agent.last_status async for agent in hive.agents.list()}
+    assert agents == wanted["agents"]
+    tasks = {}
+    async for task in hive.tasks.list(queue="tasks"):
+        image, note = (await hive._driver.read([TaskRef(task.id), note_ref(task.id)])).results
+        assert isinstance(image, TaskImage)
+        assert isinstance(note, RecordImage)
+        tasks[task.id] = status_of(image.state, decode_note(note.value or b"", task.id))
+    assert tasks == wanted["tasks"]
+    numbers = [key for table, key, _ in said if table == "checkpoints"]
+    names = {name for table, _, name in said if table == "checkpoints"}
+    kept = [each.metadata["legacy_id"] for name in names async for each in hive.checkpoints.list(name)]
+    assert kept == numbers[len(numbers) - len(kept) :]
+    assert len(kept) >= min(10, len(numbers))
+
+
+@pytest.mark.parametrize("slots", [0, 5], ids=["as it was", "a UNIQUE column"])
+def test_what_succeeded_arrives_and_what_comes_later_fails(
+    legacy: Callable[..., File], store: str, slots: int
+) -> None:
+    move = Move(legacy(WITH_SLOTS if slots else SCHEMA), store)
+    with Program(move.file, "one", slots) as one:
+        one.works()
+        move.run("start")
+        one.works()
+        move.run("switch")
+        before = move.rows()
+        one.works(20)  # in vain
+        assert move.rows() == before
+    said = one.said()
+    refused = [text for table, text, _ in said if table == "refused" and "hive-state: this hive" in text]
+    assert len(refused) >= 20
+    done = [line for line in said if line[0] != "refused"]
+    within(store, lambda hive: require_arrived(hive, done))
+
+
+def test_after_a_rollback_the_original_is_started_again(move: Move) -> None:
+    with Program(move.file, "one") as one:
+        one.works()
+        move.run("start")
+        move.run("switch")
+    before, (changed, removed, *_) = move.rows(), expected(one.said())["agents"]
+
+    async def work(hive: Store) -> None:
+        await hive.agents.update(changed, status="moved")
+        await hive.agents.register("new", capabilities=["x"])
+        await hive.agents.remove(removed)
+        await hive.tasks.enqueue("tasks", {"new": True})
+        await hive.tasks.enqueue("elsewhere", {"kept": "beside"})
+        await hive.checkpoints.save("one", {"by": "new"})
+
+    within(move.store, work)
+    move.run("rollback")
+    after = move.rows()
+    statuses = {id: status for id, status, *_ in after["agents"]}
+    assert (statuses[changed], statuses["new"]) == ("moved", "idle")
+    assert removed not in statuses
+    assert len(after["tasks"]) == len(before["tasks"]) + 1
+    assert set(before["tasks"]) < set(after["tasks"])  # to the byte
+    assert json.loads(after["checkpoints"][-1][3]) == {"by": "new"}
+    with Program(move.file, "two") as two:
+        two.works(30)
+        move.run("advance")
+        move.run("switch")
+    assert [line for line in two.said()[:30] if line[0] == "refused"] == []
+
+    async def look(hive: Store) -> None:
+        found = {agent.id: agent.last_status async for agent in hive.agents.list()}
+        assert found.items() >= expected(two.said())["agents"].items()
+        assert found[changed] == "moved"
+        assert [task.payload async for task in hive.tasks.list(queue="elsewhere")] == [{"kept": "beside"}]
+
+    within(move.store, look)
+
+
+def test_cancelled_it_is_the_file_of_an_original_hive_and_nothing_else(move: Move) -> None:
+    with Program(move.file, "one") as one:
+        one.works(20)
+    before = move.rows()
+    move.run("start")
+    assert move.objects()
+    move.run("cancel")
+    assert (move.rows(), move.objects()) == (before, [])
+    assert [path.name for path in move.file.folder.iterdir()] == ["state_manager.db"]
+
+
+def test_poison_is_refused_before_anything_is_done(move: Move) -> None:
+    move.file.task("bad", metadata="NaN")
+    told = move.run("start", exit_code=1)
+    assert "tasks:1 metadata: NaN is no JSON number" in told.stderr
+    assert move.objects() == []
+    assert [path.name for path in move.file.folder.iterdir()] == ["state_manager.db"]
+
+
+def test_poison_that_comes_later_keeps_the_hive_where_it_is(move: Move) -> None:
+    move.file.task("good")
+    move.run("start")
+    move.file.task("bad", metadata="NaN")
+    told = move.run("switch", exit_code=1)
+    assert "tasks:2 metadata: NaN is no JSON number" in told.stderr
+    move.file.execute("DELETE FROM tasks WHERE task_id = 'bad'").task("more")
+    move.run("switch")
+
+
+def test_a_seal_that_is_given_up_lets_the_original_go_on(move: Move) -> None:
+    move.file.agent("a")
+    move.run("start")
+
+    async def seal(hive: Store) -> None:
+        port = hive.replication()
+        sealed = await change(port, ControlState.SEALED)
+        with pytest.raises(sqlite3.IntegrityError, match="for a moment"):
+            move.file.agent("b")
+        assert sealed.state is ControlState.SEALED
+        await change(port, ControlState.OPEN)
+        move.file.agent("b")
+
+    within(move.source, seal)
+
+
+@pytest.mark.parametrize("step", ["switch", "rollback"])
+def test_killed_before_the_file_was_committed(move: Move, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row says one thing, the fence another: whoever comes next makes them agree, and loses nothing."""
+    move.file.agent("a")
+    move.run("start")
+    if step == "rollback":
+        move.run("switch")
+        within(move.store, lambda hive: hive.agents.update("a", status="moved"))
+    settle, commit, settled = beside.Beside._settle, beside.File.commit, []
+
+    async def settles(self: beside.Beside, row: Control) -> None:
+        await settle(self, row)
+        settled.append(row)
+
+    def dies(file: beside.File) -> None:
+        if settled:
+            raise Unavailable("killed")
+        commit(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(beside.File, "commit", dies)
+        patched.setattr(beside.Beside, "_settle", settles)
+        patched.setattr(beside.Beside, "start", lambda _: None)
+        assert move.run(step, exit_code=5)
+
+    async def go_on(hive: Store) -> None:
+        port = hive.replication()
+        if (await port.control()).state is ControlState.SEALED:
+            await change(port, ControlState.OPEN)
+        while True:
+            with suppress(sqlite3.IntegrityError):
+                move.file.agent("later")
+                return
+            await asyncio.sleep(0.05)
+
+    within(move.source, go_on)
+    wanted = "moved" if step == "rollback" else "idle"
+    assert {row[:2] for row in move.rows()["agents"]} == {("a", wanted), ("later", "idle")}
+
+
+async def change(port: Replication, state: ControlState) -> Control:
+    row = await port.control()
+    return await port.control(row.epoch, replace(row, state=state, term=row.term + 1))
