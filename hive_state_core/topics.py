@@ -5,8 +5,9 @@ Two topics with one number wake each other, which a hint may do. The same in eve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 from zlib import crc32
 
 from hive_state_core.model import CollectionRef, QueueRef, RecordRef, TaskRef, Topic
@@ -19,6 +20,7 @@ from hive_state_core.spi import (
     Enqueue,
     Fail,
     Nack,
+    Op,
     Redrive,
     Release,
     Seek,
@@ -33,11 +35,15 @@ def hash_of(topic: Topic) -> int:
         case CollectionRef():
             return _collection(topic.collection)
         case TaskRef():
-            return crc32(topic.id.encode(), 1)
+            return _task(topic.id)
         case QueueRef():
             return _queue(topic.queue)
         case _:
             return _stream(topic.stream)
+
+
+def _task(id: str) -> int:
+    return crc32(id.encode(), 1)
 
 
 @lru_cache(4096)
@@ -59,20 +65,26 @@ def _record(ref: RecordRef) -> int:
     return crc32(ref.key.encode(), _collection(ref.collection) ^ 5)
 
 
+_Says = Callable[[Any], int]
+_SAYS: dict[type[Op], _Says] = {
+    Enqueue: lambda op: _queue(op.queue),
+    SetPaused: lambda op: _queue(op.ref.queue),
+    **dict.fromkeys((Complete, Fail, Cancel, Redrive, Release), lambda op: _task(op.ref.id)),
+    **dict.fromkeys((Append, CreateGroup, Nack, Seek), lambda op: _stream(op.ref.stream)),
+}
+"""By the kind of an operation on anything but a record: the topic that it touches."""
+
+
 def hashes_of(batches: Sequence[Batch]) -> set[int]:
     """For each operation, whether it had an effect or not. Queues of tasks named by id only are not known
     here: whoever waits for such a queue looks again by itself."""
     found: set[int] = set()
     for batch in batches:
         for op in batch.ops:
-            ref = op.ref
-            if type(ref) is RecordRef:
+            says = _SAYS.get(type(op))
+            if says is not None:
+                found.add(says(op))
+            elif isinstance(ref := op.ref, RecordRef):
                 found.add(_record(ref))
                 found.add(_collection(ref.collection))
-            elif isinstance(op, Enqueue):
-                found.add(_queue(op.queue))
-            elif isinstance(op, Append | CreateGroup | Nack | Seek):
-                found.add(_stream(op.ref.stream))
-            elif isinstance(op, SetPaused | Complete | Fail | Cancel | Redrive | Release):
-                found.add(hash_of(op.ref))
     return found

@@ -71,7 +71,9 @@ def connect_error(error: BaseException, place: str) -> HiveStateError:
     if isinstance(error, ssl.SSLError):
         return Unavailable(f"{where}: TLS failed ({error.reason or 'unknown reason'}); does it speak TLS?")
     if isinstance(error, TimeoutError):
-        return Unavailable(f"{where}: no answer in time")
+        return Unavailable(
+            f"{where}: no answer in time; do both speak TLS (rediss://), or neither (redis://)?"
+        )
     if isinstance(error, FileNotFoundError):
         return Unavailable(f"{where}: there is no such socket; is the server running?")
     if isinstance(error, PermissionError):

@@ -28,10 +28,14 @@ async def ensure(caller: Caller) -> bool:
         found = await _once(caller, "upgrade")
     if found is None:
         return True
-    if load_head(found).schema != SCHEMA:
+    layout = load_head(found).schema
+    if layout != SCHEMA:
+        mend = "use the version that wrote it"
+        if layout < SCHEMA:
+            mend += " to export it (hive-state export), and import it into another namespace"
         raise SchemaMismatch(
-            f"the namespace has layout {load_head(found).schema}, this version knows {SCHEMA}",
-            found=load_head(found).schema,
+            f"the namespace has layout {layout}, this version knows {SCHEMA}; {mend}",
+            found=layout,
             expected=SCHEMA,
         )
     return False

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from hive_state_conformance.env import Env
 from hive_state_conformance.harness import UrlHarness
 from hive_state_conformance.life import live
 from hive_state_core import Store, open_store
+from hive_state_core.errors import SchemaMismatch
 from hive_state_core.model import GroupRef
 from hive_state_core.spi import (
     KINDS,
@@ -62,6 +64,16 @@ async def test_replies_that_were_heard_go(url: str) -> None:
             await hive.tasks.complete(lease)
         kept = [key for key in await keys_of(caller_of(hive)) if key.startswith(b"c\0")]
         assert 0 < len(kept) <= HEARD
+
+
+@pytest.mark.parametrize(("layout", "mend"), [(1, "export it"), (9, "use the version that wrote it$")])
+async def test_a_layout_of_another_version_is_refused(url: str, layout: int, mend: str) -> None:
+    async with open_store(url, janitor=False) as hive:
+        caller = caller_of(hive)
+        head = keys.load_head(await caller.link.call("GET", caller.keys.head))
+        await caller.link.call("SET", caller.keys.head, keys.encode(replace(head, schema=layout)))
+        with pytest.raises(SchemaMismatch, match=f"has layout {layout}, this version knows 2; .*{mend}"):
+            await open_store(url).open()
 
 
 async def test_dropping_leaves_nothing(url: str) -> None:
