@@ -37,13 +37,23 @@ CONFIG = """
 use = "moving"
 [stores.local]
 url = "sqlite:///local.db"
-[stores.prod]
-url = "{target}"
+{target}
 [stores.moving]
 backend = "dual-write"
 primary = "local"
 secondary = "prod"
 """
+
+
+def store_of(url: str, name: str = "prod") -> str:
+    """Its lines of the configuration."""
+    return f'[stores.{name}]\nurl = "{url}"'
+
+
+def hybrid_of(durable: str, fast: str) -> str:
+    """`prod` of two stores."""
+    parts = store_of(durable, "durable"), store_of(fast, "fast")
+    return "\n".join([*parts, '[stores.prod]\nbackend = "hybrid"\ndurable = "durable"\nfast = "fast"'])
 
 
 class Process:
@@ -66,7 +76,7 @@ class Process:
 class Hive:
     """Processes on a hive that moves from `local` to `prod`. Use it as a context manager."""
 
-    def __init__(self, folder: Path, target: str = "sqlite:///prod.db") -> None:
+    def __init__(self, folder: Path, target: str = store_of("sqlite:///prod.db")) -> None:
         self.folder = folder
         self.processes: list[Process] = []
         (folder / "hive-state.toml").write_text(CONFIG.format(target=target))

@@ -12,7 +12,7 @@ import pytest
 from hive_state_core.cli.frame import EXIT
 from hive_state_core.embedded import postgres_server
 
-from .hive import ALL, Hive
+from .hive import ALL, Hive, store_of
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -25,25 +25,9 @@ def server() -> Iterator[Any]:
         yield server
 
 
-def test_there_and_back_and_there(tmp_path: Path, server: Any) -> None:
-    with Hive(tmp_path, server.url) as hive:
-        hive.begin("moving", "local")
-        hive.work()
-        hive.succeed(*START)
-        hive.succeed("switch")
-        hive.work()
-        hive.succeed("rollback")
-        hive.work()
-        hive.succeed("advance")
-        hive.succeed("switch")
-        hive.work()
-        hive.audit(hive.end())
-        hive.require_equal()
-
-
 def gone_before_the_switch(tmp_path: Path, server: Any) -> None:
     """The agents work on, and nobody switches; once it is back all is sent."""
-    with Hive(tmp_path, server.url) as hive:
+    with Hive(tmp_path, store_of(server.url)) as hive:
         hive.begin("moving", "local")
         hive.succeed(*START)
         server.kill()
@@ -61,7 +45,7 @@ def gone_before_the_switch(tmp_path: Path, server: Any) -> None:
 
 def gone_after_the_seal(tmp_path: Path, server: Any) -> None:
     """The hive goes on in the old store, and no agent is told of it."""
-    with Hive(tmp_path, server.url) as hive:
+    with Hive(tmp_path, store_of(server.url)) as hive:
         hive.begin("moving", "local")
         hive.succeed(*START)
         switching = hive.popen("switch", fail=("switch: sealed", "stop"))
