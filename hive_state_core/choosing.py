@@ -65,6 +65,11 @@ class Stores:
         self._path = path
 
     @property
+    def own(self) -> str | None:
+        """The name under which the store is configured that is made of them; None: it is opened by URL."""
+        return self._path[-1] if self._path else None
+
+    @property
     def names(self) -> list[str]:
         """Of all configured stores but that which is made of them."""
         return [name for name in self._config.stores if name not in self._path]

@@ -28,6 +28,7 @@ from hive_state_core.features import Facility, Features
 from hive_state_core.member import Member, lives
 from hive_state_core.migration.handover import finish
 from hive_state_core.migration.presence import Presence
+from hive_state_core.migration.tempo import Tempo
 from hive_state_core.model import ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.spi import (
     MISSED,
@@ -85,17 +86,20 @@ class Following:
 
     find    gives the drivers of other configured stores
     known   their names
+    name    under which it was opened, if that is not the name of its home
     """
 
-    def __init__(self, home: Member, find: Find, known: Sequence[str]) -> None:
+    def __init__(self, home: Member, find: Find, known: Sequence[str], name: str | None = None) -> None:
         self._find = find
         self.known: tuple[str, ...] = tuple(known)
         self._home = home
+        self.name: str = name or home.name
         self._members = {home.name: home}
         self._at = home
         self._turning = asyncio.Lock()
         self._hearing: set[asyncio.Future[frozenset[Topic]]] = set()
         self._presence = Presence(self)
+        self.tempo: Tempo = Tempo()
 
     @property
     def features(self) -> Features:
@@ -107,7 +111,7 @@ class Following:
 
     @property
     def home(self) -> str:
-        """The name under which it was opened."""
+        """The name of the store at which it began."""
         return self._home.name
 
     @property
@@ -202,8 +206,11 @@ class Following:
         that is known here, Sealed while it moves."""
         while True:
             member = self._at
+            began = monotonic()
             try:
-                return await send(member.driver)
+                answer = await send(member.driver)
+                self.tempo.took(monotonic() - began)
+                return answer
             except (StoreMoved, NotPrimary) as error:
                 await self._follow(member, error)
             except Indeterminate as error:

@@ -40,6 +40,15 @@ OPTIONS = (
         default=1.0,
         doc="with ack=both: how long the other store is waited for; it gets the write later then",
     ),
+    Option(
+        name="shadow",
+        type=Type.WHOLE,
+        default=1,
+        least=0,
+        most=100,
+        doc="percent of the reads that are repeated on the other store in the background, once that has"
+        " everything, and compared",
+    ),
 )
 
 

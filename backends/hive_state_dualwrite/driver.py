@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -11,11 +12,13 @@ from hive_state_core.errors import ConfigError, Unavailable
 from hive_state_core.features import Facility, Features
 from hive_state_core.following import Following
 from hive_state_core.member import Member, lives
+from hive_state_core.model import ReadRef
 from hive_state_core.options import values_of
-from hive_state_core.spi import Batch, Committed, Outcome, Reply, SchemaAction, SchemaInfo
+from hive_state_core.spi import Batch, Committed, Outcome, Reply, ScanImage, SchemaAction, SchemaInfo
 from hive_state_core.url import StoreURL
 from hive_state_dualwrite import OPTIONS
 from hive_state_dualwrite.sending import Sender
+from hive_state_dualwrite.shadow import Shadow
 
 NOT_BOTH = frozenset({Facility.OUTCOMES, Facility.IMPORT, Facility.REPLICATION})
 """Facilities of one store and its own clock and rows, which two stores do not have together. How trips ended
@@ -39,7 +42,8 @@ def dual(url: StoreURL, stores: Stores) -> DualDriver:
                 f"the store {member.name} offers no replication, so no hive can move from or to it"
             )
     timeout = values["ack_timeout"] if values["ack"] == "both" else None
-    return DualDriver(members[0], members[1], stores, None if timeout is None else float(timeout))
+    shadow = Shadow(cast(int, values["shadow"]) / 100)
+    return DualDriver(members[0], members[1], stores, shadow, None if timeout is None else float(timeout))
 
 
 class DualDriver(Following):
@@ -48,11 +52,14 @@ class DualDriver(Following):
     wait_both  seconds for which a commit is waited for in the other store too; None: it is not
     """
 
-    def __init__(self, primary: Member, secondary: Member, stores: Stores, wait_both: float | None) -> None:
-        super().__init__(primary, stores.driver, stores.names)
+    def __init__(
+        self, primary: Member, secondary: Member, stores: Stores, shadow: Shadow, wait_both: float | None
+    ) -> None:
+        super().__init__(primary, stores.driver, stores.names, stores.own)
         self._members[secondary.name] = secondary
         self._features = _together(primary.driver.features, secondary.driver.features)
-        self._sender = Sender(self, (primary, secondary))
+        self._shadow = shadow
+        self._sender = Sender(self, (primary, secondary), shadow)
         self._wait_both = wait_both
 
     @property
@@ -84,6 +91,11 @@ class DualDriver(Following):
         other = await self._sender.secondary.schema(action)
         info = await super().schema(action)
         return replace(info, steps=(*info.steps, *other.steps))
+
+    async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
+        reply = await super().read(refs, fresh)
+        self._shadow.saw(refs)
+        return reply
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         reply = await super().commit(batches, trip_id)

@@ -15,6 +15,7 @@ from hive_state_core.migration.working import Worker
 
 if TYPE_CHECKING:
     from hive_state_dualwrite.driver import DualDriver
+    from hive_state_dualwrite.shadow import Shadow
 
 LOOK = 1.0
 """Seconds between two looks whether there is something to do."""
@@ -25,8 +26,9 @@ log: logging.Logger = logging.getLogger("hive_state.dualwrite")
 class Sender:
     """Of one dual-write store. `degraded`: commits that were acknowledged without the other store."""
 
-    def __init__(self, driver: DualDriver, members: tuple[Member, Member]) -> None:
+    def __init__(self, driver: DualDriver, members: tuple[Member, Member], shadow: Shadow) -> None:
         self._driver = driver
+        self._shadow = shadow
         self._members = members
         self._task: asyncio.Task[None] | None = None
         self._worker: Worker | None = None
@@ -63,6 +65,7 @@ class Sender:
 
     async def _work(self, live: Live) -> None:
         self._worker = worker = Worker(live)
+        shadowing = asyncio.create_task(self._look_at_shadows(live, worker))
         try:
             await worker.run()
         except SchemaMismatch:  # the other store was dropped, and may be made anew
@@ -70,7 +73,18 @@ class Sender:
             raise
         finally:
             self._worker = None
+            shadowing.cancel()
+            await asyncio.wait({shadowing})
             await worker.release()
+
+    async def _look_at_shadows(self, live: Live, worker: Worker) -> None:
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                if worker.sends:
+                    await self._shadow.look(live)
+            except HiveStateError as error:
+                log.debug("what was read could not be compared with the other store: %s", error)
 
     async def _live(self) -> Live | None:
         """The migration between the two, whichever way it goes; None: there is none."""

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 
 def knobs(command: Any) -> Any:
-    """Adds `--chunk`, `--throttle` and `--budget`; None for what was left out."""
+    """Adds `--chunk`, `--throttle`, `--budget` and `--triggers`; None for what was left out."""
+    command = click.option("--triggers", type=click.Choice(["act", "watch", "off"]), help=_TRIGGERS)(command)
     command = click.option("--budget", type=click.FloatRange(0.1, 30), metavar="SECONDS", help=_BUDGET)(
         command
     )
@@ -31,6 +32,7 @@ def knobs(command: Any) -> Any:
     return click.option("--chunk", type=click.IntRange(1, 100_000), metavar="ROWS", help=_CHUNK)(command)
 
 
+_TRIGGERS = "What rollback triggers do: act on their own, say what they would have done, nothing (act)."
 _CHUNK = "Rows of a transaction of the copy (2000)."
 _THROTTLE = "Rest after each of them (0)."
 _BUDGET = "Writes may wait for so long for a switch before it is given up (2)."

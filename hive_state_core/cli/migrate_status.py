@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from hive_state_core.cli import show
 
@@ -42,6 +43,7 @@ async def look(live: Live) -> dict[str, Any]:
         "rows": await counts(live),
         **await _waiting(live, seen),
         **_found(findings),
+        "triggers": await _triggers(live, seen.job),
         "processes": await _processes(live, seen),
         "next": _next(seen, live.names, findings),
     }
@@ -52,6 +54,13 @@ async def counts(live: Live) -> dict[str, int]:
     stats = await live.drivers[0].stats()
     tasks = sum(sum(queue.states.values()) for queue in stats.queues.values())
     return {"record": sum(stats.records.values()), "task": tasks, "event": sum(stats.streams.values())}
+
+
+async def _triggers(live: Live, job: Job) -> dict[str, Any]:
+    from hive_state_core.migration.triggers import read_fired
+
+    fired = await read_fired(live.source)
+    return {"mode": job.triggers, "fired": msgspec.to_builtins(fired)}
 
 
 def _knobs(job: Job) -> dict[str, Any]:
@@ -81,6 +90,8 @@ def _found(findings: Findings) -> dict[str, Any]:
         else datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds"),
         "compared": findings.compared,
         "repaired": findings.repaired,
+        "shadow_reads": findings.shadowed,
+        "shadow_wrong": findings.shadow_wrong,
         "wrong": findings.wrong,
         "poison": findings.poison,
     }
@@ -152,8 +163,19 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str | None]]:
             ("copied", f"{copied:,} of about {rows:,}"),
             ("waiting", _marks(found["marks"], found["oldest_mark_ms"])),
             ("compared", _compared(found)),
+            ("triggers", _fired(found["triggers"])),
         ]
     return [*facts, ("next", found["next"])]
+
+
+def _fired(triggers: dict[str, Any]) -> str:
+    if not triggers["fired"]:
+        return f"{triggers['mode']}; none has fired"
+    last = triggers["fired"][-1]
+    done = "" if last["done"] else "not done: "
+    at = datetime.fromtimestamp(last["at"] / 1000, UTC).isoformat(timespec="seconds")
+    what = f"{last['trigger']} {last['value']:.4g} above {last['most']:g}: {done}{last['severity']}"
+    return f"{triggers['mode']}; {len(triggers['fired'])} fired, the last at {at}: {what}"
 
 
 def _marks(marks: int, oldest: int | None) -> str:

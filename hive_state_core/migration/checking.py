@@ -15,6 +15,7 @@ these:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from enum import Enum
 from typing import cast
@@ -29,7 +30,7 @@ from hive_state_core.migration.phases import Situation
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.verifying import pages
 from hive_state_core.model import EntityRef, Gone, Image, ReadRef, StreamImage, StreamRef
-from hive_state_core.naming import ref_of
+from hive_state_core.naming import name_of, ref_of
 from hive_state_core.spi import KINDS, Driver, Kind, Replication, Scan, Span
 
 PAGE = 1000
@@ -99,6 +100,16 @@ class Check:
                 if len(self.checked.found) > MOST:
                     return self.checked
         await self._reread()
+        return self.checked
+
+    async def some(self, refs: Iterable[EntityRef]) -> Checked:
+        """These alone, by the port."""
+        names = defaultdict[Kind, set[Key]](set)
+        for ref in refs:
+            names[name_of(ref).kind].add(name_of(ref).key)
+        for kind, keys in names.items():
+            await self._settle(kind, keys)
+            self._count(kind, len(keys))
         return self.checked
 
     def _count(self, kind: Kind, more: int) -> None:

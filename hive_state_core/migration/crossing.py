@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from hive_state_core.errors import Conflict, Sealed, StoreMoved, Unavailable
 from hive_state_core.migration.failpoints import reached
+from hive_state_core.migration.findings import change_findings
 from hive_state_core.migration.grace import lengthen
 from hive_state_core.migration.handover import SYNCED, finish, synced
 from hive_state_core.migration.leasing import Lease
@@ -70,7 +71,12 @@ async def cross(live: Live, *, back: bool = False) -> Crossed:
     lease = Lease(live.source)
     await lease.take()
     try:
-        return await _Crossing(job, live, seen.source if back else seen.target, back).run(lease)
+        crossed = await _Crossing(job, live, seen.source if back else seen.target, back).run(lease)
+        await change_findings(live.source, lambda old: replace(old, given_up=0))
+        return crossed
+    except NotDrained:
+        await change_findings(live.source, lambda old: replace(old, given_up=old.given_up + 1))
+        raise
     finally:
         await lease.release()
 

@@ -21,6 +21,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     verified_at  instant of the source at which all was found equal last; None: never
     compared     images that were compared then
     repaired     images that were lost, and were sent once more
+    shadowed     reads that were repeated on the other store, and `shadow_wrong` of them differed in the end
+    given_up     switches in a row that were given up
     """
 
     poison: dict[str, str] = {}
@@ -28,6 +30,9 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     verified_at: int | None = None
     compared: int = 0
     repaired: int = 0
+    shadowed: int = 0
+    shadow_wrong: int = 0
+    given_up: int = 0
 
     @property
     def clean(self) -> bool:

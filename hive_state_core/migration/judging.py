@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
+from msgspec.structs import replace
+
 from hive_state_core.features import Durability, Facility
 from hive_state_core.images import instant_of
 from hive_state_core.migration.checking import Check, Checked, Tell
@@ -28,10 +30,17 @@ async def verify(live: Live, tell: Tell) -> Checked:
     at = await instant(live.drivers[1 if seen.back else 0])
     compared = sum(checked.compared.values())
 
-    def change(_: Findings) -> Findings:
+    def change(old: Findings) -> Findings:
         verified_at = at if checked.clean else None
-        return Findings(
-            wrong=checked.wrong, verified_at=verified_at, compared=compared, repaired=checked.repaired
+        return replace(
+            old,
+            poison={},
+            wrong=checked.wrong,
+            verified_at=verified_at,
+            compared=compared,
+            repaired=checked.repaired,
+            shadowed=0,
+            shadow_wrong=0,
         )
 
     await change_findings(live.source, change)

@@ -28,9 +28,10 @@ from hive_state_core.migration.phases import (
 from hive_state_core.migration.running import StaleCopy
 from hive_state_core.migration.sealing import unseal
 from hive_state_core.migration.switching import make_standby, refuse_moved
+from hive_state_core.migration.triggers import TRIGGERED
 from hive_state_core.spi import KINDS, PEER, Control, ControlState, Driver, Notes, Replication, Span
 
-FORGOTTEN: Notes = {LIVE: None, SYNCED: None, FINDINGS: None, **offline.FORGOTTEN}
+FORGOTTEN: Notes = {LIVE: None, SYNCED: None, FINDINGS: None, TRIGGERED: None, **offline.FORGOTTEN}
 
 
 class Live:
@@ -187,3 +188,7 @@ class Live:
         """Pause it, or another chunk, throttle or budget."""
         job, _ = await self.require_job()
         return await change_job(self.source, job, **knobs)
+
+    async def pause(self, job: Job) -> Job:
+        """Also while the target cannot be looked at."""
+        return await change_job(self.source, job, paused=True)

@@ -8,7 +8,7 @@ trusted.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import uuid4
 
 import msgspec
@@ -42,6 +42,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     chunk     rows of a transaction of the copy
     throttle  seconds of rest after each
     budget    seconds for which writes may wait for a switch, before it is given up
+    triggers  what `triggers` do: act, watch (they are told, and what they would have done), off
     """
 
     id: str
@@ -54,6 +55,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     chunk: int = 2000
     throttle: float = 0.0
     budget: float = 2.0
+    triggers: Literal["act", "watch", "off"] = "act"
 
 
 def new_job(source: Control, target: Control, names: tuple[str, str]) -> Job:

@@ -36,6 +36,7 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     store  the name under which it was opened
     knows  the names of the stores to which it can follow the hive
     reaches  whether it reaches the store at the other end of the migration; None: there is none
+    usual_ms, now_ms, trips  see `Tempo`
     epoch  of the control row that it has seen last
     at     instant of the store at which it said so
     """
@@ -48,6 +49,9 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     at: int
     reaches: bool | None = None
+    usual_ms: float | None = None
+    now_ms: float | None = None
+    trips: int = 0
 
 
 async def processes(driver: Driver, port: Replication) -> list[Process]:
@@ -123,6 +127,8 @@ class Presence:
             await self._following.refresh(member)
             member = self._following.at
             row = await member.port.control()
+        tempo = self._following.tempo
+        tempo.turn(moving=PEER in row.sinks)
         if PEER not in row.sinks and row.peer is None:
             return False
         await self._impatience.spend(member.port, row)
@@ -131,11 +137,14 @@ class Presence:
             id=self._id,
             pid=os.getpid(),
             host=socket.gethostname(),
-            store=self._following.home,
+            store=self._following.name,
             knows=(self._following.home, *self._following.known),
             epoch=row.epoch,
             at=await instant(member.driver),
             reaches=reaches,
+            usual_ms=tempo.usual_ms,
+            now_ms=tempo.now_ms,
+            trips=tempo.trips,
         )
         self._told = member.port
         await member.port.note({PREFIX + self._id: msgspec.json.encode(me)})

@@ -13,6 +13,7 @@ from time import monotonic
 from hive_state_core.errors import Closed, Conflict, HiveStateError, SchemaMismatch
 from hive_state_core.migration.copying import Pace, copy
 from hive_state_core.migration.findings import add_stuck
+from hive_state_core.migration.guarding import Guard
 from hive_state_core.migration.handover import finish
 from hive_state_core.migration.job import read_cursor
 from hive_state_core.migration.leasing import LOOK, Lease
@@ -43,6 +44,7 @@ class Worker:
         self._lease = Lease(live.source)
         self._impatience = Impatience()
         self._pump: tuple[tuple[str, int], Pump] | None = None
+        self._guard = Guard(live)
         self._phase = Phase.LEGACY
 
     @property
@@ -65,7 +67,14 @@ class Worker:
                 if not troubled:
                     log.warning("the hive is not moved on for now: %s", error)
                 troubled = True
+                await self._watch_trouble()
                 await asyncio.sleep(LOOK)
+
+    async def _watch_trouble(self) -> None:
+        try:
+            await self._guard.troubled()
+        except HiveStateError as error:
+            log.debug("nor is it watched: %s", error)
 
     async def until(self, done: Callable[[Situation], bool]) -> Situation:
         """Work, or let another process work, until that is so. Raises what goes wrong."""
@@ -88,7 +97,8 @@ class Worker:
         if seen.phase is Phase.DUAL:
             await self._copy(seen.job, seen.target)
         else:
-            await self._send_on(seen)
+            await self._send_on(seen, seen.job.throttle)
+        await self._guard.look(await self._live.look())
         return True
 
     async def release(self) -> None:
@@ -106,7 +116,7 @@ class Worker:
     async def _copy(self, job: Job, target: Control) -> None:
         live = self._live
         cursor = await read_cursor(live.target)
-        pace = Throttled(live, self._lease, job)
+        pace = Throttled(live, self._lease, self._guard, job)
         try:
             await copy(live.source, live.target, cursor, pace, self._told, expect=target, below=job.start)
         except Unfinished:
@@ -117,7 +127,7 @@ class Worker:
     def _told(self, kind: Kind, count: int) -> None:
         self._tell("copy", kind, count)
 
-    async def _send_on(self, seen: Situation) -> None:
+    async def _send_on(self, seen: Situation, throttle: float) -> None:
         expect = seen.source if seen.back else seen.target
         if self._pump is None or self._pump[0] != (expect.store_id, expect.epoch):
             live = self._live
@@ -127,8 +137,9 @@ class Worker:
         until, stuck = monotonic() + LOOK, pump.stuck
         try:
             while monotonic() < until:
-                if not await pump.round():
-                    await asyncio.sleep(IDLE)
+                sent = await pump.round()
+                self._guard.count(failed=False)
+                await asyncio.sleep(throttle if sent else IDLE)
         except Conflict:  # the hive has turned round, or the other store is not what it was
             self._pump = None
         if pump.stuck > stuck:
@@ -145,10 +156,11 @@ class Unfinished(Exception):
 class Throttled(Pace):
     """The pace of a copy beside a working hive: as the job says at the moment."""
 
-    def __init__(self, live: Live, lease: Lease, job: Job) -> None:
+    def __init__(self, live: Live, lease: Lease, guard: Guard, job: Job) -> None:
         super().__init__(job.chunk)
         self._live = live
         self._lease = lease
+        self._guard = guard
         self._job = job
         self._next = monotonic() + LOOK
 
@@ -169,3 +181,4 @@ class Throttled(Pace):
             raise Unfinished
         self._job = job
         self.batch: int = job.chunk
+        await self._guard.look(await self._live.look())
