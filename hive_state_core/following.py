@@ -302,15 +302,14 @@ class CachedFollowing(Following):
     """One whose home has a cache. See `hive_state_core.spi.Caching`; a store without one misses all."""
 
     def peek(self, ref: RecordRef) -> RecordImage | None:
-        driver = self._at.driver
-        return driver.peek(ref) if isinstance(driver, Caching) else None
+        cache = self._at.cache
+        return None if cache is None else cache.peek(ref)
 
     async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
         """What was cached in another epoch than that in which the hive was seen is asked of the store."""
         member = self._at
-        driver = member.driver
-        if isinstance(driver, Caching):
-            reply = await driver.recall(refs)
+        if member.cache is not None:
+            reply = await member.cache.recall(refs)
             if reply.epoch == member.epoch:
                 return reply
         return Reply(member.epoch, 0, [MISSED] * len(refs))

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 
 from hive_state_core.errors import Closed
-from hive_state_core.spi import Control, ControlState, Driver, Replication, SchemaAction, SchemaInfo
+from hive_state_core.spi import Caching, Control, ControlState, Driver, Replication, SchemaAction, SchemaInfo
 
 
 class Member:
@@ -14,11 +14,17 @@ class Member:
 
     def __init__(self, name: str, driver: Driver) -> None:
         self.name = name
-        self.driver: Driver = driver
+        self._take(driver)
         self.epoch: int = -1
         self._opened = self._closed = False
         self._alone = asyncio.Lock()
         self._opening: asyncio.Task[None] | None = None
+
+    def _take(self, driver: Driver) -> None:
+        self.driver: Driver = driver
+        self.cache: Caching | None = (
+            driver if isinstance(driver, Caching) else None
+        )  # slow: once, not per read
 
     @property
     def port(self) -> Replication:
@@ -51,7 +57,7 @@ class Member:
         """By another one of the same store, which is not open."""
         async with self._alone:
             await self.driver.close()
-            self.driver = driver
+            self._take(driver)
             self._opened = False
 
 

@@ -1003,7 +1003,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 
 class Mark(msgspec.Struct, frozen=True, gc=False):
     """It says that the image of `ref` still has to reach `sink`. At most one per sink and entity, with the
-    newest version. The mark of a stream stands for its events too: those above the target's `last` are sent
+    newest version; of the sink `CACHE` a driver may keep older ones too, and tells the newest. The mark of a
+    stream stands for its events too: those above the target's `last` are sent
     first, then the StreamImage, which also trims."""
 
     sink: str

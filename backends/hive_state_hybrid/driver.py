@@ -216,7 +216,11 @@ class HybridDriver:
         front = self._front
         for ref, image in written(batch, committed, front.near.known):
             found = None if late else image
-            front.near.wrote(ref, committed.version, found if found and found.value is not None else None)
+            if found is None or found.value is None:
+                front.near.wrote(ref, committed.version)
+            else:
+                left = None if found.expires_at is None else found.expires_at - committed.at
+                front.near.wrote(ref, committed.version, found, front.near.until(sent, left))
             if found is None:
                 yield Entry(ref, committed.version)
             else:

@@ -23,6 +23,7 @@ from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import MISSED, Missed, Reply
 from hive_state_hybrid.breaker import Breaker
 from hive_state_hybrid.near import Near
+from hive_state_hybrid.told import Told
 
 if TYPE_CHECKING:
     from hive_state_hybrid.fencing import Fence
@@ -54,6 +55,7 @@ class Front:
         self.store_id = ""
         self.breaker = Breaker(options.cache_timeout)
         self.near = Near(options.near_size, options.near_ttl)
+        self.told = Told()
         self.fence: Fence | None = None
         self.hits: int = 0
         self.misses: int = 0
@@ -190,6 +192,7 @@ class Front:
         for start in range(0, len(entries), PUSHED_AT_ONCE):
             some = entries[start : start + PUSHED_AT_ONCE]
             await self.breaker.call(lambda some=some: self.cache.push(some))  # type: ignore[misc]
+            self.told.add(some)
 
     async def _push_all(self) -> None:
         try:
@@ -212,5 +215,5 @@ class Front:
 
     def outdated(self, ref: RecordRef, version: int) -> None:
         """The record is known to have this version, by a refusal; nothing older is told."""
-        self.near.wrote(ref, version, None)
+        self.near.wrote(ref, version)
         self._owe([Entry(ref, version)])

@@ -49,17 +49,22 @@ class Near:
     def keep(self, image: RecordImage, asked: float, left: int | None) -> None:
         """What was asked for at `asked` (of the monotonic clock), and expires so many milliseconds later."""
         now = monotonic()
-        use = asked + (self._ttl if left is None else min(self._ttl, left / 1000))
+        use = self.until(asked, left)
         kept = self._kept.get(image.ref)
         if asked < self._closed or (kept is not None and kept.version > image.version and kept.guard > now):
             return
         there = image if image.value is not None else None
         self._insert(image.ref, _Kept(image.version, there, use, now + self._ttl), now)
 
-    def wrote(self, ref: RecordRef, version: int, image: RecordImage | None) -> None:
-        """The record has this version now, as far as this process knows; nothing older is kept any more."""
+    def until(self, asked: float, left: int | None) -> float:
+        """Until when what was asked for at `asked` may be told; it expires `left` milliseconds after that."""
+        return asked + (self._ttl if left is None else min(self._ttl, left / 1000))
+
+    def wrote(self, ref: RecordRef, version: int, image: RecordImage | None = None, use: float = 0.0) -> None:
+        """The record has this version now, as far as this process knows; nothing older is kept any more.
+        `use`: until then the image may be told."""
         now = monotonic()
-        self._insert(ref, _Kept(version, image, 0.0, now + self._ttl), now)
+        self._insert(ref, _Kept(version, image, use, now + self._ttl), now)
 
     def _insert(self, ref: RecordRef, kept: _Kept, now: float) -> None:
         self._kept.pop(ref, None)

@@ -52,6 +52,7 @@ class Relay:
                 await self.round()
             except HiveStateError as error:
                 log.debug("a round of the cache's relay failed: %s", error)
+            self._front.told.turn()
             await asyncio.sleep(self._beat / 4)
 
     async def round(self) -> bool:
@@ -67,6 +68,8 @@ class Relay:
         await self._drop_marked()
         if await self._cut_off():
             return False
+        if (await self._port.control()).epoch != row.epoch:
+            return False  # marks may have gone with the sink, unheard
         beat = Beat(row.epoch, began, began + int(self._beat * 1000))
         await front.breaker.call(lambda: cache.beat(beat))
         self.rounds += 1
@@ -76,7 +79,8 @@ class Relay:
         while True:
             marks = await self._port.marks(CACHE, MARKS)
             records = [Entry(mark.ref, mark.version) for mark in marks if isinstance(mark.ref, RecordRef)]
-            await self._front.push(records)
+            told = self._front.told
+            await self._front.push([entry for entry in records if not told.has(entry.ref, entry.version)])
             if marks:
                 await self._port.clear(CACHE, marks)
             if len(marks) < MARKS:

@@ -36,8 +36,11 @@ ENTITIES = (
 """What happens to events, the stream tells."""
 
 _SINKS = "current_setting('hive_state.sinks', true)"
-_WHEN_WANTED = {True: f"{_SINKS} <> ''", False: f"{_SINKS} NOT IN ('', '{CACHE}')"}
-"""By whether it is a record: others have no mark for a cache."""
+_WANTED = f"{_SINKS} NOT IN ('', '{CACHE}')"
+_UNTOLD = f"'{CACHE}' = ANY (string_to_array({_SINKS}, E'\\n'))"
+_TELL = """
+INSERT INTO hive.written (ns, version, collections, keys)
+SELECT ns, version, array_agg(collection), array_agg(key) FROM changed GROUP BY ns, version"""
 
 
 def creation() -> Iterator[str]:
@@ -45,11 +48,25 @@ def creation() -> Iterator[str]:
     for entity in ENTITIES:
         name = f"capture_{entity.table}"
         yield _function(name, entity)
-        when = _WHEN_WANTED[entity.kind == "record"]
         events = "INSERT OR UPDATE OR DELETE" if entity.removed else "INSERT OR UPDATE"
         yield (
             f"CREATE OR REPLACE TRIGGER {name} AFTER {events} ON hive.{entity.table}"
-            f" FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION hive.{name}()"
+            f" FOR EACH ROW WHEN ({_WANTED}) EXECUTE FUNCTION hive.{name}()"
+        )
+    yield from _for_cache()
+
+
+def _for_cache() -> Iterator[str]:
+    """A row for all records that a statement writes: a mark for each would cost more than the write."""
+    yield (
+        "CREATE OR REPLACE FUNCTION hive.tell_cache() RETURNS trigger LANGUAGE plpgsql AS $$"
+        f" BEGIN {_TELL}; RETURN NULL; END $$"
+    )
+    for event in ("INSERT", "UPDATE"):
+        yield (
+            f"CREATE OR REPLACE TRIGGER tell_cache_{event.lower()} AFTER {event} ON hive.records"
+            f" REFERENCING NEW TABLE AS changed FOR EACH STATEMENT WHEN ({_UNTOLD})"
+            " EXECUTE FUNCTION hive.tell_cache()"
         )
 
 

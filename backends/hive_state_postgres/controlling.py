@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from hive_state_core.control import changed, require_same
 from hive_state_core.naming import name_of, ref_of
-from hive_state_core.spi import PEER, TERM_SHIFT, Control, ControlState, Mark, Notes
-from hive_state_postgres import capturing
+from hive_state_core.spi import CACHE, PEER, TERM_SHIFT, Control, ControlState, Mark, Notes
+from hive_state_postgres import capturing, telling
 from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import dropped
 from hive_state_postgres.rows import Row
@@ -64,12 +64,16 @@ async def change_control(
 
 
 async def marks(db: Connection, statements: Statements, ns: int, sink: str, limit: int) -> list[Mark]:
+    if sink == CACHE:
+        return await telling.marks(db, statements, ns, limit)
     rows = await db.fetch(statements.named("marks_read"), ns, sink, limit)
     return [Mark(sink, ref_of(*list(row)[:4]), row["version"]) for row in rows]
 
 
 async def clear(db: Connection, statements: Statements, ns: int, sink: str, done: Sequence[Mark]) -> int:
     """How many were still the same."""
+    if sink == CACHE:
+        return await telling.clear(db, statements, ns, done)
     places = [(*name_of(mark.ref).place, mark.version) for mark in done]
     columns = [list(column) for column in zip(*places, strict=True)] if places else [[]] * 5
     status = await db.execute(statements.named("marks_clear"), ns, sink, *columns)

@@ -24,6 +24,7 @@ TABLES = (
     "commits",
     "trips",
     "marks",
+    "written",
     "gone",
     "notes",
     "control",

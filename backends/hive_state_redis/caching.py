@@ -6,7 +6,7 @@ The server may evict any of these keys; they have a TTL, all of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -50,10 +50,7 @@ class RedisCache:
             await link.close()
 
     async def ask(self, refs: Sequence[RecordRef], lease: str, gated: bool) -> Asked:
-        names = [f"{ref.collection}\0{ref.key}".encode() for ref in refs]
-        entries = [self._prefix + b"e:" + name for name in names]
-        leases = [self._prefix + b"l:" + name for name in names]
-        keys = [self._prefix + b"beat", *entries, *leases]
+        keys = [self._prefix + b"beat", *map(self._entry, refs)]
         at, beat, *found = await self._run("cache_ask", keys, (lease, LEASE_MS, int(gated)))
         hits = [_found(ref, each) for ref, each in zip(refs, found, strict=True)] if found else None
         return Asked(at, _beat(beat), hits or [False] * len(refs))
@@ -62,10 +59,12 @@ class RedisCache:
         keys = [self._prefix + b"beat"]
         args: list[bytes | str | int] = [KEPT_MS]
         for entry in entries:
-            name = f"{entry.ref.collection}\0{entry.ref.key}".encode()
-            keys += (self._prefix + b"e:" + name, self._prefix + b"l:" + name)
-            args += _arguments(entry)
+            keys.append(self._entry(entry.ref))
+            args += _told(entry)
         await self._run("cache_push", keys, args)
+
+    def _entry(self, ref: RecordRef) -> bytes:
+        return b"%be:%b\0%b" % (self._prefix, ref.collection.encode(), ref.key.encode())
 
     async def now(self) -> int:
         seconds, micros = await (await self._opened()).call("TIME", reads=True)
@@ -108,11 +107,8 @@ def _found(ref: RecordRef, found: Any) -> Hit | bool:
     return Hit(unpack(ref, found[1:]), None)
 
 
-def _arguments(entry: Entry) -> Iterator[bytes | str]:
-    yield entry.lease
-    yield f"{entry.version:016d}"
-    yield "" if entry.until is None else str(entry.until)
+def _told(entry: Entry) -> tuple[str, bytes | str]:
+    head = f"{entry.version:016d}{'' if entry.until is None else entry.until:>16}{entry.lease}"
     if entry.image is None:
-        yield ""
-    else:
-        yield (b"-" if entry.until is None else b"x") + pack(entry.image)
+        return head, ""
+    return head, (b"-" if entry.until is None else b"x") + pack(entry.image)

@@ -7,16 +7,18 @@ from collections.abc import AsyncIterator, Sequence
 from time import monotonic
 
 import pytest
+from msgspec.structs import replace
 
 from hive_state_core.caching import Entry
 from hive_state_core.errors import Unavailable
 from hive_state_core.features import Consistency
 from hive_state_core.model import RecordRef
-from hive_state_core.spi import Batch, Put, Reply
+from hive_state_core.spi import Batch, Put, Reply, VersionIs
 from hive_state_core.trips import Trips
 from hive_state_core.url import parse_url
 from hive_state_hybrid.driver import HybridDriver
 from hive_state_hybrid.options import Options
+from hive_state_hybrid.told import Told
 from hive_state_memory.caching import Held, MemoryCache
 from hive_state_memory.driver import MemoryDriver, memory_of
 
@@ -32,11 +34,13 @@ class Cache(MemoryCache):
         self.cut = False
         self.may_push = asyncio.Event()
         self.may_push.set()
+        self.pushed: list[RecordRef] = []
 
     async def push(self, entries: Sequence[Entry]) -> None:
         await self.may_push.wait()
         self._reachable()
         await super().push(entries)
+        self.pushed += [entry.ref for entry in entries]
 
     async def ask(self, refs: Sequence[RecordRef], lease: str, gated: bool) -> object:  # type: ignore[override]
         self._reachable()
@@ -252,3 +256,54 @@ async def test_a_cache_that_hangs_is_not_waited_for(hive: Hive) -> None:
     assert monotonic() - began < 5
     reply: Reply[object] = await hive.one.driver.recall([REF])  # type: ignore[assignment]
     assert len(reply.results) == 1
+
+
+async def test_the_relay_drops_what_others_wrote_only(hive: Hive) -> None:
+    one, two = hive.one, hive.two
+    await settled(one)
+    await one.beat()
+    one.cache.pushed.clear()
+    for side, pushes in ((one, 1), (two, 1)):
+        await side.write(b"2")
+        await settled(side)
+        await one.beat()
+        assert one.cache.pushed == [REF] * pushes  # its own write's, and the one that drops the other's
+        one.cache.pushed.clear()
+        assert await one.driver.marks("cache", 10) == []
+
+
+def test_what_was_told_long_ago_is_dropped_again() -> None:
+    told = Told()
+    told.add([Entry(REF, 7), Entry(REF, 5)])
+    for _ in range(2):
+        assert told.has(REF, 7)
+        assert not told.has(REF, 8)
+        told.turn()
+    assert not told.has(REF, 7)
+
+
+async def test_no_beat_if_the_sink_went_meanwhile(bounded: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep that gives the cache up takes marks along of which nobody was told."""
+    driver = bounded.one.driver
+    drop = driver._relay._drop_marked
+
+    async def given_up() -> None:
+        row = await driver._port.control()
+        await driver._port.control(row.epoch, replace(row, sinks=frozenset()))
+        await drop()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver._relay, "_drop_marked", given_up)
+        assert not await bounded.one.beat()
+    assert await bounded.one.beat()
+
+
+async def test_an_own_write_is_at_hand(bounded: Hive) -> None:
+    one = bounded.one
+    await one.read()
+    before = one.driver._front.near.hits
+    image = one.driver.peek(REF)
+    assert image is not None
+    await one.trips.commit(Batch((Put(REF, b"2"),), (VersionIs(REF, image.version),)))
+    assert await one.read() == b"2"
+    assert one.driver._front.near.hits > before + 1

@@ -1,6 +1,7 @@
 """What writes cost while what they change is marked: `python tests/scale/capture_cost.py URL [SECONDS]`.
 
-A hundred callers put records for some seconds, in turns without a sink and with one, on the same store.
+A hundred callers put records for some seconds, in turns without a sink, with that of a peer and with that of a
+cache, on the same store. Nobody clears the marks meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from msgspec.structs import replace
 
 from hive_state_core import Store, open_store
-from hive_state_core.spi import PEER
+from hive_state_core.spi import CACHE, PEER
 
 CALLERS = 100
 
@@ -43,10 +44,12 @@ async def main(url: str, seconds: float) -> None:
         for _ in range(5):
             await capture(hive)
             off, off_ms = await puts(hive, seconds)
-            await capture(hive, PEER)
-            on, on_ms = await puts(hive, seconds)
-            rates = f"off {off:8,.0f}/s {off_ms:6.2f} ms   on {on:8,.0f}/s {on_ms:6.2f} ms"
-            print(f"{rates}   {on / off:5.0%} of it")
+            line = f"none {off:7,.0f}/s {off_ms:6.2f} ms"
+            for sink in (PEER, CACHE):
+                await capture(hive, sink)
+                on, on_ms = await puts(hive, seconds)
+                line += f"   {sink} {on:7,.0f}/s {on_ms:6.2f} ms, {on / off:4.0%}"
+            print(line)
 
 
 if __name__ == "__main__":

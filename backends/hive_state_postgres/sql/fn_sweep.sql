@@ -18,10 +18,14 @@ DECLARE
     v_state text;
     v_age bigint;
     v_gones int;
+    v_untold boolean;
 BEGIN
     -- While a copy of what was deleted may still be on its way to a peer, nothing is forgotten.
     v_forget := NOT EXISTS (SELECT 1 FROM hive.control WHERE ns = p_ns AND 'peer' = ANY (sinks));
-    v_alone := v_forget AND EXISTS (SELECT 1 FROM hive.records WHERE ns = p_ns AND deleted_at <= v_at - p_tombstones)
+    -- So much is left when no relay is there any more. It would have to empty the cache, which the next one does, too.
+    v_untold := (SELECT count(*) FROM (SELECT 1 FROM hive.written WHERE ns = p_ns LIMIT 20000) w) = 20000;
+    v_alone := v_untold
+        OR v_forget AND EXISTS (SELECT 1 FROM hive.records WHERE ns = p_ns AND deleted_at <= v_at - p_tombstones)
         OR v_forget AND EXISTS (SELECT 1 FROM hive.gone WHERE ns = p_ns)
         OR EXISTS (SELECT hive.removable(p_ns, 'completed', v_at - p_completed, 1))
         OR EXISTS (SELECT hive.removable(p_ns, 'cancelled', v_at - p_cancelled, 1))
@@ -60,11 +64,16 @@ BEGIN
         promoted := promoted + v_turned.promoted;
         overdue := overdue + v_turned.overdue;
     END LOOP;
+    IF v_untold THEN
+        UPDATE hive.control SET sinks = array_remove(sinks, 'cache'), epoch = control.epoch + 1 WHERE ns = p_ns;
+        DELETE FROM hive.written WHERE ns = p_ns;
+    END IF;
     tombstones := 0;
     removed := 0;
     IF v_alone THEN
         DELETE FROM hive.records WHERE v_forget AND ctid = ANY (ARRAY(
             SELECT ctid FROM hive.records r WHERE ns = p_ns AND deleted_at <= v_at - p_tombstones
+                AND NOT EXISTS (SELECT 1 FROM hive.written w WHERE w.ns = p_ns AND w.version = r.version)
                 AND NOT hive.is_marked(p_ns, v_control.sinks, 'record', r.collection, r.key, 0) LIMIT p_limit));
         GET DIAGNOSTICS tombstones = ROW_COUNT;
         DELETE FROM hive.gone WHERE v_forget AND ctid = ANY (ARRAY(

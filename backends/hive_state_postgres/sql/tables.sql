@@ -193,6 +193,14 @@ CREATE TABLE hive.marks (         -- what a sink still has to be told
 );
 CREATE INDEX marks_oldest ON hive.marks (ns, sink, version);
 
+CREATE TABLE hive.written (       -- marks of the sink `cache`: the records that one statement wrote
+    ns          int NOT NULL,
+    version     bigint NOT NULL,
+    collections text[] COLLATE "C" NOT NULL,
+    keys        text[] COLLATE "C" NOT NULL
+);
+CREATE INDEX written_oldest ON hive.written (ns, version);
+
 CREATE TABLE hive.gone (          -- what was deleted, records apart: their tombstones are rows of their own
     ns      int NOT NULL,
     kind    text COLLATE "C" NOT NULL,

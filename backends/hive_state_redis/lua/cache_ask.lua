@@ -1,13 +1,12 @@
--- KEYS: the beat, all entries, all leases. ARGV: the name of a lease, how long it is kept (ms), "1" if gated.
+-- KEYS: the beat, the entries. ARGV: the name of a lease, how long it is kept (ms), "1" if gated.
 -- For each entry: its flag and image, or these and how long it lives (ms); 1: the lease is given; 0: nothing.
 local reply = { now, beat or '' }
 if not beat or (ARGV[3] == '1' and tonumber(string.sub(beat, 45, 60)) <= now) then
     return reply
 end
-local n = (#KEYS - 1) / 2
-local entries = redis.call('MGET', unpack(KEYS, 2, n + 1))
-for i = 1, n do
-    local entry, lease = entries[i], KEYS[n + 1 + i]
+local entries = #KEYS > 1 and redis.call('MGET', unpack(KEYS, 2)) or {}
+for i = 1, #entries do
+    local entry = entries[i]
     if entry and string.sub(entry, 1, 28) == stamp then
         local found = string.sub(entry, 45)
         if string.sub(found, 1, 1) == 'x' then
@@ -15,6 +14,7 @@ for i = 1, n do
         end
         reply[i + 2] = found
     else
+        local lease = lease_of(KEYS[i + 1])
         local held = redis.call('GET', lease)
         if held and string.sub(held, 1, 28) == stamp then
             reply[i + 2] = 0

@@ -1,0 +1,1 @@
+DELETE FROM hive.written WHERE ctid = ANY ($1::tid[])
