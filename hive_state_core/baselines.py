@@ -8,7 +8,7 @@ batches calls nor is it made slow. Values are JSON, encoded by msgspec with sort
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -140,6 +140,14 @@ class Baseline(Protocol):
     async def unfinished(self) -> int:
         """How many events the group has not acked."""
         ...
+
+
+class Rival(NamedTuple):
+    """One of the stores that a store is made of, by its configured name. `by_hand`: its baseline, not our
+    driver of it."""
+
+    store: str
+    by_hand: bool
 
 
 class Bulk(Protocol):

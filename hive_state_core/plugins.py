@@ -27,7 +27,7 @@ from hive_state_core.url import DEFAULT_URL, SCHEME, StoreURL
 if TYPE_CHECKING:
     import pluggy
 
-    from hive_state_core.baselines import Baseline, Bulk
+    from hive_state_core.baselines import Baseline, Bulk, Rival
     from hive_state_core.caching import Cache
     from hive_state_core.choosing import Stores
     from hive_state_core.spi import Driver
@@ -56,6 +56,9 @@ class Backend(msgspec.Struct, frozen=True, kw_only=True):
     """For a backend that can stand in front of another store: an unopened cache, without I/O."""
     baseline: Callable[[StoreURL], Baseline] | None = None
     """The hand-written competitor that `bench --raw` measures."""
+    rival: Callable[[StoreURL, str], Rival] | None = None
+    """For a backend made of others, in place of `baseline`: with which of them `bench --raw` compares it in
+    the workload of this name."""
     bulk: Callable[[StoreURL], Bulk] | None = None
     """The bare copy that `migrate run --raw` measures."""
     options: tuple[Option, ...] = ()

@@ -10,6 +10,7 @@ from hive_state_core.plugins import Backend
 from hive_state_hybrid.options import OPTIONS
 
 if TYPE_CHECKING:
+    from hive_state_core.baselines import Rival
     from hive_state_core.choosing import Stores
     from hive_state_core.spi import Driver
     from hive_state_core.url import StoreURL
@@ -23,6 +24,16 @@ def _compose(url: StoreURL, _namespace: str, stores: Stores) -> Driver:
     return HybridDriver(stores.driver(options.durable), stores.cache(options.fast), options)
 
 
+def _rival(url: StoreURL, workload: str) -> Rival:
+    """What the cache is there for is compared with a plain cache, all else with the durable store alone."""
+    from hive_state_core.baselines import Rival
+    from hive_state_hybrid.options import parse_options
+
+    options = parse_options(url)
+    hot = workload == "get_hot"
+    return Rival(options.fast if hot else options.durable, by_hand=hot)
+
+
 @hookimpl
 def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
     """The scheme `hybrid`."""
@@ -32,6 +43,7 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
             schemes=("hybrid",),
             summary="A durable store with a fast one in front of it, such as PostgreSQL and Redis.",
             compose=_compose,
+            rival=_rival,
             options=OPTIONS,
         )
     )

@@ -27,7 +27,7 @@ from hive_state_conformance.workloads import WORKLOADS
 from hive_state_conformance.workloads_base import Workload
 from hive_state_core._version import __version__
 from hive_state_core.baselines import Baseline
-from hive_state_core.choosing import Choice
+from hive_state_core.choosing import Choice, choose
 from hive_state_core.plugins import Backend
 
 SLICES = 6
@@ -122,9 +122,9 @@ class Side:
 async def measure(job: Job, about: dict[str, Any]) -> Row:
     """Run one job; `about` is given the settings of what was measured."""
     backend, url = job.store.backend, job.store.url
-    make_raw = backend.baseline if job.raw else None
+    rival = _rival(job) if job.raw else None
     async with AsyncExitStack() as exits:
-        raw = None if make_raw is None else await _side(make_raw(url), job, exits)
+        raw = None if rival is None else await _side(rival, job, exits)
         ours = await _side(StoreSide(job.store), job, exits)
         sides = [ours] if raw is None else [raw, ours]
         about[str(url)] = {"store": await ours.subject.about()}
@@ -133,6 +133,18 @@ async def measure(job: Job, about: dict[str, Any]) -> Row:
         await _take_turns(sides, job.seconds / SLICES)
         verdicts = [await side.workload.verdict() for side in sides]
     return _row(job, backend, ours, raw, verdicts)
+
+
+def _rival(job: Job) -> Baseline | None:
+    """What the store is compared with: its baseline; if it is made of others, what its backend says."""
+    backend, url = job.store.backend, job.store.url
+    if backend.rival is None:
+        return backend.baseline and backend.baseline(url)
+    rival = backend.rival(url, job.workload)
+    part = choose(rival.store, job.store.config)
+    if not rival.by_hand:
+        return StoreSide(part)
+    return part.backend.baseline and part.backend.baseline(part.url)
 
 
 async def _side(subject: Baseline, job: Job, exits: AsyncExitStack) -> Side:

@@ -16,7 +16,7 @@ from hive_state_core.errors import Unsupported
 if TYPE_CHECKING:
     from hive_state_conformance.bench import Job, Row
     from hive_state_core.choosing import Choice
-    from hive_state_core.features import Features
+    from hive_state_core.store import Store
 
 MOST_AGENTS = 10_000
 HEAD = ("workload", "agents", "ops/s", "cpu us", "p50 ms", "p95 ms", "p99 ms", "max ms")
@@ -49,7 +49,8 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int
     "workloads",
     callback=_workloads,
     metavar="LIST",
-    help="Some of get,put,cas,enqueue,claim_complete,append,publish_consume.  [default: all there can be]",
+    help="Some of get,put,cas,enqueue,claim_complete,append,publish_consume; with a cache get_hot,get_cold"
+    " in place of get.  [default: all there can be]",
 )
 @click.option(
     "--agents",
@@ -120,7 +121,7 @@ def _jobs(
     Unsupported for a workload that was asked for by name and that a store does not offer."""
     from hive_state_core.store import open_store
 
-    offered = [(store, _offered(open_store(store).features, workloads)) for store in stores]
+    offered = [(store, _offered(open_store(store), workloads)) for store in stores]
     return [
         make(store=store, workload=workload, agents=number, seconds=seconds, raw=raw)
         for store, names in offered
@@ -129,16 +130,23 @@ def _jobs(
     ]
 
 
-def _offered(features: Features, wanted: list[str] | None) -> list[str]:
+def _offered(store: Store, wanted: list[str] | None) -> list[str]:
+    from hive_state_conformance.harness import driver_of
     from hive_state_conformance.workloads import WORKLOADS
+    from hive_state_core.spi import Caching
 
-    lacking = {name: kind.needs - features.facilities for name, kind in WORKLOADS.items()}
+    cached = isinstance(driver_of(store), Caching)
+    lacking: dict[str, list[str]] = {}
+    for name, kind in WORKLOADS.items():
+        lacking[name] = [facility.value for facility in kind.needs - store.features.facilities]
+        if kind.cached is not None and kind.cached != cached:
+            lacking[name].append("cache" if kind.cached else "reading without a cache")
     if wanted is None:
         return [name for name, lacks in lacking.items() if not lacks]
     for name in wanted:
-        for facility in lacking[name]:
-            message = f"the workload {name} needs {facility.value}, which this store does not offer"
-            raise Unsupported(message, feature=facility.value)
+        for feature in lacking[name]:
+            message = f"the workload {name} needs {feature}, which this store does not offer"
+            raise Unsupported(message, feature=feature)
     return wanted
 
 

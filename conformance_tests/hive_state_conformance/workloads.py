@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from hive_state_conformance.workloads_base import Workload
+from hive_state_conformance.workloads_cached import GetCold, GetHot
 from hive_state_conformance.workloads_streams import Append, PublishConsume
 from hive_state_conformance.workloads_values import state
 from hive_state_core.baselines import HeldTask
@@ -17,6 +18,7 @@ CHUNK = 5_000
 class Get(Workload):
     name = "get"
     summary = "read a record, chosen at random"
+    cached = False
 
     async def prepare(self) -> None:
         await super().prepare()
@@ -186,6 +188,7 @@ class ClaimComplete(Workload):
 
 
 WORKLOADS: dict[str, type[Workload]] = {
-    each.name: each for each in (Get, Put, Cas, Enqueue, ClaimComplete, Append, PublishConsume)
+    each.name: each
+    for each in (Get, GetHot, GetCold, Put, Cas, Enqueue, ClaimComplete, Append, PublishConsume)
 }
 """By name, in the order in which they run."""

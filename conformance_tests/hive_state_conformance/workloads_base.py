@@ -26,6 +26,8 @@ class Workload(ABC):
     summary: ClassVar[str]
     needs: ClassVar[frozenset[Facility]] = frozenset()
     """What a store must offer to run it, beyond records."""
+    cached: ClassVar[bool | None] = None
+    """Runs only on stores that have a cache (True) or have none (False)."""
 
     def __init__(self, side: Baseline, agents: int) -> None:
         self.side = side

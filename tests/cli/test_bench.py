@@ -184,7 +184,7 @@ def test_rows_of_all_workloads_beside_the_baseline(tmp_path: Path) -> None:
     result = run(f"sqlite:///{tmp_path}/b.db", "--raw", "--json", "--seconds", "0.1", "--agents", "10")
     assert result.exit_code == 0, result.output
     rows = rows_of(result)
-    assert [row["workload"] for row in rows] == list(WORKLOADS)
+    assert [row["workload"] for row in rows] == [name for name, kind in WORKLOADS.items() if not kind.cached]
     for row in rows:
         assert row.keys() == ROW | RAW
         assert row["invariant"] == "ok"
@@ -347,3 +347,35 @@ def _until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+HYBRID = """
+[stores.durable]
+url = "sqlite:///{folder}/hive.db?synchronous=NORMAL"
+
+[stores.fast]
+url = "memory://bench"
+
+[stores.both]
+backend = "hybrid"
+durable = "durable"
+fast = "fast"
+"""
+
+
+def test_reads_through_a_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "hive-state.toml").write_text(HYBRID.format(folder=tmp_path))
+    monkeypatch.chdir(tmp_path)
+    result = run("both", "--json", "--raw", "--workload", "get_hot,get_cold,put", *QUICK)
+    assert result.exit_code == 0, result.output
+    hot, cold, put = rows_of(result)
+    assert [hot["invariant"], cold["invariant"], put["invariant"]] == ["ok"] * 3
+    assert hot["ratio"] is None, "the memory of the process has no baseline"
+    assert cold["ratio"] > 0
+    assert put["ratio"] > 0
+
+
+def test_a_workload_for_caches_is_none_for_others() -> None:
+    result = run("memory://", "--workload", "get_hot", *QUICK)
+    assert result.exit_code == 1
+    assert "the workload get_hot needs cache, which this store does not offer" in result.output

@@ -1,7 +1,7 @@
 """What writes cost while what they change is marked: `python tests/scale/capture_cost.py URL [SECONDS]`.
 
-A hundred callers put records for some seconds, in turns without a sink, with that of a peer and with that of a
-cache, on the same store. Nobody clears the marks meanwhile.
+A hundred callers put records for some seconds, in turns without a sink, with that of a peer and with that of
+a cache, on the same store. Nobody clears the marks meanwhile.
 """
 
 from __future__ import annotations
