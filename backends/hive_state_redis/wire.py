@@ -148,8 +148,10 @@ class Wire(asyncio.Protocol):
         if len(self._replies) == self._asked[0].wanted:
             answer, _, _ = self._asked.popleft()
             replies, self._replies = self._replies, []
-            if not answer.done():
+            try:
                 answer.set_result(replies)
+            except asyncio.InvalidStateError:  # its caller was cancelled, maybe by Ctrl-C just now
+                pass
             if self._leaving:
                 self.leave()
 

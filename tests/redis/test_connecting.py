@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -13,6 +13,7 @@ from hive_state_core.errors import Closed, Indeterminate, Internal, Unavailable
 from hive_state_core.url import parse_url
 from hive_state_redis.connecting import Link, Script, connect
 from hive_state_redis.options import RedisOptions, parse_options
+from hive_state_redis.wire import Wire, _Asked
 
 OptionsOf: TypeAlias = Callable[..., RedisOptions]
 ECHO = Script("return {KEYS[1], ARGV[1], redis.call('INCR', KEYS[1])}")
@@ -66,6 +67,22 @@ async def test_each_caller_gets_its_own_answer_though_others_are_cancelled(
     assert found.count(found[1]) == 1
     assert await link.call("ECHO", "last") == b"last"
     await link.close()
+
+
+async def test_a_caller_that_is_cancelled_while_it_is_answered_disturbs_nobody() -> None:
+    """As by Ctrl-C, whose handler runs between any two steps of the program."""
+
+    class Interrupted(asyncio.Future[Any]):
+        def done(self) -> bool:
+            before = super().done()
+            self.cancel()
+            return before
+
+    wire = Wire(1.0)
+    other: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+    wire._asked.extend(_Asked(answer, 1, 0.0) for answer in (Interrupted(), other))
+    wire.data_received(b"+one\r\n+two\r\n")
+    assert await other == [b"two"]
 
 
 async def test_a_server_that_is_killed_and_started(server: Server, options_of: OptionsOf) -> None:
