@@ -24,6 +24,9 @@ import msgspec
 from hive_state_core.model import Index, RecordImage, RecordRef
 from hive_state_core.spi import MemoryStats
 
+KEPT_MS = 3600 * 1000
+"""How long what nobody replaces is kept, at most."""
+
 LEASE_MS = 2000
 """How long a lease is kept for a reader that does not come back."""
 

@@ -301,7 +301,7 @@ class Following:
 class CachedFollowing(Following):
     """One whose home has a cache. See `hive_state_core.spi.Caching`; a store without one misses all."""
 
-    def peek(self, ref: RecordRef) -> RecordImage | None:
+    def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
         cache = self._at.cache
         return None if cache is None else cache.peek(ref)
 

@@ -918,8 +918,8 @@ class Caching(Protocol):
     `peek`, then `recall`, then `fetch`. What is told is what the store's consistency level allows, for each
     record by itself and from no common snapshot."""
 
-    def peek(self, ref: RecordRef) -> RecordImage | None:
-        """Synchronous: the record if it is at hand; None = go on."""
+    def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
+        """Synchronous: the record if it is at hand; None = go on; MISSED = go on with `fetch`."""
         ...
 
     async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:

@@ -166,10 +166,11 @@ class Trips:
         return await self._read.call(refs, timeout=timeout)
 
     async def _cached(self, cache: Caching, ref: RecordRef, timeout: float | None) -> RecordImage | None:
-        image = None if self._closed else cache.peek(ref)
-        if image is not None:
-            return image
-        found = await self._recall.call(ref, timeout=timeout)
+        found = None if self._closed else cache.peek(ref)
+        if found is None:
+            found = await self._recall.call(ref, timeout=timeout)
+        elif found is not MISSED:
+            return found
         return found if found is not MISSED else await self._fetch.call(ref, timeout=timeout)
 
     async def stream(self, read: StreamRead, timeout: float | None = None) -> StreamPage:

@@ -17,6 +17,7 @@ from hive_state_core.features import Consistency, Facility, Features
 from hive_state_core.model import EntityRef, Image, ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.spi import (
     CACHE,
+    MISSED,
     NO_NOTES,
     Batch,
     Claimed,
@@ -120,8 +121,9 @@ class HybridDriver:
 
     # -- reading
 
-    def peek(self, ref: RecordRef) -> RecordImage | None:
-        return self._front.near.peek(ref)
+    def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
+        image = self._front.near.peek(ref)
+        return MISSED if image is None and self._front.passes() else image
 
     async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
         return await self._front.recall(refs, self._own)
@@ -137,7 +139,7 @@ class HybridDriver:
                 entries.append(self._front.entry(image, reply.at, sent, leased=True))
                 self._keep(image, reply.at, sent)
         self._front.heard(reply.at)
-        await self._front.tell(entries)
+        await self._front.saw(entries)
         return reply
 
     def _keep(self, image: RecordImage, at: int, sent: float) -> None:
@@ -172,7 +174,7 @@ class HybridDriver:
             for image in images
             if isinstance(image, RecordImage) and image.updated_at > at - YOUNG_MS
         ]
-        await self._front.tell([*young, *absent])
+        await self._front.saw([*young, *absent])
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
         return await self._durable.stream(reads, fresh)

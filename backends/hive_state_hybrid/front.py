@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from hive_state_core.caching import Asked, Cache, Entry, Hit
+from hive_state_core.caching import KEPT_MS, Asked, Cache, Entry, Hit
 from hive_state_core.errors import HiveStateError
 from hive_state_core.features import Consistency
 from hive_state_core.limits import VERSION_MAX
@@ -23,7 +23,9 @@ from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import MISSED, Missed, Reply
 from hive_state_hybrid.breaker import Breaker
 from hive_state_hybrid.near import Near
+from hive_state_hybrid.seen import Seen
 from hive_state_hybrid.told import Told
+from hive_state_hybrid.worth import Worth
 
 if TYPE_CHECKING:
     from hive_state_hybrid.fencing import Fence
@@ -56,9 +58,13 @@ class Front:
         self.breaker = Breaker(options.cache_timeout)
         self.near = Near(options.near_size, options.near_ttl)
         self.told = Told()
+        bounded = options.consistency is Consistency.BOUNDED
+        self.seen = Seen(options.max_staleness) if bounded else None
+        self.worth = Worth(given_up=bounded)
         self.fence: Fence | None = None
         self.hits: int = 0
         self.misses: int = 0
+        self._ttl = int(options.cache_ttl * 1000)
         self._gated = options.consistency is not Consistency.SESSION
         self._owed: dict[RecordRef, int] = {}
         self._doubts = 0  # failures so far
@@ -89,7 +95,7 @@ class Front:
     async def recall(self, refs: Sequence[RecordRef], own: str) -> Reply[RecordImage | Missed | None]:
         """What the cache has. `own` is a name that nobody else has."""
         sent, doubts = monotonic(), self._doubts
-        owed = [self._owed.get(ref, 0) for ref in refs]
+        owed = self._least(refs)
         self._asks += 1
         lease = f"{own}-{self._asks}"
         missed: list[RecordImage | Missed | None] = [MISSED] * len(refs)
@@ -111,10 +117,19 @@ class Front:
         self._count(missed)
         return Reply(asked.beat.epoch if asked.beat else 0, self._durable_at(missed), missed)
 
+    def _least(self, refs: Sequence[RecordRef]) -> list[int]:
+        """The versions below which nothing is told."""
+        owed = [self._owed.get(ref, 0) for ref in refs]
+        if self.seen is None:
+            return owed
+        self.seen.turn()
+        return [max(version, self.seen.least(ref)) for ref, version in zip(refs, owed, strict=True)]
+
     def _count(self, found: Sequence[RecordImage | Missed | None]) -> None:
         missed = sum(1 for each in found if each is MISSED)
         self.misses += missed
         self.hits += len(found) - missed
+        self.worth.count(len(found) - missed, missed, self.near.hits)
 
     def _trusts(self, asked: Asked, doubts: int) -> bool:
         """Whether what was asked after so many failures may be told."""
@@ -152,9 +167,16 @@ class Front:
 
     def entry(self, image: RecordImage, at: int, sent: float, leased: bool = False) -> Entry:
         """An image as the cache is told of it."""
-        until = self.until(image.expires_at, at, sent)
+        until = self._kept_until(self.until(image.expires_at, at, sent), sent)
         lease = self._leases.pop(image.ref, "") if leased else ""
         return Entry(image.ref, image.version, None if until == -1 else image, until, lease)
+
+    def _kept_until(self, until: int | None, sent: float) -> int | None:
+        """No longer than `cache_ttl`, if that is shorter than the cache's own bound."""
+        if self._clock is None or self._ttl >= KEPT_MS:
+            return until
+        most = self._clock.least(sent) + self._ttl
+        return most if until is None else min(until, most)
 
     def unknown(self, ref: RecordRef) -> Entry:
         """There is no such record, and nobody knows since when."""
@@ -171,6 +193,22 @@ class Front:
             await self._confirm(self.fence, entries)
             return
         self._owe(entries)
+
+    async def saw(self, entries: Sequence[Entry]) -> None:
+        """`tell`, of what was read beside the cache. Who has a lease fills an empty place."""
+        if self.seen is None:
+            await self.tell(entries)
+            return
+        for entry in entries:
+            if not entry.lease:
+                self.seen.add(entry.ref, entry.version or VERSION_MAX)
+        await self.tell([entry for entry in entries if entry.lease])
+
+    def passes(self) -> bool:
+        """Whether a read is not to ask the cache."""
+        passes = self.worth.passes()
+        self.misses += passes
+        return passes
 
     def _owe(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

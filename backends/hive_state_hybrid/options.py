@@ -39,6 +39,12 @@ OPTIONS = (
         doc="how many records it keeps there",
     ),
     Option(
+        name="cache_ttl",
+        type=Type.SECONDS,
+        default=3600.0,
+        doc="how long the fast store keeps what nobody writes again; an hour at most",
+    ),
+    Option(
         name="cache_timeout",
         type=Type.SECONDS,
         default=0.25,
@@ -56,6 +62,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     max_staleness: float
     near_ttl: float
     near_size: int
+    cache_ttl: float
     cache_timeout: float
     beat: float
 

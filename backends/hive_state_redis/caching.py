@@ -11,15 +11,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from hive_state_core.caching import LEASE_MS, Asked, Beat, Entry, Hit, pack, unpack
+from hive_state_core.caching import KEPT_MS, LEASE_MS, Asked, Beat, Entry, Hit, pack, unpack
 from hive_state_core.errors import Closed
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import MemoryStats
 from hive_state_redis.connecting import Link, Script, connect
 from hive_state_redis.options import RedisOptions
-
-KEPT_MS = 3600 * 1000
-"""How long what nobody replaces is kept, at most."""
 
 
 @cache

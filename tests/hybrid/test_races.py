@@ -13,12 +13,14 @@ from hive_state_core.caching import Entry
 from hive_state_core.errors import Unavailable
 from hive_state_core.features import Consistency
 from hive_state_core.model import RecordRef
-from hive_state_core.spi import Batch, Put, Reply, VersionIs
+from hive_state_core.spi import Batch, Delete, Put, Reply, VersionIs
 from hive_state_core.trips import Trips
 from hive_state_core.url import parse_url
 from hive_state_hybrid.driver import HybridDriver
 from hive_state_hybrid.options import Options
+from hive_state_hybrid.seen import Seen
 from hive_state_hybrid.told import Told
+from hive_state_hybrid.worth import ROUND, THROUGH, WINDOW, Worth
 from hive_state_memory.caching import Held, MemoryCache
 from hive_state_memory.driver import MemoryDriver, memory_of
 
@@ -68,6 +70,7 @@ class Side:
             max_staleness=BEAT + near,
             near_ttl=near,
             near_size=100,
+            cache_ttl=3600.0,
             cache_timeout=5.0,
             beat=BEAT,
         )
@@ -307,3 +310,69 @@ async def test_an_own_write_is_at_hand(bounded: Hive) -> None:
     await one.trips.commit(Batch((Put(REF, b"2"),), (VersionIs(REF, image.version),)))
     assert await one.read() == b"2"
     assert one.driver._front.near.hits > before + 1
+
+
+async def test_what_nobody_writes_again_is_kept_for_a_while_only(strict: Hive) -> None:
+    front = strict.two.driver._front
+    front._ttl = 100
+    for hits in (0, 1):
+        await strict.two.read()
+        assert front.hits == hits
+    await asyncio.sleep(0.11)
+    await strict.two.read()
+    assert front.hits == 1
+
+
+async def test_who_reads_all_once_passes_the_cache_by(bounded: Hive) -> None:
+    """And what it read there it remembers, though nobody else is told of it."""
+    one, two = bounded.one, bounded.two
+    assert await two.read() == b"1"
+    await settled(two)
+    front = one.driver._front
+    front.worth.count(0, WINDOW, 0)
+    front.worth._turn = THROUGH
+    one.cache.pushed.clear()
+    two.cache.may_push.clear()
+    await two.write(b"2")  # and the cache holds 1
+    assert await one.read() == b"2"
+    assert front.worth.passes()
+    assert one.cache.pushed == []
+    await asyncio.sleep(0.06)
+    front.worth.count(WINDOW, 0, 0)
+    assert not front.worth.passes()
+    assert await one.read() == b"2"
+
+
+async def test_what_was_seen_to_be_gone_stays_gone(bounded: Hive) -> None:
+    one, two = bounded.one, bounded.two
+    await two.read()
+    await settled(two)
+    two.cache.may_push.clear()
+    await two.trips.commit(Batch((Delete(REF),)))
+    (found,) = (await one.driver.read([REF, RecordRef("c", "other")])).results[:1]
+    assert found is None
+    assert await one.read() is None
+
+
+def test_seen_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    instants = iter((0.0, 1.1, 2.0, 2.2))
+    monkeypatch.setattr("hive_state_hybrid.seen.monotonic", lambda: next(instants))
+    seen = Seen(1.0)
+    seen.add(REF, 5)
+    seen.add(REF, 4)
+    for version in (5, 5, 0):
+        seen.turn()
+        assert seen.least(REF) == version
+
+
+def test_a_cache_is_passed_by_and_asked_again() -> None:
+    worth = Worth(given_up=True)
+    worth.count(WINDOW // 5, WINDOW, 0)
+    assert not any(worth.passes() for _ in range(ROUND))
+    worth.count(WINDOW // 50, WINDOW, 0)
+    assert sum(not worth.passes() for _ in range(ROUND)) == THROUGH
+    worth.count(0, WINDOW // 2, near=WINDOW * 8)  # what is at hand counts too, as much as what is asked
+    assert not worth.passes()
+    never = Worth(given_up=False)
+    never.count(0, WINDOW, 0)
+    assert not never.passes()
