@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from hive_state_core.compat.hybrid import HybridConfig, HybridStateManager
 from hive_state_core.compat.manager import Manager
 from hive_state_core.compat.values import AgentState, PostgreSQLConfig, RedisConfig, SystemState, TaskState
 from hive_state_core.errors import SchemaMismatch
 from hive_state_core.retention import retention
-from hive_state_core.store import Store, open_store
+from hive_state_core.store import Store
 from hive_state_core.validate import Duration
 
 __all__ = [
     "AgentState",
+    "HybridConfig",
+    "HybridStateManager",
     "PostgreSQLConfig",
     "PostgreSQLStateManager",
     "RedisConfig",
@@ -61,7 +64,7 @@ class PostgreSQLStateManager(Manager):
         super().__init__(self.config.url())
 
     async def _prepare(self, error: SchemaMismatch) -> Store:
-        hive = open_store(self._url)
+        hive = self._unopened()
         await hive.upgrade_schema()
         await hive.open()
         return hive

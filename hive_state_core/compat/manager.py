@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from hive_state_core import validate
 from hive_state_core.agent_model import Agent, agent_ref, changes_of, put_new
+from hive_state_core.choosing import Choice
 from hive_state_core.codec import Json
 from hive_state_core.compat.upkeep import clean_up, system_state
 from hive_state_core.compat.values import (
@@ -24,6 +25,7 @@ from hive_state_core.compat.values import (
 )
 from hive_state_core.compat.work import Work, now
 from hive_state_core.errors import Conflict, HiveStateError, InvalidArgument, NotFound, SchemaMismatch
+from hive_state_core.health import Thresholds
 from hive_state_core.leases import Lease
 from hive_state_core.legacy_model import MAX_ATTEMPTS, QUEUE, STATES, Note
 from hive_state_core.locks import this_process
@@ -47,9 +49,12 @@ class Manager:
     _connected = "database_connected"
     """What `health_check` calls it that the store answers."""
 
-    def __init__(self, url: str, retention: Retention | None = None) -> None:
-        self._url = url
+    def __init__(
+        self, where: str | Choice, retention: Retention | None = None, limits: Thresholds | None = None
+    ) -> None:
+        self._where = where
         self._retention = retention
+        self._limits = limits
         self._hive: Store | None = None
         self._work: Work | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -105,7 +110,7 @@ class Manager:
         return cast(Work, self._work)
 
     async def _open(self) -> Store:
-        hive = open_store(self._url, retention=self._retention)
+        hive = self._unopened()
         try:
             await hive.open()
         except SchemaMismatch as error:
@@ -113,6 +118,9 @@ class Manager:
                 raise
             return await self._prepare(error)
         return hive
+
+    def _unopened(self) -> Store:
+        return open_store(self._where, retention=self._retention)
 
     async def _prepare(self, error: SchemaMismatch) -> Store:
         """The store, where there is none yet."""
@@ -283,7 +291,7 @@ class Manager:
         """Whether the store answers: `database_connected`, `status` (ok, warn or fail), the sentences of the
         checks that are not ok, and `error`, None if it answers. Never raises for a store that does not."""
         try:
-            health = await (await self._store()).health()
+            health = await (await self._store()).health(self._limits)
         except HiveStateError as error:
             return {self._connected: False, "status": "fail", "warnings": [], "error": str(error)}
         return {
