@@ -1,8 +1,8 @@
-"""How many trips under way serve many callers best: `python tests/postgres/measure_trips.py [TRIPS ...]`
+"""How many trips under way serve many callers best: `python tests/scale/measure_trips.py STORE [TRIPS ...]`
 
-Stores that differ in nothing else, on one server of its own, do the workloads of `hive-state bench` in short
-turns, so that what disturbs the machine disturbs all of them. Rates are medians of the ratios of neighbouring
-turns. Needs a machine at rest: what two trips gain is the second core.
+STORE is postgres or redis. Stores that differ in nothing else, on one server of its own, do the workloads of
+`hive-state bench` in short turns, so that what disturbs the machine disturbs all of them. Rates are medians
+of the ratios of neighbouring turns. Needs a machine at rest: what two trips gain is the second core.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from hive_state_conformance.bench_store import StoreSide
 from hive_state_conformance.workloads import WORKLOADS
 from hive_state_core import open_store
 from hive_state_core.choosing import choose
-from hive_state_core.embedded import postgres_server
+from hive_state_core.embedded import postgres_server, valkey_server
 
 AGENTS, TURNS, TURN_S, REFILL = 100, 12, 0.25, 3000
+SERVERS = {"postgres": postgres_server, "redis": valkey_server}
 NAMES = ("get", "put", "cas", "enqueue", "claim_complete", "append")
 
 
@@ -52,5 +53,5 @@ async def main(url: str, variants: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    with postgres_server() as server:
-        asyncio.run(main(server.url, list(map(int, sys.argv[1:])) or [1, 2]))
+    with SERVERS[sys.argv[1]]() as server:
+        asyncio.run(main(server.url, list(map(int, sys.argv[2:])) or [1, 2]))
