@@ -8,7 +8,8 @@ see is a note in it: it speaks of the file.
     SEALED  each of its writes fails; everything was brought over before
     MOVED   so it is still; what comes back from the other store waits beside the file
 
-From MOVED to OPEN what the tables can hold is written into them (`writing`), and they are free again.
+From MOVED to OPEN what the tables can hold is written into them (`writing`), and they are free again. What is
+done inside a transaction of the file is in `rounds`.
 
 Each change of these, and each round, is made while a transaction of the file keeps everybody else from
 writing; the note is what counts if somebody is killed in between.
@@ -19,8 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import cast
@@ -33,47 +33,22 @@ from hive_state_core.choosing import choose
 from hive_state_core.config import Config
 from hive_state_core.control import changed, require_loadable, require_same
 from hive_state_core.errors import Conflict, HiveStateError
-from hive_state_core.ids import AGENTS_COLLECTION
-from hive_state_core.legacy_model import NOTES
-from hive_state_core.model import Image, RecordImage, TaskImage
+from hive_state_core.model import Image
 from hive_state_core.spi import (
-    NO_NOTES,
     PEER,
-    TERM_SHIFT,
     Control,
     ControlState,
     Driver,
     Mark,
     Notes,
     Replication,
-    Span,
 )
-from hive_state_legacy.changes import (
-    Bringing,
-    Keys,
-    events,
-    histories,
-    images_of,
-    keys_in,
-    look,
-    refuse,
-    require_no_poison,
-    row_of,
-    sweep,
-    written_rows,
-)
-from hive_state_legacy.file import Change, File, last_change
+from hive_state_legacy.changes import require_no_poison
+from hive_state_legacy.file import File, last_change
 from hive_state_legacy.importing import Import
 from hive_state_legacy.options import Options
 from hive_state_legacy.reader import Reader
-from hive_state_legacy.source import KEYED, Item
-from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS
-from hive_state_legacy.writing import Event, Held, Writing
-
-OWN = "legacy/"
-ROW, SEQ, OWED = f"{OWN}row", f"{OWN}seq", f"{OWN}owed"
-"""Notes of our own: the control row; the last change of the file that was brought over; whether the tables
-have not got yet what came back."""
+from hive_state_legacy.rounds import OWED, OWN, PAGE, ROW, SEQ, Rounds
 
 OUT = "out"
 """The sink that stands for PEER in the store beside the file: a standby may not have that one."""
@@ -83,10 +58,6 @@ EVERY = 0.1
 
 SWEEP = 60.0
 """Seconds between two comparisons of all keys."""
-
-PAGE = 500
-LAST = 2**62
-"""More than any change has as its number."""
 
 log: logging.Logger = logging.getLogger("hive_state.legacy")
 
@@ -109,8 +80,7 @@ class Beside:
         url = f"sqlite:///{quote(str(beside(options.path)))}/store.db"
         self.driver: Driver = choose(url, Config()).driver("default")
         self.port: Replication = cast(Replication, self.driver)
-        self._poison: list[Item] = []
-        self._alone = asyncio.Lock()
+        self._rounds = Rounds(self._file, self._reader, self.port)
         self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -140,7 +110,7 @@ class Beside:
         cannot be taken."""
         row = await self.port.control()
         await self.port.control(row.epoch, replace(row, state=ControlState.STANDBY))
-        async with self._transaction():
+        async with self._rounds.transaction():
             await self._reader.run(self._begin)
         async with Reader(self._reader.source.options) as copy:
             seen = await copy.run(lambda: last_change(copy.source.snapshot))
@@ -158,10 +128,8 @@ class Beside:
         row = await self.control()
         if row.state is not ControlState.OPEN:
             raise Conflict("the hive does not live in the file", key="the control row")
-        async with self._transaction():
-            await self._reader.run(self._file.clean)
         await self.close()
-        remove(self._file.path)
+        await clear(self._reader.source.options)
 
     # --- the port
 
@@ -172,23 +140,23 @@ class Beside:
         if change.state is ControlState.SEALED:
             await self._reader.run(lambda: require_no_poison(source))
         await self.round()
-        async with self._transaction():
+        async with self._rounds.transaction():
             old = await self._row()
-            if await self._is_unsettled(old):
+            if await self._rounds.is_unsettled(old):
                 raise Conflict("somebody else changes the control row: try again", key="the control row")
             undelivered = bool(await self.port.marks(OUT, 1))
             new = changed(old, expect, change, empty=False, undelivered=undelivered)
-            await self._prepare(old, new)
+            await self._rounds.prepare(old, new)
             await self._sinks(old, new)
             comes_back = (old.state, new.state) == (ControlState.MOVED, ControlState.OPEN)
             await self._replace(old, new, {OWED: b"yes" if comes_back else None})
-            await self._settle(new)
+            await self._rounds.settle(new)
         return await self._row()
 
     async def load(self, images: Sequence[Image], notes: Notes, expect: Control | None) -> int:
         """Inside a transaction of the file, so that the row stays what it is."""
         highest = max([image.version for image in images], default=0)
-        async with self._transaction():
+        async with self._rounds.transaction():
             row = await self._row()
             require_same(row.store_id, row.epoch, expect)
             require_loadable(row.state, highest)
@@ -226,98 +194,6 @@ class Beside:
         sinks = frozenset({OUT}) if PEER in new.sinks else frozenset()
         await self.port.control(row.epoch, replace(row, sinks=sinks))
 
-    # --- inside a transaction of the file
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        """Nobody else writes to the file meanwhile."""
-        async with self._alone:
-            await self._reader.run(self._file.begin)
-            try:
-                yield
-            except BaseException:
-                await asyncio.shield(self._reader.run(self._file.roll_back))
-                raise
-            await asyncio.shield(self._reader.run(self._file.commit))
-
-    async def _prepare(self, old: Control, new: Control) -> None:
-        """Before a seal everything is brought over. Raises Conflict if something cannot be; or if something
-        was written behind the seal, which no fence lets happen."""
-        if new.state is ControlState.SEALED:
-            self._poison.clear()
-            while await self._bring(old.term):
-                pass
-            await self._take(await self._swept(), old.term, NO_NOTES)
-            refuse(self._poison, self._reader.source)
-        elif new.state is ControlState.MOVED and (await self._waiting() or await self._swept()):
-            raise Conflict(f"something was written to {self._file.path} behind the seal", key="the file")
-
-    async def _bring(self, term: int) -> int:
-        """How many changes were brought over."""
-        changes = await self._waiting()
-        if changes:
-            last = changes[-1].seq
-            keys = {(change.table, change.key): None for change in changes}
-            await self._take(keys, term, {SEQ: b"%d" % last})
-            await self._reader.run(lambda: self._file.forget(last))
-        return len(changes)
-
-    async def _waiting(self) -> list[Change]:
-        after = int((await self.port.notes())[SEQ])
-        return await self._reader.run(lambda: self._file.changes(after, PAGE))
-
-    async def _swept(self) -> Keys:
-        source = self._reader.source
-        keys = await self._reader.run(lambda: {table: keys_in(source, table) for table in KEYED})
-        return await sweep(self.port, keys.__getitem__)
-
-    async def _take(self, keys: Keys, term: int, notes: Notes) -> None:
-        if not keys:
-            return
-        source = self._reader.source
-        seen, written = await self._reader.run(lambda: (look(source, keys), written_rows(self._file)))
-        last = max((await self.port.control()).version, term << TERM_SHIFT)
-        bringing = Bringing(source, self.port, last)
-        await self.port.load(await bringing.images(seen, written), notes)
-        self._poison += bringing.poison
-
-    async def _is_unsettled(self, row: Control) -> bool:
-        """Whether the fence is not as the row says."""
-        return await self._reader.run(self._file.fenced) is (row.state is ControlState.OPEN)
-
-    async def _settle(self, row: Control) -> None:
-        """The fence as the row says; and what came back is in the tables, once they are free."""
-        if row.state is not ControlState.OPEN:
-            await self._reader.run(lambda: self._file.fence(self._reader.source.layout, _why(row)))
-        elif await self._is_unsettled(row):
-            held = await self._held() if OWED in await self.port.notes() else None
-            await self._reader.run(lambda: self._free(held))
-
-    def _free(self, held: Held | None) -> None:
-        self._file.unfence()
-        if held is not None:
-            Writing(self._file, self._reader.source).write(held)
-            self._file.forget(LAST)  # what we wrote ourselves; nobody else could
-
-    async def _held(self) -> Held:
-        images = [image async for image in images_of(self.port, Span(kind="record"))]
-        records = [image for image in images if isinstance(image, RecordImage) and image.value is not None]
-        notes = {image.ref.key: image for image in records if image.ref.collection == NOTES}
-        tasks = [
-            image async for image in images_of(self.port, Span(kind="task")) if isinstance(image, TaskImage)
-        ]
-        written = await self._reader.run(lambda: written_rows(self._file))
-        found = {
-            table: [
-                Event(event, row_of(event, written))
-                async for head in histories(self.port, table)
-                async for event in events(self.port, head)
-            ]
-            for table in (CHECKPOINTS, SNAPSHOTS)
-        }
-        agents = [image for image in records if image.ref.collection == AGENTS_COLLECTION]
-        return Held(agents, [(task, notes.get(task.ref.id)) for task in tasks], found)
-
     # --- in the background
 
     async def _run(self) -> None:
@@ -342,24 +218,26 @@ class Beside:
     async def _is_something_to_do(self) -> bool:
         row = await self._row()
         opened = row.state is ControlState.OPEN
-        return await self._is_unsettled(row) or (opened and bool(await self._waiting()))
+        return await self._rounds.is_unsettled(row) or (opened and bool(await self._rounds.waiting()))
 
     async def round(self, *, all_keys: bool = False) -> None:
-        """Bring over what was written, if the original hive is at work; and mend what a killed one left."""
-        async with self._transaction():
-            row = await self._row()
-            if await self._is_unsettled(row):
-                await self._settle(row)
-            if row.state is ControlState.OPEN:
-                await self._bring(row.term)
-                if all_keys:
-                    await self._take(await self._swept(), row.term, NO_NOTES)
+        """See `Rounds.round`."""
+        async with self._rounds.transaction():
+            await self._rounds.round(await self._row(), all_keys=all_keys)
 
 
-def _why(row: Control) -> str:
-    if row.state is ControlState.MOVED:
-        return f"this hive has moved to {row.peer}; nothing can be written here any more"
-    return "this hive is being moved; nothing can be written here for a moment"
+async def clear(options: Options) -> None:
+    """The file is that of an original hive again and nothing else, and nothing is beside it."""
+    file = File(options.path, options.timeout)
+
+    def clean() -> None:
+        file.begin()
+        file.clean()
+        file.commit()
+
+    async with Reader(options, file) as reader:
+        await reader.run(clean)
+    remove(options.path)
 
 
 def remove(path: str) -> None:

@@ -36,7 +36,7 @@ from hive_state_core.spi import (
     StreamPage,
     StreamRead,
 )
-from hive_state_legacy.beside import Beside, beside, is_followed, remove
+from hive_state_legacy.beside import Beside, beside, clear, is_followed, remove
 from hive_state_legacy.exporting import Exporting
 from hive_state_legacy.mapping import TERM
 from hive_state_legacy.options import Options
@@ -134,9 +134,11 @@ class LegacyDriver:
         await self.open()
 
     async def leave(self) -> None:
-        if self._beside is not None:
-            await self._beside.end()
-            self._beside = None
+        ours, self._beside = self._beside, None
+        if ours is not None:
+            await ours.end()
+        elif is_followed(self._path):  # one that was begun, and never got so far as to be of use
+            await clear(self._options)
 
     def _first(self) -> Control:
         """The control row, before there is one."""

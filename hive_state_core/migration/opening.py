@@ -84,6 +84,8 @@ async def cancel(source: Choice, target: Choice) -> bool:
     async with live(source, target) as ready:
         job = await read_job(ready.source)
         if job is None or job.phase is Phase.COMPLETED:
+            if job is None and isinstance(ready.source, Foreign):
+                await ready.source.leave()
             return False
         await ready.release()
         is_ours = (await ready.target.control()).store_id == job.target

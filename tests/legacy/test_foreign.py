@@ -24,7 +24,7 @@ from hive_state_core.errors import Unavailable
 from hive_state_core.legacy_model import decode_note, note_ref, status_of
 from hive_state_core.model import RecordImage, TaskImage, TaskRef
 from hive_state_core.spi import Control, ControlState, Replication
-from hive_state_legacy import beside
+from hive_state_legacy import beside, rounds
 
 from .conftest import SCHEMA, File
 
@@ -201,6 +201,41 @@ def test_cancelled_it_is_the_file_of_an_original_hive_and_nothing_else(move: Mov
     assert [path.name for path in move.file.folder.iterdir()] == ["state_manager.db"]
 
 
+DIES = """
+import os, sys
+from hive_state_core.cli import main
+from hive_state_legacy import beside
+
+beside.Import.run = lambda *_: os._exit(9)
+main(sys.argv[1:])
+"""
+
+
+def test_killed_while_it_begins(move: Move) -> None:
+    """`start` goes on, `cancel` takes away what there is."""
+    move.file.agent("a")
+    start = ["migrate", "start", "--from", move.source, "--to", move.store]
+    for words in ("cancel", "start"):
+        done = subprocess.run([sys.executable, "-c", DIES, *start], capture_output=True, check=False)
+        assert done.returncode == 9, done.stderr
+        assert move.objects()
+        move.run(words)
+        assert bool(move.objects()) is (words == "start")
+    move.file.agent("b")
+    move.run("switch")
+    within(move.store, lambda hive: require_arrived(hive, [["agents", id, "idle"] for id in "ab"]))
+
+
+def test_a_row_that_was_waived_stays_behind(legacy: Callable[..., File], store: str) -> None:
+    move = Move(legacy().task("bad", metadata="NaN").task("good"), store, "?waive=tasks:1")
+    move.run("start")
+    move.run("switch")
+    within(store, lambda hive: require_arrived(hive, [["tasks", "good", "pending"]]))
+    before = move.rows()
+    move.run("rollback")
+    assert move.rows() == before
+
+
 def test_poison_is_refused_before_anything_is_done(move: Move) -> None:
     move.file.task("bad", metadata="NaN")
     told = move.run("start", exit_code=1)
@@ -243,9 +278,9 @@ def test_killed_before_the_file_was_committed(move: Move, step: str, monkeypatch
     if step == "rollback":
         move.run("switch")
         within(move.store, lambda hive: hive.agents.update("a", status="moved"))
-    settle, commit, settled = beside.Beside._settle, beside.File.commit, []
+    settle, commit, settled = rounds.Rounds.settle, beside.File.commit, []
 
-    async def settles(self: beside.Beside, row: Control) -> None:
+    async def settles(self: rounds.Rounds, row: Control) -> None:
         await settle(self, row)
         settled.append(row)
 
@@ -256,7 +291,7 @@ def test_killed_before_the_file_was_committed(move: Move, step: str, monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(beside.File, "commit", dies)
-        patched.setattr(beside.Beside, "_settle", settles)
+        patched.setattr(rounds.Rounds, "settle", settles)
         patched.setattr(beside.Beside, "start", lambda _: None)
         assert move.run(step, exit_code=5)
 

@@ -1,0 +1,161 @@
+"""Between the file of an original hive and the store beside it: what is written in the one, and came back in
+the other.
+
+Everything here is done inside a transaction of the file: nobody writes to it meanwhile, and no other process
+does the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from hive_state_core.errors import Conflict
+from hive_state_core.ids import AGENTS_COLLECTION
+from hive_state_core.legacy_model import NOTES
+from hive_state_core.model import RecordImage, TaskImage
+from hive_state_core.spi import NO_NOTES, TERM_SHIFT, Control, ControlState, Notes, Replication, Span
+from hive_state_legacy.changes import (
+    Bringing,
+    Keys,
+    events,
+    histories,
+    images_of,
+    keys_in,
+    look,
+    refuse,
+    row_of,
+    sweep,
+    written_rows,
+)
+from hive_state_legacy.file import Change, File
+from hive_state_legacy.reader import Reader
+from hive_state_legacy.source import KEYED, Item
+from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS
+from hive_state_legacy.writing import Event, Held, Writing
+
+OWN = "legacy/"
+ROW, SEQ, OWED = f"{OWN}row", f"{OWN}seq", f"{OWN}owed"
+"""Notes of our own in the store beside the file: the control row; the last change of the file that was
+brought over; whether the tables have not got yet what came back."""
+
+PAGE = 500
+LAST = 2**62
+"""More than any change has as its number."""
+
+
+class Rounds:
+    """Of one file. `reader` reads from it, on its thread; `port` is that of the store beside it."""
+
+    def __init__(self, file: File, reader: Reader, port: Replication) -> None:
+        self._file = file
+        self._reader = reader
+        self._port = port
+        self._poison: list[Item] = []
+        self._alone = asyncio.Lock()
+
+    async def round(self, row: Control, *, all_keys: bool) -> None:
+        """Bring over what was written, if the original hive is at work; and mend what a killed one left."""
+        if await self.is_unsettled(row):
+            await self.settle(row)
+        if row.state is ControlState.OPEN:
+            await self.bring(row.term)
+            if all_keys:
+                await self._take(await self._swept(), row.term, NO_NOTES)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """Nobody else writes to the file meanwhile."""
+        async with self._alone:
+            try:
+                await self._reader.run(self._file.begin)
+                yield
+            except BaseException:
+                await asyncio.shield(self._reader.run(self._file.roll_back))
+                raise
+            await asyncio.shield(self._reader.run(self._file.commit))
+
+    async def prepare(self, old: Control, new: Control) -> None:
+        """Before a seal everything is brought over. Raises Conflict if something cannot be; or if something
+        was written behind the seal, which no fence lets happen."""
+        if new.state is ControlState.SEALED:
+            self._poison.clear()
+            while await self.bring(old.term):
+                pass
+            await self._take(await self._swept(), old.term, NO_NOTES)
+            refuse(self._poison, self._reader.source)
+        elif new.state is ControlState.MOVED and await self.waiting():
+            raise Conflict(f"something was written to {self._file.path} behind the seal", key="the file")
+
+    async def bring(self, term: int) -> int:
+        """How many changes were brought over."""
+        changes = await self.waiting()
+        if changes:
+            last = changes[-1].seq
+            keys = {(change.table, change.key): None for change in changes}
+            await self._take(keys, term, {SEQ: b"%d" % last})
+            await self._reader.run(lambda: self._file.forget(last))
+        return len(changes)
+
+    async def waiting(self) -> list[Change]:
+        after = int((await self._port.notes())[SEQ])
+        return await self._reader.run(lambda: self._file.changes(after, PAGE))
+
+    async def _swept(self) -> Keys:
+        source = self._reader.source
+        keys = await self._reader.run(lambda: {table: keys_in(source, table) for table in KEYED})
+        return await sweep(self._port, keys.__getitem__)
+
+    async def _take(self, keys: Keys, term: int, notes: Notes) -> None:
+        if not keys:
+            return
+        source = self._reader.source
+        seen, written = await self._reader.run(lambda: (look(source, keys), written_rows(self._file)))
+        last = max((await self._port.control()).version, term << TERM_SHIFT)
+        bringing = Bringing(source, self._port, last)
+        await self._port.load(await bringing.images(seen, written), notes)
+        self._poison += bringing.poison
+
+    async def is_unsettled(self, row: Control) -> bool:
+        """Whether the fence is not as the row says."""
+        return await self._reader.run(self._file.fenced) is (row.state is ControlState.OPEN)
+
+    async def settle(self, row: Control) -> None:
+        """The fence as the row says; and what came back is in the tables, once they are free."""
+        if row.state is not ControlState.OPEN:
+            await self._reader.run(lambda: self._file.fence(self._reader.source.layout, _why(row)))
+        elif await self.is_unsettled(row):
+            held = await self._held() if OWED in await self._port.notes() else None
+            await self._reader.run(lambda: self._free(held))
+
+    def _free(self, held: Held | None) -> None:
+        self._file.unfence()
+        if held is not None:
+            Writing(self._file, self._reader.source).write(held)
+            self._file.forget(LAST)  # what we wrote ourselves; nobody else could
+
+    async def _held(self) -> Held:
+        images = [image async for image in images_of(self._port, Span(kind="record"))]
+        records = [image for image in images if isinstance(image, RecordImage) and image.value is not None]
+        notes = {image.ref.key: image for image in records if image.ref.collection == NOTES}
+        tasks = [
+            image async for image in images_of(self._port, Span(kind="task")) if isinstance(image, TaskImage)
+        ]
+        written = await self._reader.run(lambda: written_rows(self._file))
+        found = {
+            table: [
+                Event(event, row_of(event, written))
+                async for head in histories(self._port, table)
+                async for event in events(self._port, head)
+            ]
+            for table in (CHECKPOINTS, SNAPSHOTS)
+        }
+        agents = [image for image in records if image.ref.collection == AGENTS_COLLECTION]
+        return Held(agents, [(task, notes.get(task.ref.id)) for task in tasks], found)
+
+
+def _why(row: Control) -> str:
+    if row.state is ControlState.MOVED:
+        return f"this hive has moved to {row.peer}; nothing can be written here any more"
+    return "this hive is being moved; nothing can be written here for a moment"
