@@ -63,8 +63,30 @@ def gone_after_the_seal(tmp_path: Path, server: Any) -> None:
         hive.require_equal()
 
 
+def gone_after_the_decision(tmp_path: Path, server: Any) -> None:
+    """Nobody writes to the old store; once the new one is back it is open."""
+    with Hive(tmp_path, store_of(server.url)) as hive:
+        hive.begin("local")
+        hive.succeed(*START)
+        switching = hive.popen("switch", fail=("switch: moved", "stop"))
+        hive.until_stopped(switching)
+        server.kill()
+        before = hive.export("local")
+        switching.send_signal(signal.SIGCONT)
+        _, told = switching.communicate(timeout=60)
+        assert switching.returncode, told
+        hive.work(2)
+        assert hive.export("local") == before
+        server.start()
+        hive.begin("moving")
+        hive.work()
+        assert hive.status()["phase"] == "reverse"
+        hive.audit(hive.end(excused="Unavailable"))
+        hive.require_equal()
+
+
 if ALL:  # each waits for connections that nobody answers: minutes
 
-    @pytest.mark.parametrize("drill", [gone_before_the_switch, gone_after_the_seal])
+    @pytest.mark.parametrize("drill", [gone_before_the_switch, gone_after_the_seal, gone_after_the_decision])
     def test_a_server_that_dies(tmp_path: Path, server: Any, drill: Any) -> None:
         drill(tmp_path, server)
