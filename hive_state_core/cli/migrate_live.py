@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 import msgspec
@@ -39,20 +39,34 @@ _BUDGET = "Writes may wait for so long for a switch before it is given up (2)."
 ACCEPT = click.option("--accept-durability", is_flag=True, help="Go on although a power cut may lose writes.")
 
 
+BACKUP = click.option(
+    "--backup",
+    type=click.File("xb"),
+    help="Export --from into this new file first; of a hive at work page by page.",
+)
+
+
 @click.command()
 @sides
 @ACCEPT
+@BACKUP
 @json_option
 @async_command
-async def plan(source: str, target: str, accept_durability: bool, as_json: bool) -> int:
+async def plan(
+    source: str, target: str, accept_durability: bool, backup: BinaryIO | None, as_json: bool
+) -> int:
     """Say what a live migration would do and what stands in its way. Nothing is changed but the schema of
     --to, if it has none. Exits with 4 if something stands in the way."""
+    from hive_state_core.migration.judging import examined
     from hive_state_core.migration.opening import live, name_of
 
     async with chosen(source, target) as (one, other):
+        await _back_up(one, backup)
         obstacles = await _obstacles(one, other, accept_durability)
         async with live(one, other) as ready:
             rows = await migrate_status.counts(ready)
+            found = await examined(ready)
+    warnings = [f"{name}: {each.sentence}" for name, each in found if each.status == "warn"]
     old, new = name_of(one), name_of(other)
     steps = [
         f"start: {new} becomes a standby, and what changes in {old} is marked from then on",
@@ -62,9 +76,9 @@ async def plan(source: str, target: str, accept_durability: bool, as_json: bool)
         "complete: there is no way back any more",
     ]
     if as_json:
-        emit_json({"steps": steps, "rows": rows, "obstacles": obstacles})
+        emit_json({"steps": steps, "rows": rows, "warnings": warnings, "obstacles": obstacles})
     else:
-        for line in steps:
+        for line in [*steps, *(f"worth knowing: {warning}" for warning in warnings)]:
             click.echo(line)
         _tell_obstacles(obstacles, as_json)
     return EXIT.PRECONDITION if obstacles else EXIT.OK
@@ -73,10 +87,18 @@ async def plan(source: str, target: str, accept_durability: bool, as_json: bool)
 @click.command()
 @sides
 @ACCEPT
+@BACKUP
 @knobs
 @json_option
 @async_command
-async def start(source: str, target: str, accept_durability: bool, as_json: bool, **given: Any) -> int:
+async def start(
+    source: str,
+    target: str,
+    accept_durability: bool,
+    backup: BinaryIO | None,
+    as_json: bool,
+    **given: Any,
+) -> int:
     """Begin to move a hive that works on, or go on with it: mark what changes, copy, send on, compare.
 
     Ends when --to has everything and was compared with it. Nothing waits meanwhile. Ctrl-C is harmless: the
@@ -89,6 +111,7 @@ async def start(source: str, target: str, accept_durability: bool, as_json: bool
         if obstacles := await _obstacles(one, other, accept_durability):
             _tell_obstacles(obstacles, as_json)
             return EXIT.PRECONDITION
+        await _back_up(one, backup)
         await prepare(one, other, **_given(given))
         async with live(one, other) as ready:
             await ready.capture()
@@ -109,12 +132,19 @@ async def advance(source: str | None, target: str | None, as_json: bool) -> int:
 
 @click.command()
 @known_sides
+@click.option(
+    "--waive", multiple=True, metavar="ENTITY", help="Leave this poison behind, named as by status."
+)
 @json_option
 @async_command
-async def verify(source: str | None, target: str | None, as_json: bool) -> int:
+async def verify(source: str | None, target: str | None, waive: tuple[str, ...], as_json: bool) -> int:
     """Compare both stores, while the hive works. What was lost is sent once more. Exits with 3 if something
     is wrong that does not mend itself."""
+    from hive_state_core.migration import judging
+
     async with chosen_live(source, target) as (_, _, live):
+        if waive:
+            await judging.waive(live, waive)
         return _tell_checked(await _verify(live, as_json), as_json)
 
 
@@ -288,6 +318,16 @@ async def _obstacles(one: Choice, other: Choice, accept_durability: bool) -> lis
     await open_store(other, follow=False).upgrade_schema()
     async with live(one, other) as ready:
         return await against_start(ready, accept_durability=accept_durability)
+
+
+async def _back_up(choice: Choice, file: BinaryIO | None) -> None:
+    from hive_state_core.migration.lines import export_lines
+    from hive_state_core.store import open_store
+
+    if file is not None:
+        async with open_store(choice, janitor=False, follow=False) as hive:
+            async for line in export_lines(hive.replication()):
+                file.write(line)
 
 
 def _given(knobs: dict[str, Any]) -> dict[str, Any]:

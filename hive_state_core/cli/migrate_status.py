@@ -94,6 +94,7 @@ def _found(findings: Findings) -> dict[str, Any]:
         "shadow_wrong": findings.shadow_wrong,
         "wrong": findings.wrong,
         "poison": findings.poison,
+        "waived": sorted(findings.waived),
     }
 
 

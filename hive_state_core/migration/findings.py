@@ -21,6 +21,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     verified_at  instant of the source at which all was found equal last; None: never
     compared     images that were compared then
     repaired     images that were lost, and were sent once more
+    waived       what stays behind, because somebody said so
     shadowed     reads that were repeated on the other store, and `shadow_wrong` of them differed in the end
     given_up     switches in a row that were given up
     """
@@ -30,6 +31,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     verified_at: int | None = None
     compared: int = 0
     repaired: int = 0
+    waived: frozenset[str] = frozenset()
     shadowed: int = 0
     shadow_wrong: int = 0
     given_up: int = 0

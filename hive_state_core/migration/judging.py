@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from msgspec.structs import replace
 
+from hive_state_core.errors import InvalidArgument
 from hive_state_core.features import Durability, Facility
 from hive_state_core.images import instant_of
 from hive_state_core.migration.checking import Check, Checked, Tell
-from hive_state_core.migration.findings import Findings, change_findings, read_findings
+from hive_state_core.migration.findings import Findings, change_findings, read_findings, told
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Phase, Situation
 from hive_state_core.migration.presence import instant, processes
 from hive_state_core.migration.running import NEEDED
-from hive_state_core.spi import PEER, Driver, Replication, Span
+from hive_state_core.spi import PEER, Driver, Examining, Finding, Replication, Span
 
 SKEW_MS = 1000
 """So far may the clocks of the two stores be apart."""
+
+MANY = 100_000
+"""Marks among which those are looked for that are waived."""
 
 FRESH_MS = 24 * 3600 * 1000
 """A comparison that is older than that does not count any more."""
@@ -26,7 +30,8 @@ FRESH_MS = 24 * 3600 * 1000
 async def verify(live: Live, tell: Tell) -> Checked:
     """Compare everything; keep what was found in the source. copied -> verified, if nothing is wrong."""
     _, seen = await live.require_job(Phase.COPIED, Phase.VERIFIED, Phase.REVERSE)
-    checked = await Check(live, seen, tell).run()
+    waived = (await read_findings(live.source)).waived
+    checked = await Check(live, seen, tell, waived).run()
     at = await instant(live.drivers[1 if seen.back else 0])
     compared = sum(checked.compared.values())
 
@@ -49,6 +54,36 @@ async def verify(live: Live, tell: Tell) -> Checked:
     return checked
 
 
+async def waive(live: Live, names: Collection[str]) -> None:
+    """Leave these behind: entities that the other store would not take, in the words of `status`, at the
+    version that they have. Raises InvalidArgument for what is not among those."""
+    _, seen = await live.require_job()
+    findings = await read_findings(live.source)
+    if unknown := [name for name in names if name not in findings.poison]:
+        known = ", ".join(sorted(findings.poison)) or "there is none"
+        raise InvalidArgument(f"{unknown[0]!r} is not poison; that is: {known}")
+    port = live.target if seen.back else live.source
+    marks = await port.marks(PEER, MANY)
+    await port.clear(PEER, [mark for mark in marks if told(mark.ref) in names])
+
+    def change(old: Findings) -> Findings:
+        left = {name: why for name, why in old.poison.items() if name not in names}
+        return replace(old, poison=left, waived=old.waived | frozenset(names))
+
+    await change_findings(live.source, change)
+
+
+async def examined(live: Live) -> list[tuple[str, Finding]]:
+    """What `hive-state doctor` finds not to be in order, and of which store: versions, rights, room."""
+    return [
+        (name, finding)
+        for name, driver in zip(live.names, live.drivers, strict=True)
+        if isinstance(driver, Examining)
+        for finding in await driver.examine()
+        if finding.status != "ok"
+    ]
+
+
 async def against_start(live: Live, *, accept_durability: bool) -> list[str]:
     """What stands in the way of a migration between these stores, each with what to do about it."""
     found = [reason async for reason in _lacking(live)]
@@ -56,6 +91,9 @@ async def against_start(live: Live, *, accept_durability: bool) -> list[str]:
         found.append(f"the clocks of the two stores are {apart / 1000:.1f} s apart: set them right")
     if not accept_durability:
         found += _volatile(live)
+    for name, finding in await examined(live):
+        if finding.status == "fail":
+            found.append(f"{name}: {finding.sentence}" + (f": {finding.mend}" if finding.mend else ""))
     return found
 
 

@@ -159,3 +159,21 @@ def test_run_works_until_ctrl_c() -> None:
         _, errors = running.communicate(timeout=20)
     assert running.returncode == 130
     assert "interrupted" in errors
+
+
+def test_a_backup_beforehand() -> None:
+    planned = migrate("plan", "--from", "local", "--to", "prod", "--backup", "before.jsonl", "--json")
+    assert planned.exit_code == 0, planned.output
+    assert "warnings" in json.loads(planned.stdout)
+    restored = CliRunner().invoke(main, ["import", "sqlite:///restored.db", "--file", "before.jsonl"])
+    assert restored.exit_code == 0, restored.output
+    again = migrate("start", "--from", "local", "--to", "prod", "--backup", "before.jsonl")
+    assert again.exit_code == 2
+    assert "before.jsonl" in again.output
+
+
+def test_only_poison_is_waived() -> None:
+    assert migrate("start", "--from", "local", "--to", "prod").exit_code == 0
+    waived = migrate("verify", "--waive", "record c / k")
+    assert waived.exit_code == 2
+    assert "is not poison" in waived.output

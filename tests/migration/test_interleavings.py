@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from hive_state_core import Store
-from hive_state_core.errors import Internal, Unavailable
+from hive_state_core.errors import Internal, InvalidArgument, Unavailable
 from hive_state_core.limits import VALUE_BYTES
 from hive_state_core.migration import crossing, failpoints
 from hive_state_core.migration.crossing import cross
-from hive_state_core.migration.judging import against_switch, verify
+from hive_state_core.migration.judging import against_switch, verify, waive
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.pumping import Pump
@@ -293,6 +293,29 @@ async def test_one_key_that_is_refused_keeps_back_itself_alone(sides: Sides, hiv
         live.target = target
         assert (await verify(live, silent)).clean
     assert await equal(sides)
+
+
+async def test_poison_is_waived_by_its_name(sides: Sides, hive: Store) -> None:
+    async def refuse(images: Sequence[Image]) -> None:
+        if any(isinstance(image, RecordImage) and image.ref.key == "bad" for image in images):
+            raise Internal("it is refused")
+
+    await sides.reach(Phase.VERIFIED)
+    await hive.records.put("c", "bad", 1)
+    async with sides.live() as live:
+        live.target = Bad(live.target, refuse)  # type: ignore[assignment]
+        assert (await verify(live, silent)).wrong == {"record c / bad": "poison"}
+        worker = Worker(live)
+        await worker.turn()
+        await worker.release()
+        with pytest.raises(InvalidArgument, match="that is: record c / bad"):
+            await waive(live, ["record c / k"])
+        await waive(live, ["record c / bad"])
+        assert (await verify(live, silent)).clean
+        await live.reach(Phase.VERIFIED)
+        await cross(live)
+    assert await hive.records.get("c", "bad") is None
+    assert await hive.records.get("c", "k") is not None
 
 
 async def test_a_store_that_refuses_now_and_then(sides: Sides, hive: Store) -> None:
