@@ -72,7 +72,7 @@ def rows_of(result: Result) -> list[dict[str, Any]]:
 class Wrong:
     """A driver that does what another does; below, but for one thing."""
 
-    every = 50
+    every = 10  # also a slow machine comes so far
 
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
@@ -87,7 +87,7 @@ class Wrong:
 
 
 class Drops(Wrong):
-    """Acknowledges every 50th operation of a kind, and does not do it."""
+    """Acknowledges every 10th operation of a kind, and does not do it."""
 
     kind: type[Op] = Put
 
@@ -121,7 +121,9 @@ class ChecksNothing(Wrong):
 
 
 class ReadsAnother(Wrong):
-    """Every 50th read gives an older state of the record."""
+    """Every 5th read gives an older state of the record."""
+
+    every = 5
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
         reply = await self.driver.read(refs, fresh)
@@ -135,7 +137,7 @@ class ReadsAnother(Wrong):
 class ClaimsTwice(Wrong):
     """Every 5th claim gives what the one before it gave."""
 
-    every = 5  # also a slow machine comes so far
+    every = 5
     last: ClaimedTasks | None = None
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
