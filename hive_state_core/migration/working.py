@@ -26,6 +26,12 @@ from hive_state_core.spi import Control, ControlState, Kind
 IDLE = 0.05
 """Seconds of rest when nothing is marked."""
 
+REST = 0.25
+"""Seconds of rest after all that was marked was sent: what is written again meanwhile is sent once."""
+
+PAGE = 1000
+"""Marks in a round."""
+
 Tell = Callable[[str, Kind, int], None]
 
 log: logging.Logger = logging.getLogger("hive_state")
@@ -44,6 +50,7 @@ class Worker:
         self._lease = Lease(live.source)
         self._impatience = Impatience()
         self._pump: tuple[tuple[str, int], Pump] | None = None
+        self._full = 0  # rounds one after the other that left something behind
         self._guard = Guard(live)
         self._phase = Phase.LEGACY
 
@@ -137,13 +144,22 @@ class Worker:
         until, stuck = monotonic() + LOOK, pump.stuck
         try:
             while monotonic() < until:
-                sent = await pump.round()
+                began = monotonic()
+                sent = await pump.round(PAGE)
                 self._guard.count(failed=False)
-                await asyncio.sleep(throttle if sent else IDLE)
+                await asyncio.sleep(max(throttle, self._rest(sent, monotonic() - began)))
         except Conflict:  # the hive has turned round, or the other store is not what it was
             self._pump = None
         if pump.stuck > stuck:
             await add_stuck(self._live.source, pump.poison, pump.wrong)
+
+    def _rest(self, sent: int, seconds: float) -> float:
+        """After a round that took so long. Those who work get as much time as it took; less and less of it,
+        while there is more to send than goes into a round."""
+        self._full = self._full + 1 if sent >= PAGE else 0
+        if self._full:
+            return seconds / self._full
+        return REST if sent else IDLE
 
 
 _BUSY = (Phase.DUAL, Phase.COPIED, Phase.VERIFIED, Phase.REVERSE)
