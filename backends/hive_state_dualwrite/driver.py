@@ -8,7 +8,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from hive_state_core.choosing import Stores
-from hive_state_core.errors import ConfigError, Unavailable
+from hive_state_core.errors import ConfigError, Conflict, Unavailable
 from hive_state_core.features import Facility, Features
 from hive_state_core.following import Following
 from hive_state_core.member import Member, lives
@@ -75,9 +75,11 @@ class DualDriver(Following):
         await super().close()
 
     async def _arrive(self) -> None:
-        """Without the primary, if the secondary says that the hive came there from it."""
+        """Without the primary, if the secondary says that the hive came there from it. Raises Conflict if the
+        hive would live in both."""
         try:
             await super()._arrive()
+            await self._refuse_two()
         except Unavailable:
             secondary = self._sender.secondary
             await secondary.open()
@@ -85,6 +87,19 @@ class DualDriver(Following):
             if not lives(row) or row.peer != self.home:
                 raise
             self._turn(secondary, row)
+
+    async def _refuse_two(self) -> None:
+        secondary = self._sender.secondary
+        if self.at is secondary or not await self.reach(secondary.name):
+            return
+        here, there = await self.at.port.control(), await secondary.port.control()
+        if lives(here) and lives(there) and there.peer == self.home:
+            raise Conflict(
+                f"the hive has moved from {self.home} to {secondary.name}, and yet {self.home} takes writes:"
+                f" it was put back from a backup. Open {secondary.name}, and remove {self.home} or put"
+                " it aside",
+                key=self.home,
+            )
 
     async def schema(self, action: SchemaAction) -> SchemaInfo:
         """Of both; what is told is the primary's, with the steps of the secondary."""

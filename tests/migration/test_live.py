@@ -265,6 +265,22 @@ async def test_another_store_of_that_name_is_refused(sides: Sides, tmp_path: Pat
             await live.look()
 
 
+async def test_an_old_store_that_was_put_back_is_refused(sides: Sides, tmp_path: Path) -> None:
+    """Two stores would take writes."""
+    await populate(sides.source, 1)
+    yesterday = (tmp_path / "local.db").read_bytes()
+    await sides.reach(Phase.VERIFIED)
+    async with sides.live() as live:
+        await cross(live)
+    for beside in tmp_path.glob("local.db*"):
+        beside.unlink()
+    (tmp_path / "local.db").write_bytes(yesterday)
+    with pytest.raises(Conflict, match="it was put back from a backup"):
+        await sides.open("moving").open()
+    async with sides.open("prod") as hive:
+        await hive.records.put("c", "k", 1)
+
+
 async def test_who_cannot_follow_stands_in_the_way(sides: Sides) -> None:
     await sides.reach(Phase.VERIFIED)
     blind = Sides.of(str(sides.source.url), str(sides.target.url))
