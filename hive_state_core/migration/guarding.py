@@ -50,9 +50,12 @@ class Guard:
         while self._rounds[0][0] < now - RECENT:
             self._rounds.popleft()
 
-    async def look(self, seen: Situation) -> None:
-        """Both stores are reached."""
+    def reached(self) -> None:
+        """Both stores were looked at just now."""
         self._reached = monotonic()
+
+    async def look(self, seen: Situation) -> None:
+        """Read everything, as who works on it."""
         if seen.job is not None and seen.job.triggers != "off":
             await self._judge(seen.job, seen, await self._readings(seen))
 

@@ -93,6 +93,7 @@ class Worker:
     async def turn(self) -> bool:
         """Some work, for LOOK seconds or a copy long; False: there is none, or another one does it."""
         seen = await self._live.look()
+        self._guard.reached()
         self._phase = seen.phase
         if seen.job is None:
             return False
@@ -197,4 +198,5 @@ class Throttled(Pace):
             raise Unfinished
         self._job = job
         self.batch: int = job.chunk
+        self._guard.reached()
         await self._guard.look(await self._live.look())

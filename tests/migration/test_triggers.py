@@ -23,6 +23,7 @@ from hive_state_core.migration.triggers import (
     add_fired,
     read_fired,
 )
+from hive_state_core.migration.working import Worker
 from hive_state_core.spi import ControlState
 
 from .sides import Sides
@@ -172,6 +173,19 @@ async def test_switches_that_are_given_up(sides: Sides, monkeypatch: pytest.Monk
         await Guard(live).look(await live.look())
         assert [each.trigger for each in await read_fired(live.source)] == ["seal budget"]
         assert (await live.look()).phase is Phase.COPIED
+
+
+async def test_who_does_not_work_has_reached_the_stores_too(sides: Sides) -> None:
+    """One call that fails is no half minute, however long others have done the work."""
+    await sides.reach(Phase.VERIFIED)
+    async with sides.live() as live:
+        other, worker = Worker(live), Worker(live)
+        assert await other.turn()
+        worker._guard._reached -= 600
+        assert not await worker.turn()
+        await worker._guard.troubled()
+        assert await read_fired(live.source) == []
+        await other.release()
 
 
 async def test_a_store_that_cannot_be_reached(sides: Sides) -> None:
