@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,17 @@ def test_only_a_share_is_looked_at() -> None:
     for n in range(1000):
         shadow.saw([RecordRef("c", f"{n}")])
     assert 10 < len(shadow._waiting) < 400
+
+
+async def test_a_dual_write_store_does_it_by_itself(tmp_path: Path) -> None:
+    urls = (f"sqlite:///{tmp_path}/{name}.db?synchronous=NORMAL" for name in ("local", "prod"))
+    sides = Sides.of(*urls, shadow="100")
+    await sides.reach(Phase.VERIFIED)
+    async with sides.open("moving") as hive, sides.live() as live:
+        await hive.records.put("c", "k", 1)
+        for _ in range(400):
+            assert await hive.records.get("c", "k") is not None
+            if (findings := await read_findings(live.source)).shadowed:
+                break
+            await asyncio.sleep(0.02)
+        assert (findings.shadowed, findings.shadow_wrong) == (1, 0)
