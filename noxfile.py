@@ -76,7 +76,12 @@ def conformance(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Live moves with every fault there is, and the suite on all of hybrid; CI takes a selection of them."""
     install(session, "test", project=True)
-    tests = ("tests/migration", "tests/hybrid", "tests/cli/test_demo_migrate.py")
+    tests = (
+        "tests/migration",
+        "tests/hybrid",
+        "tests/cli/test_demo_migrate.py",
+        "tests/legacy/test_foreign.py",
+    )
     session.run("pytest", *tests, *session.posargs, env={"HIVE_STATE_FAULTS": "all"})
 
 

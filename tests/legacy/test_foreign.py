@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from msgspec.structs import replace
 
 from hive_state_core import Store, open_store
 from hive_state_core.cli import main
+from hive_state_core.embedded import postgres_server
 from hive_state_core.errors import Unavailable
 from hive_state_core.legacy_model import decode_note, note_ref, status_of
 from hive_state_core.model import RecordImage, TaskImage, TaskRef
@@ -29,6 +31,7 @@ from hive_state_legacy import beside, rounds
 from .conftest import SCHEMA, File
 
 WITH_SLOTS = SCHEMA.replace("status TEXT NOT NULL, current", "status TEXT NOT NULL, slot UNIQUE, current")
+ALL = os.environ.get("HIVE_STATE_FAULTS") == "all"
 PROGRAM = Path(__file__).with_name("original.py")
 
 Original = Callable[..., "Program"]
@@ -38,6 +41,7 @@ class Program:
     """The original at work. Use as a context manager."""
 
     def __init__(self, file: File, seed: str, slots: int = 0) -> None:
+        self.file = file
         self.log = file.folder.parent / f"{seed}.log"
         command = [sys.executable, str(PROGRAM), str(file.path), seed, str(slots)]
         with self.log.open("wb") as log:
@@ -313,3 +317,22 @@ def test_killed_before_the_file_was_committed(move: Move, step: str, monkeypatch
 async def change(port: Replication, state: ControlState) -> Control:
     row = await port.control()
     return await port.control(row.epoch, replace(row, state=state, term=row.term + 1))
+
+
+if ALL:
+
+    def test_to_postgresql_while_those_are_killed_who_bring_it_over(legacy: Callable[..., File]) -> None:
+        with postgres_server() as server, Program(legacy(), "one") as one:
+            move = Move(one.file, server.url)
+            one.works()
+            move.run("start")
+            command = [sys.executable, "-m", "hive_state_core.cli", "migrate", "run", "--from", move.source]
+            for _ in range(5):
+                worker = subprocess.Popen([*command, "--to", move.store], stdout=PIPE, stderr=PIPE)
+                one.works()
+                worker.kill()
+                worker.communicate()
+            move.run("switch")
+            one.works(10)
+            done = [line for line in one.said() if line[0] != "refused"]
+            within(move.store, lambda hive: require_arrived(hive, done))
