@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hive_state_conformance.harness import UrlHarness
 from hive_state_conformance.report import Level, Report, Status
 from hive_state_conformance.runner import conform
+from hive_state_core.model import Topic
+from hive_state_hybrid.driver import HybridDriver
 
 from .conftest import Hybrid
 
@@ -31,7 +35,12 @@ async def test_what_concerns_the_cache(level: str, tmp_path: Path, valkey_url: s
     assert not failed(report)
 
 
-@pytest.mark.skipif(os.environ.get("HIVE_STATE_FAULTS") != "all", reason="takes minutes: nox -s faults")
+faults = pytest.mark.skipif(
+    os.environ.get("HIVE_STATE_FAULTS") != "all", reason="takes minutes: nox -s faults"
+)
+
+
+@faults
 @pytest.mark.timeout(540)
 @pytest.mark.parametrize("level", LEVELS)
 async def test_level_full_on_postgres_and_valkey(
@@ -40,3 +49,24 @@ async def test_level_full_on_postgres_and_valkey(
     report = await conform(UrlHarness(hybrid(durable_url, valkey_url, consistency=level)))
     assert not failed(report)
     assert report.level is Level.FULL
+
+
+async def test_short_with_a_cache_that_is_gone(durable_url: str, valkey: Any, hybrid: Hybrid) -> None:
+    valkey.kill()
+    choice = hybrid(durable_url, valkey.url, consistency="linearizable")
+    report = await conform(UrlHarness(choice), select=["records.overwrite.*", "cas.counter_race"])
+    assert not failed(report)
+
+
+@faults
+@pytest.mark.timeout(540)
+async def test_level_full_with_every_wake_up_lost(
+    durable_url: str, valkey_url: str, hybrid: Hybrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def deaf(self: HybridDriver, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        await asyncio.sleep(timeout / 1000)
+        return frozenset()
+
+    monkeypatch.setattr(HybridDriver, "wait", deaf)
+    report = await conform(UrlHarness(hybrid(durable_url, valkey_url, consistency="linearizable")))
+    assert {each.partition(".")[0] for each in failed(report)} == {"wake"}  # they are about nothing else
