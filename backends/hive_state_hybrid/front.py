@@ -157,8 +157,7 @@ class Front:
 
     def until(self, expires_at: int | None, at: int, sent: float) -> int | None:
         """When a record expires that was asked for at `sent` and read at the instant `at`, on the cache's
-        clock or
-        a little earlier; -1 if that is not known."""
+        clock or a little earlier; -1 if that is not known."""
         if expires_at is None:
             return None
         if self._clock is None:
@@ -185,8 +184,7 @@ class Front:
 
     async def tell(self, entries: Sequence[Entry]) -> None:
         """That these are the versions now. At linearizable it returns when nobody is told less any more; else
-        at
-        once, and this Store is told no less."""
+        at once, and this Store is told no less."""
         if not entries:
             return
         if self.fence is not None:

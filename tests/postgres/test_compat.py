@@ -4,17 +4,29 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import asyncpg  # type: ignore[import-untyped]
+
 from hive_state_core.compat import PostgreSQLConfig, PostgreSQLStateManager
 from hive_state_core.url import parse_url
 
 
 async def test_it_creates_the_schema_and_works(server_url: str) -> None:
-    parsed = parse_url(server_url)
-    config = PostgreSQLConfig(username=parsed.username or "", min_connections=1, max_connections=3)
+    server, database = parse_url(server_url), f"compat_{uuid4().hex[:8]}"
+    connection = await asyncpg.connect(server_url)
+    await connection.execute(f"CREATE DATABASE {database}")
+    await connection.close()
+    config = PostgreSQLConfig(
+        host=server.host or "",
+        port=server.port or 0,
+        database=database,
+        username=server.username or "",
+        password=server.password,
+        min_connections=1,
+        max_connections=3,
+    )
     manager = PostgreSQLStateManager(config)
-    joint = "&" if "?" in server_url else "?"
-    manager._url = f"{server_url}{joint}schema=compat_{uuid4().hex[:8]}&min_connections=1"
-    assert (await manager.health_check())["database_connected"]
+    health = await manager.health_check()
+    assert health["database_connected"], health["error"]
     await manager.register_agent("a", ["plan"])
     assert await manager.set_agent_state("b", {"status": "working"}, ttl=3600)
     for id, priority in (("low", 9), ("high", 1)):
