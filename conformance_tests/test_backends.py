@@ -29,6 +29,7 @@ class TestMemoryAtALateTerm(ConformanceSuite):
     harness = LateHarness(UrlHarness("memory://"))
 
 
+@pytest.mark.no_cover
 class TestSharedMemory(ConformanceSuite):
     @pytest.fixture
     def harness(self) -> UrlHarness:
