@@ -1,8 +1,9 @@
-"""Kill a large move again and again: `python tests/scale/kills.py FILE [KILLS]`.
+"""Kill a large move again and again: `python tests/scale/kills.py FILE [KILLS [SECONDS]]`.
 
 FILE is what `fill.py` made; it is copied, not changed. The copy moves to a PostgreSQL from the wheel by
-`hive-state migrate run --offline`, killed with -9 at KILLS (20) random instants and begun again each time by
-the same command. In the end the exports of both sides have to be identical.
+`hive-state migrate run --offline`, killed with -9 at KILLS (20) random instants, up to SECONDS (20) after it
+began, and begun again each time by the same command. In the end the exports of both sides have to be
+identical.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from hive_state_core.embedded import postgres_server
 HIVE_STATE = (sys.executable, "-m", "hive_state_core.cli")
 
 
-def drill(source: str, target: str, kills: int) -> None:
+def drill(source: str, target: str, kills: int, longest: float) -> None:
     run = [*HIVE_STATE, "migrate", "run", "--offline", "--from", source, "--to", target, "--json"]
     for kill in range(kills):
-        begun, patience = time.perf_counter(), random.uniform(1, 20)
+        begun, patience = time.perf_counter(), random.uniform(longest / 20, longest)
         with subprocess.Popen(run, stdout=subprocess.DEVNULL) as process:
             try:
                 code = process.wait(patience)
@@ -42,13 +43,13 @@ def export(url: str, file: Path) -> None:
         subprocess.run([*HIVE_STATE, "export", url], stdout=out, check=True)
 
 
-async def main(file: str, kills: int) -> None:
+async def main(file: str, kills: int = 20, longest: float = 20) -> None:
     with TemporaryDirectory(prefix="hive-state-kills-") as folder:
         shutil.copy(file, f"{folder}/from.db")
         source, before, after = f"sqlite:///{folder}/from.db", Path(folder, "before"), Path(folder, "after")
         export(source, before)
         async with postgres_server() as server:
-            await asyncio.to_thread(drill, source, server.url, kills)
+            await asyncio.to_thread(drill, source, server.url, kills, longest)
             export(server.url, after)
         same = filecmp.cmp(before, after, shallow=False)
         verdict = "are identical" if same else "DIFFER"
@@ -57,4 +58,4 @@ async def main(file: str, kills: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20))
+    asyncio.run(main(sys.argv[1], *map(int, sys.argv[2:])))
