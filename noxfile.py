@@ -81,6 +81,7 @@ def faults(session: nox.Session) -> None:
         "tests/hybrid",
         "tests/cli/test_demo_migrate.py",
         "tests/legacy/test_foreign.py",
+        "tests/redis/test_killed.py",
     )
     session.run("pytest", *tests, *session.posargs, env={"HIVE_STATE_FAULTS": "all"})
 
