@@ -14,7 +14,7 @@ from hive_state_core.migration.failpoints import NAMES
 
 from .hive import ALL, Hive
 
-SHORT = ("copy: page loaded", "switch: moved")
+SHORT = ("copy: page loaded", "switch: sealed", "switch: moved")
 
 pytestmark = pytest.mark.timeout(240)
 
