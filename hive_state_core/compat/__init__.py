@@ -64,10 +64,7 @@ class PostgreSQLStateManager(Manager):
         super().__init__(self.config.url())
 
     async def _prepare(self, error: SchemaMismatch) -> Store:
-        hive = self._unopened()
-        await hive.upgrade_schema()
-        await hive.open()
-        return hive
+        return await self._with_schema()
 
 
 class RedisStateManager(Manager):

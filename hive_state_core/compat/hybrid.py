@@ -62,10 +62,7 @@ class HybridStateManager(Manager):
         super().__init__(self.config.choice(), kept, limits)
 
     async def _prepare(self, error: SchemaMismatch) -> Store:
-        hive = self._unopened()
-        await hive.upgrade_schema()
-        await hive.open()
-        return hive
+        return await self._with_schema()
 
     async def set_agent_state(
         self, agent_id: str, state: AgentState | Mapping[str, Any], ttl: Duration | None = None

@@ -126,6 +126,13 @@ class Manager:
         """The store, where there is none yet."""
         raise error
 
+    async def _with_schema(self) -> Store:
+        """The store, open, its schema being made first."""
+        hive = self._unopened()
+        await hive.upgrade_schema()
+        await hive.open()
+        return hive
+
     # --- agents
 
     async def register_agent(self, agent_id: str, capabilities: list[str] | None = None) -> bool:
