@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from hive_state_core.background import Background
 from hive_state_core.errors import HiveStateError, SchemaMismatch
 from hive_state_core.member import Member
 from hive_state_core.migration.live import Live
@@ -23,14 +24,13 @@ LOOK = 1.0
 log: logging.Logger = logging.getLogger("hive_state.dualwrite")
 
 
-class Sender:
+class Sender(Background):
     """Of one dual-write store. `degraded`: commits that were acknowledged without the other store."""
 
     def __init__(self, driver: DualDriver, members: tuple[Member, Member], shadow: Shadow) -> None:
         self._driver = driver
         self._shadow = shadow
         self._members = members
-        self._task: asyncio.Task[None] | None = None
         self._worker: Worker | None = None
         self._flushing = asyncio.Lock()
         self.degraded = 0
@@ -38,15 +38,6 @@ class Sender:
     @property
     def secondary(self) -> Member:
         return self._members[1]
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            self._task = None
 
     async def _run(self) -> None:
         told = ""

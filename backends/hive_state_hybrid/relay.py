@@ -12,6 +12,7 @@ import logging
 
 from msgspec.structs import replace
 
+from hive_state_core.background import Background
 from hive_state_core.caching import Beat, Entry
 from hive_state_core.errors import Conflict, HiveStateError
 from hive_state_core.model import RecordRef
@@ -25,7 +26,7 @@ MARKS = 1000
 log = logging.getLogger("hive_state.hybrid")
 
 
-class Relay:
+class Relay(Background):
     """Of one Store. `beat`: for how many seconds a beat lets the cache answer."""
 
     def __init__(self, durable: Driver, port: Replication, front: Front, own: str, beat: float) -> None:
@@ -34,17 +35,7 @@ class Relay:
         self._front = front
         self._own = own
         self._beat = beat
-        self._task: asyncio.Task[None] | None = None
         self.rounds: int = 0
-
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            self._task = None
 
     async def _run(self) -> None:
         while True:

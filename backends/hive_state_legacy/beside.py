@@ -29,6 +29,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec.structs import replace
 
+from hive_state_core.background import Background
 from hive_state_core.choosing import choose
 from hive_state_core.config import Config
 from hive_state_core.control import changed, require_loadable, require_same
@@ -70,7 +71,7 @@ def is_followed(path: str) -> bool:
     return beside(path).exists()
 
 
-class Beside:
+class Beside(Background):
     """Of one file, opened. See `hive_state_core.spi.Replication` for its methods."""
 
     def __init__(self, options: Options, first: Control) -> None:
@@ -81,21 +82,13 @@ class Beside:
         self.driver: Driver = choose(url, Config()).driver("default")
         self.port: Replication = cast(Replication, self.driver)
         self._rounds = Rounds(self._file, self._reader, self.port)
-        self._task: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         await self._reader.open()
         await self.driver.open()
 
-    def start(self) -> None:
-        """Bring over what is written, from now on."""
-        self._task = asyncio.create_task(self._run())
-
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            self._task = None
+        await self.stop()
         await self.driver.close()
         await self._reader.close()
 
@@ -197,6 +190,7 @@ class Beside:
     # --- in the background
 
     async def _run(self) -> None:
+        """Bring over what is written."""
         swept, troubled = monotonic(), False
         while True:
             try:

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import msgspec
 
+from hive_state_core.background import Background
 from hive_state_core.errors import HiveStateError
 from hive_state_core.migration.sealing import Impatience
 from hive_state_core.model import RecordRef
@@ -80,26 +81,19 @@ def _read(notes: Mapping[str, bytes]) -> list[Process]:
     ]
 
 
-class Presence:
+class Presence(Background):
     """Of one Following: it says that it is there, and sees soon that the hive has moved, or lies sealed."""
 
     def __init__(self, following: Following, every: float = EVERY) -> None:
         self._following = following
         self._every = every
         self._id = uuid4().hex
-        self._task: asyncio.Task[None] | None = None
         self._impatience = Impatience()
         self._told: Replication | None = None
 
-    def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
     async def stop(self) -> None:
         """It is not there any more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            self._task = None
+        await super().stop()
         if self._told is not None:
             try:
                 await self._told.note({PREFIX + self._id: None})
