@@ -84,6 +84,7 @@ async def _copy_kind(way: _Way, cursor: Cursor, pace: Pace, tell: Tell, below: i
             await pace.next()
             span = replace(span, after=after, limit=pace.batch)
             reading = asyncio.ensure_future(way.read(span))
+            await reached("copy: page read")
             copied = cursor.copied.get(span.kind, 0) + len(page)
             cursor = Cursor(kind=span.kind, after=after, copied={**cursor.copied, span.kind: copied})
             await way.write(page, marked(cursor))

@@ -102,6 +102,7 @@ class _Crossing:
             except (Sealed, StoreMoved) as error:
                 raise Conflict("somebody else switches, or did already", key="the control row") from error
             await _catch_up(self._pump, lease)
+            await reached("switch: caught up")
         with self._timed("seal"):
             sealed = await _seal(self._source, self._target)
         drained = await self._send_rest(sealed)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hive_state_core.cli import main
 from hive_state_core.config_file import read_config
 from hive_state_core.errors import Unavailable
 from hive_state_core.migration.lines import export_lines
+from hive_state_core.migration.live import Live
 from hive_state_core.migration.opening import live
 from hive_state_core.migration.working import Worker
 from hive_state_core.model import TaskState
@@ -32,11 +34,11 @@ ALL = os.environ.get("HIVE_STATE_FAULTS") == "all"
 """Every fault is wanted, not only a selection."""
 
 MOVER = Path(__file__).with_name("mover.py")
+HAND = Path(__file__).with_name("hand.py")
 
 CONFIG = """
 use = "moving"
-[stores.local]
-url = "sqlite:///local.db"
+{source}
 {target}
 [stores.moving]
 backend = "dual-write"
@@ -74,14 +76,19 @@ class Process:
         return code
 
 
+SOURCE = store_of("sqlite:///local.db", "local")
+TARGET = store_of("sqlite:///prod.db")
+
+
 class Hive:
     """Processes on a hive that moves from `local` to `prod`. Use it as a context manager."""
 
-    def __init__(self, folder: Path, target: str = store_of("sqlite:///prod.db")) -> None:
+    def __init__(self, folder: Path, target: str = TARGET, source: str = SOURCE) -> None:
         self.folder = folder
         self.processes: list[Process] = []
-        self.weakened = ""  # what a process that fails somewhere lacks, see `weakened.py`
-        (folder / "hive-state.toml").write_text(CONFIG.format(target=target))
+        self.others: list[subprocess.Popen[str]] = []
+        self.weakened = ""  # what the processes of `popen` and `hand` lack, see `weakened.py`
+        (folder / "hive-state.toml").write_text(CONFIG.format(source=source, target=target))
 
     def __enter__(self) -> Hive:
         return self
@@ -91,6 +98,9 @@ class Hive:
             if process.running.poll() is None:
                 process.running.kill()
                 process.wait()
+        for other in self.others:
+            other.kill()
+            other.communicate()
 
     def stop(self, process: Process) -> None:
         """As by kill -STOP, but not while it holds a lock of the file: nobody could write then."""
@@ -125,9 +135,7 @@ class Hive:
         for process in self.processes:
             if process.killed:
                 continue
-            _until(
-                lambda process=process: b"OPEN" in Path(process.log.name).read_bytes(), "a process to open"
-            )  # type: ignore[misc]
+            until(lambda process=process: b"OPEN" in Path(process.log.name).read_bytes(), "a process to open")  # type: ignore[misc]
 
     def migrate(self, *words: str) -> Result:
         """`hive-state migrate WORDS`."""
@@ -149,16 +157,26 @@ class Hive:
         told = doomed.communicate(timeout=60)
         assert doomed.returncode == -signal.SIGKILL, told
 
-    def popen(self, *words: str, fail: tuple[str, str] | None = None) -> subprocess.Popen[str]:
-        program = [str(MOVER), *fail] if fail else ["-m", "hive_state_core.cli"]
-        return subprocess.Popen(
-            [sys.executable, *program, "migrate", *words],
+    def popen(self, *words: str, fail: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """`hive-state migrate WORDS` in a process of its own; `fail`: failpoints, each with an action."""
+        return self._run(MOVER, "migrate", *words, fail=fail)
+
+    def hand(self, *words: str, fail: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """`hand.py WORDS`."""
+        return self._run(HAND, *words, fail=fail)
+
+    def _run(self, program: Path, *words: str, fail: tuple[str, ...]) -> subprocess.Popen[str]:
+        fate = "\n".join(f"{name}={action}" for name, action in zip(fail[::2], fail[1::2], strict=True))
+        process = subprocess.Popen(
+            [sys.executable, str(program), *words],
             cwd=self.folder,
-            env={**os.environ, "WEAKENED": self.weakened},
+            env={**os.environ, "WEAKENED": self.weakened, "FATE": fate},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.others.append(process)
+        return process
 
     def status(self) -> dict[str, Any]:
         told = self.migrate("status", "--json")
@@ -167,12 +185,25 @@ class Hive:
         return found
 
     def until_phase(self, *phases: str) -> None:
-        _until(lambda: self.status()["phase"] in phases, f"phase {' or '.join(phases)}")
+        until(lambda: self.status()["phase"] in phases, f"phase {' or '.join(phases)}")
 
     def until_stopped(self, process: subprocess.Popen[str]) -> None:
         """Wait for a process that stops itself at a failpoint."""
-        stat = Path(f"/proc/{process.pid}/stat")
-        _until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T", "a process to stop")
+        until(lambda: self.is_stopped(process), "a process to stop")
+
+    def is_stopped(self, process: subprocess.Popen[str]) -> bool:
+        stat = Path(f"/proc/{process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
+
+    def wake(self, process: subprocess.Popen[str]) -> int:
+        """Let one that stopped itself come to its end; how it ended."""
+        process.send_signal(signal.SIGCONT)
+        process.communicate(timeout=60)
+        return process.returncode
+
+    def until_sent(self) -> None:
+        """Wait until nothing is marked: somebody sends it."""
+        until(lambda: not asyncio.run(self._marked()), "what is marked to be sent")
 
     def said(self) -> int:
         """How many lines all processes said so far."""
@@ -229,13 +260,25 @@ class Hive:
 
     def require_equal(self) -> None:
         """Once all that is marked was sent, both stores hold the same."""
-        asyncio.run(self._drain())
+        self.drain()
         local, prod = asyncio.run(self._exports())
         assert local == prod
 
-    async def _drain(self) -> None:
+    def drain(self) -> None:
+        """Send all that is marked."""
+        asyncio.run(self._drain())
+
+    async def _marked(self) -> bool:
+        async with self.both() as both:
+            return any([await port.marks(PEER, 1) for port in (both.source, both.target)])
+
+    def both(self) -> AbstractAsyncContextManager[Live]:
+        """The two stores, each itself."""
         config = read_config(self.folder / "hive-state.toml")
-        async with live(choose("local", config), choose("prod", config)) as both:
+        return live(choose("local", config), choose("prod", config))
+
+    async def _drain(self) -> None:
+        async with self.both() as both:
             worker = Worker(both)
             ports = both.source, both.target
             while any([await port.marks(PEER, 1) for port in ports]):
@@ -254,7 +297,7 @@ class Hive:
             return b"".join([line async for line in export_lines(hive.replication())])
 
 
-def _until(holds: Any, what: str) -> None:
+def until(holds: Any, what: str) -> None:
     deadline = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < deadline, f"waited in vain for {what}"
