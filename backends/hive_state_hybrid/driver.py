@@ -50,6 +50,7 @@ from hive_state_core.spi import (
     StreamRead,
     Swept,
 )
+from hive_state_hybrid.board import PREFIX
 from hive_state_hybrid.derive import written
 from hive_state_hybrid.facts import facts
 from hive_state_hybrid.fencing import Fence
@@ -85,7 +86,7 @@ class HybridDriver:
         self._unsure: OrderedDict[str, Sequence[Batch]] = OrderedDict()
         self._features = replace(durable.features, consistency=options.consistency)
         if options.consistency is Consistency.LINEARIZABLE:
-            front.fence = Fence(durable, self._port, self._own, options.beat, front.ping)
+            front.fence = Fence(durable, self._port, self._own, front.ping)
 
     @property
     def features(self) -> Features:
@@ -273,7 +274,8 @@ class HybridDriver:
         return await self._port.load(images, notes, expect)
 
     async def notes(self) -> Mapping[str, bytes]:
-        return await self._port.notes()
+        notes = await self._port.notes()
+        return {name: value for name, value in notes.items() if not name.startswith(PREFIX)}
 
     async def note(self, changes: Notes, expect: Notes = NO_NOTES) -> bool:
         return await self._port.note(changes, expect)

@@ -3,7 +3,7 @@
 Each Store runs a relay; one of them leads at a time, and two at once would do no harm. A round begins at an
 instant of the cache, drops from the cache what is marked in the durable store, and lets the cache answer for
 so long from that instant on. A Store that is cut off from the cache keeps it from doing so (see
-`fencing.py`)."""
+`board.py`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hive_state_core.caching import Beat, Entry
 from hive_state_core.errors import Conflict, HiveStateError
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import CACHE, Control, ControlState, Driver, Replication
-from hive_state_hybrid.fencing import stands
+from hive_state_hybrid.board import may_answer
 from hive_state_hybrid.front import Front
 
 MARKS = 1000
@@ -56,8 +56,10 @@ class Relay(Background):
         row = await with_sink(self._port)
         if row.state is not ControlState.OPEN:
             return False
+        may = await may_answer(self._durable, self._port, int(self._beat * 1000))
+        # Only now: who is cut off no more may have written until then what nobody pushed.
         await self._drop_marked()
-        if await self._cut_off():
+        if not may:
             return False
         if (await self._port.control()).epoch != row.epoch:
             return False  # marks may have gone with the sink, unheard
@@ -76,14 +78,6 @@ class Relay(Background):
                 await self._port.clear(CACHE, marks)
             if len(marks) < MARKS:
                 return
-
-    async def _cut_off(self) -> bool:
-        """Whether some Store cannot reach the cache."""
-        notes = await self._port.notes()
-        if not any(stands(name, value, 0) for name, value in notes.items()):
-            return False
-        at = (await self._durable.read([RecordRef("hive:ping", "ping")])).at
-        return any(stands(name, value, at) for name, value in notes.items())
 
 
 async def with_sink(port: Replication) -> Control:

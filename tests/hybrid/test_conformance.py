@@ -64,6 +64,18 @@ async def test_short_with_a_cache_that_is_gone(durable_url: str, valkey: Any, hy
 
 @faults
 @pytest.mark.timeout(540)
+@pytest.mark.parametrize("level", LEVELS)
+async def test_level_full_with_a_cache_that_is_gone(
+    level: str, durable_url: str, valkey: Any, hybrid: Hybrid
+) -> None:
+    valkey.kill()
+    report = await conform(UrlHarness(hybrid(durable_url, valkey.url, consistency=level)))
+    assert not failed(report)
+    assert report.level is Level.FULL
+
+
+@faults
+@pytest.mark.timeout(540)
 async def test_level_full_with_every_wake_up_lost(
     durable_url: str, valkey_url: str, hybrid: Hybrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:

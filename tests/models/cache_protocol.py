@@ -69,10 +69,12 @@ def _read(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
     if ours.near is not None and ours.near.use:
         hit = caller(state, i, version=ours.near.version, age=NEAR, must=must)
         yield f"{i} reads {ours.near.version} nearby", _told(rules, hit, i, s)
-    elif ours.fence == 0:
-        yield f"{i} begins to read", caller(state, i, step="read", must=must)
-    else:
-        yield from _ask(rules, caller(state, i, owed=ours.owed if rules.owes else 0, must=must), i, s)
+        return
+    if ours.fence == 0 or rules.beside:
+        yield f"{i} reads beside the cache", caller(state, i, step="read", must=must)
+    if ours.fence != 0:
+        owed = max(ours.owed if rules.owes else 0, ours.beside[0])
+        yield from _ask(rules, caller(state, i, owed=owed, must=must), i, s)
 
 
 def _must(rules: Rules, state: State, s: int) -> int:
@@ -103,6 +105,9 @@ def _commit(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
 def _owing(rules: Rules, state: State, i: int, s: int) -> State:
     """A read is told before it is pushed."""
     now, ours = state.callers[i], state.stores[s]
+    if rules.beside and not now.lease:
+        beside = (max(now.version, ours.beside[0]), BOUND) if rules.remembers else (0, 0)
+        return _answered(rules, store(state, s, beside=beside), i, s)
     pushes = (*ours.pushes, (now.version, now.lease))
     state = store(state, s, owed=max(ours.owed, now.version), pushes=pushes)
     return _answered(rules, state, i, s)
@@ -199,6 +204,11 @@ def store_steps(rules: Rules, state: State, s: int) -> Iterator[Step]:
         if state.budget.failures:
             failed = _doubting(spent(state, "failures"), s)
             yield f"Store {s} fails to push {version}", store(failed, s, pushes=rest, owed=owed)
+    if ours.fence and not state.durable.on:
+        yield f"Store {s} sees that no cache may answer", store(state, s, fence=0)
+    waited = ours.fence == 0 or (ours.fence and not rules.off_when_waited)
+    if waited and state.durable.on and s in state.durable.fences:
+        yield f"Store {s} says that no cache may answer", durable(state, on=False)
     if ours.fence == 0 and s in state.durable.fences:
         unfenced = durable(state, fences=state.durable.fences - {s})
         ends = store(unfenced, s, fence=None) if rules.pushes_unfenced else unfenced
@@ -225,17 +235,17 @@ def _dead(state: State, s: int) -> State:
 def relay_steps(rules: Rules, state: State) -> Iterator[Step]:
     relay, mark = state.relay, state.durable.mark
     if relay.step == "idle":
-        yield "the relay begins", state._replace(relay=Relay("began"))
-        return
-    if relay.step == "began":
-        step = "marked" if mark else "drained"
-        if state.durable.fences and rules.fence_heard and not mark:
-            yield "the relay hears of a fence", state._replace(relay=Relay())
-        else:
-            yield (
-                f"the relay reads the mark {mark}",
-                state._replace(relay=relay._replace(step=step, mark=mark)),
-            )
+        yield "the relay begins", state._replace(relay=Relay("began" if rules.fences_first else "heard"))
+    elif relay.step == "began":
+        yield from _hear(rules, state)
+    elif relay.step == "off":
+        then = "began" if rules.announces_first else "heard" if rules.fences_first else "drained"
+        said = durable(state, on=True)
+        yield "the relay says that the cache may answer", said._replace(relay=relay._replace(step=then))
+    elif relay.step == "heard":
+        step = "marked" if mark else "drained" if rules.fences_first else "began"
+        reads = state._replace(relay=relay._replace(step=step, mark=mark))
+        yield f"the relay reads the mark {mark}", reads
     elif relay.step == "marked":
         gone = drop(rules, state, relay.mark)
         then = relay._replace(step="dropped")
@@ -245,13 +255,26 @@ def relay_steps(rules: Rules, state: State) -> Iterator[Step]:
     elif relay.step == "dropped":
         same = mark == relay.mark or not rules.clears_by_version
         cleared = durable(state, mark=0) if same else state
-        yield "the relay clears the mark", cleared._replace(relay=relay._replace(step="began", mark=0))
+        yield "the relay clears the mark", cleared._replace(relay=relay._replace(step="heard", mark=0))
+    elif relay.cut:
+        yield "the relay does not beat", state._replace(relay=Relay())
     elif relay.step == "drained":
         left = BEAT - (relay.age if rules.beats_from_before else 0)
         beat = Beat(left, state.fast.run, relay.late)
         yield "the relay beats", fast(state, beat=beat)._replace(relay=Relay())
     if state.budget.crashes:
         yield "the relay dies", spent(state, "crashes")._replace(relay=Relay())
+
+
+def _hear(rules: Rules, state: State) -> Iterator[Step]:
+    """Of fences. If there is none, the relay says first that the cache may answer, and looks again."""
+    relay = state.relay._replace(step="heard" if rules.fences_first else "drained")
+    if state.durable.fences and rules.fence_heard:
+        yield "the relay hears of a fence", state._replace(relay=relay._replace(cut=True))
+    elif state.durable.on or not rules.announces:
+        yield "the relay hears of no fence", state._replace(relay=relay)
+    else:
+        yield "the relay hears of nothing", state._replace(relay=relay._replace(step="off"))
 
 
 def server_steps(state: State) -> Iterator[Step]:
@@ -273,7 +296,9 @@ def server_steps(state: State) -> Iterator[Step]:
 def tick(rules: Rules, state: State) -> State:
     stores = tuple(
         own._replace(
-            fence=own.fence and own.fence - 1, near=_older(own.near) if rules.near_ends else own.near
+            fence=own.fence and own.fence - 1,
+            near=_older(own.near) if rules.near_ends else own.near,
+            beside=(own.beside[0], own.beside[1] - 1) if own.beside[1] > 1 else (0, 0),
         )
         for own in state.stores
     )

@@ -29,11 +29,12 @@ WRITTEN = -1
 
 @dataclass(frozen=True)
 class Rules:
-    """A level is its first three; False in the others is the mistake in the comment."""
+    """A level is its first four; False in the others is the mistake in the comment."""
 
     waits: bool  # what is not known to have reached the cache is not told before no cache can hide it
     gated: bool  # the cache answers only under a beat
     near: bool  # a Store keeps what it read for a moment
+    beside: bool  # a read may pass the cache by; what was read there is remembered, and told to nobody else
 
     guarded: bool = True  # what is older replaces what is newer
     replaces_only: bool = True  # a writer fills an empty place
@@ -48,11 +49,16 @@ class Rules:
     write_waits: bool = True  # a write whose push failed is told at once
     read_waits: bool = True  # so is a read
     fence_heard: bool = True  # the relay does not look whether a Store is cut off
+    fences_first: bool = True  # the relay looks for fences after it has looked for marks
+    announces: bool = True  # the relay beats without having said that the cache may answer
+    announces_first: bool = True  # the relay does not look for fences again once it has said so
+    off_when_waited: bool = True  # a Store that is cut off says that no cache answers before it has waited
     pushes_unfenced: bool = True  # a Store takes its fence away before it pushes again
     run_checked: bool = True  # what a server held before it was restarted is taken for good
     owes: bool = True  # a Store forgets what it has written
     owed_when_asked: bool = True  # what is owed is looked up when the answer comes
     doubts: bool = True  # a failed push is forgotten
+    remembers: bool = True  # so is what was read beside the cache
     near_guarded: bool = True  # a near entry is replaced by an older one that took long
     near_yields: bool = True  # a near entry stays when its Store writes
     near_from_before: bool = True  # a near entry counts from when the answer came
@@ -60,19 +66,21 @@ class Rules:
 
 
 LEVELS = {
-    "linearizable": Rules(waits=True, gated=True, near=False),
-    "bounded": Rules(waits=False, gated=True, near=True),
-    "session": Rules(waits=False, gated=False, near=True),
+    "linearizable": Rules(waits=True, gated=True, near=False, beside=False),
+    "bounded": Rules(waits=False, gated=True, near=True, beside=True),
+    "session": Rules(waits=False, gated=False, near=True, beside=False),
 }
 
 
 class Durable(NamedTuple):
-    """`ages`: of each version, ticks since its commit. `fences`: Stores that are cut off from the cache."""
+    """`ages`: of each version, ticks since its commit. `fences`: Stores that are cut off from the cache.
+    `on`: it says that the cache may answer."""
 
     latest: int = 1
     ages: tuple[int, ...] = ()
     mark: int = 0
     fences: frozenset[int] = frozenset()
+    on: bool = True
 
 
 class Beat(NamedTuple):
@@ -106,6 +114,7 @@ class Store(NamedTuple):
     pushes  those that are under way while their callers were answered: versions and leases, `WRITTEN` if none
     doubt   a push failed: no cache that does not know of it by a later beat
     fence   None; the ticks that are left until no cache can answer; 0: none does
+    beside  what was read beside the cache (nothing older is told), and for how many ticks that is remembered
     """
 
     seen: int = 1
@@ -114,6 +123,7 @@ class Store(NamedTuple):
     doubt: bool = False
     near: Near | None = None
     fence: int | None = None
+    beside: tuple[int, int] = (0, 0)
 
 
 class Caller(NamedTuple):
@@ -129,12 +139,13 @@ class Caller(NamedTuple):
 
 
 class Relay(NamedTuple):
-    """`step`: idle, began, marked, dropped, drained."""
+    """`step`: idle, began, off, heard, marked, dropped, drained. `cut`: it has heard of a fence."""
 
     step: str = "idle"
     mark: int = 0
     age: int = 0
     late: frozenset[int] = frozenset()
+    cut: bool = False
 
 
 class Budget(NamedTuple):
