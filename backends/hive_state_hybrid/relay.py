@@ -56,7 +56,7 @@ class Relay(Background):
         row = await with_sink(self._port)
         if row.state is not ControlState.OPEN:
             return False
-        may = await may_answer(self._durable, self._port, int(self._beat * 1000))
+        may = await self._may_answer()
         # Only now: who is cut off no more may have written until then what nobody pushed.
         await self._drop_marked()
         if not may:
@@ -67,6 +67,9 @@ class Relay(Background):
         await front.breaker.call(lambda: cache.beat(beat))
         self.rounds += 1
         return True
+
+    async def _may_answer(self) -> bool:
+        return await may_answer(self._durable, self._port, int(self._beat * 1000))
 
     async def _drop_marked(self) -> None:
         while True:
