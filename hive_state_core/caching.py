@@ -16,12 +16,12 @@ an empty place without the lease takes it away from whoever has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple, Protocol
 
 import msgspec
 
-from hive_state_core.model import Index, RecordImage, RecordRef
+from hive_state_core.model import Index, RecordImage, RecordRef, Topic
 from hive_state_core.spi import MemoryStats
 
 KEPT_MS = 3600 * 1000
@@ -112,6 +112,15 @@ class Cache(Protocol):
 
     async def memory(self) -> MemoryStats:
         """What the server says of its room."""
+        ...
+
+    async def announce(self, news: Collection[int]) -> None:
+        """Wake all who wait for one of these topics, which are named by `topics.hash_of`."""
+        ...
+
+    async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        """As `Driver.wait`, of what is announced: a hint, which is lost while the cache cannot be reached.
+        Raises nothing because of the cache."""
         ...
 
 

@@ -1,13 +1,23 @@
-"""Who waits until something happens to a topic: what the `wait` of several drivers has in common."""
+"""Who waits until something happens to a topic, and who says that it did: what several drivers share."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
+from hive_state_core.errors import HiveStateError
 from hive_state_core.model import Topic
+
+PAUSE_S = 0.02
+"""The least time between two words of one store: what happens meanwhile goes together."""
+
+LAST_S = 1.0
+"""That the last word of a store may take, when it is closed."""
+
+log: logging.Logger = logging.getLogger("hive_state")
 
 Number = TypeVar("Number", bound=Hashable)
 
@@ -48,3 +58,51 @@ class Waiters(Generic[Number]):
 
     def wake_all(self) -> None:
         self.wake(list(self._waiting))
+
+
+class Crier:
+    """Tells others to what topics something happened: at once, or with all that happens within PAUSE_S.
+
+    `tell` sends numbers of topics. What it raises is logged: a hint may be lost.
+    """
+
+    def __init__(self, tell: Callable[[set[int]], Awaitable[None]]) -> None:
+        self._tell = tell
+        self._news: set[int] = set()
+        self._telling: asyncio.Task[None] | None = None
+        self._closed = asyncio.Event()
+
+    def happened(self, numbers: set[int]) -> None:
+        if not numbers:
+            return
+        self._news |= numbers
+        if self._telling is None:
+            self._telling = asyncio.create_task(self._tell_all())
+
+    async def close(self) -> None:
+        """What was not told yet is told now, unless that takes long: who enqueues and ends is heard, too."""
+        self._closed.set()
+        if self._telling is not None:
+            _, late = await asyncio.wait({self._telling}, timeout=LAST_S)
+            for task in late:
+                task.cancel()
+                await asyncio.wait(late)
+
+    async def _tell_all(self) -> None:
+        try:
+            while self._news:
+                news, self._news = self._news, set()
+                try:
+                    await self._tell(news)
+                except HiveStateError as error:
+                    log.debug("it was not told what happened: %s", error)
+                await self._pause()
+        finally:
+            self._telling = None
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(PAUSE_S):
+                await self._closed.wait()
+        except TimeoutError:
+            return

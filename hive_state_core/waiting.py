@@ -19,7 +19,7 @@ Answer = TypeVar("Answer")
 
 log: logging.Logger = logging.getLogger("hive_state")
 
-HOPS = 4
+HOPS = 5
 """Turns of the event loop until a task that was just made has asked the driver for news, at most."""
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from hive_state_core.caching import Cache, Entry
 from hive_state_core.errors import ConfigError, HiveStateError, Indeterminate
-from hive_state_core.features import Consistency, Facility, Features
+from hive_state_core.features import Consistency, Facility, Features, Wake
 from hive_state_core.model import EntityRef, Image, ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.spi import (
     CACHE,
@@ -57,6 +57,7 @@ from hive_state_hybrid.fencing import Fence
 from hive_state_hybrid.front import Front
 from hive_state_hybrid.options import Options
 from hive_state_hybrid.relay import Relay, with_sink
+from hive_state_hybrid.waking import Waking
 
 YOUNG_MS = 30_000
 """What was written longer ago has reached the cache: no commit takes so long from its instant to its end."""
@@ -84,7 +85,8 @@ class HybridDriver:
         self._front = front = Front(cache, options)
         self._relay = Relay(durable, self._port, front, self._own, options.beat)
         self._unsure: OrderedDict[str, Sequence[Batch]] = OrderedDict()
-        self._features = replace(durable.features, consistency=options.consistency)
+        self._waking = Waking(durable, cache, front.breaker, options.cache_timeout)
+        self._features = replace(durable.features, consistency=options.consistency, wake=Wake.PUSH)
         if options.consistency is Consistency.LINEARIZABLE:
             front.fence = Fence(durable, self._port, self._own, front.ping)
 
@@ -109,6 +111,7 @@ class HybridDriver:
 
     async def close(self) -> None:
         await self._relay.stop()
+        await self._waking.close()
         if self._front.fence is not None:
             await self._front.fence.close()
         await self._front.close()
@@ -192,6 +195,7 @@ class HybridDriver:
                 self._unsure.popitem(last=False)
             raise
         await self._wrote(batches, reply, sent)
+        self._waking.happened(batches)
         return reply
 
     async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
@@ -238,7 +242,7 @@ class HybridDriver:
         return await self._durable.claim(requests, trip_id)
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
-        return await self._durable.wait(topics, timeout)
+        return await self._waking.wait(topics, timeout)
 
     async def sweep(self, limit: int, retention: Retention) -> Swept:
         return await self._durable.sweep(limit, retention)

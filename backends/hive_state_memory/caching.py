@@ -4,12 +4,14 @@ reference."""
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from hive_state_core.caching import LEASE_MS, Asked, Beat, Entry, Hit
 from hive_state_core.errors import Closed
-from hive_state_core.model import RecordImage, RecordRef
+from hive_state_core.model import RecordImage, RecordRef, Topic
 from hive_state_core.spi import MemoryStats
+from hive_state_core.topics import hash_of
+from hive_state_core.waiters import Waiters
 
 Stamp = tuple[int, int]
 
@@ -23,6 +25,7 @@ class Held:
         self.leases: dict[RecordRef, tuple[Stamp, str, int]] = {}
         self.told: tuple[int, Beat] | None = None
         self.relay: tuple[str, int] = ("", 0)
+        self.waiters: Waiters[int] = Waiters(hash_of)
 
     @staticmethod
     def clock() -> int:
@@ -113,6 +116,12 @@ class MemoryCache:
 
     async def memory(self) -> MemoryStats:
         return MemoryStats(used=0, most=None)
+
+    async def announce(self, news: Collection[int]) -> None:
+        self._opened().waiters.wake(news)
+
+    async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        return await self._opened().waiters.wait(topics, timeout)
 
     def _opened(self) -> Held:
         if self._held is None:

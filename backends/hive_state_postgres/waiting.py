@@ -10,13 +10,11 @@ from typing import Any
 from hive_state_core.errors import HiveStateError
 from hive_state_core.model import Topic
 from hive_state_core.topics import hash_of
-from hive_state_core.waiters import Waiters
+from hive_state_core.waiters import Crier, Waiters
 from hive_state_postgres.dialing import Connection
 
 POLL_S = 0.25
 """How often the counter is looked at while anybody waits and no notification can come."""
-PAUSE_S = 0.02
-"""The least time between two notifications of one store: what happens meanwhile goes together."""
 MOST_TOPICS = 600
 """That fit the 8000 bytes of a notification; beyond, all who wait look."""
 
@@ -43,8 +41,7 @@ class Listener:
         self._counter = counter
         self._waiters = Waiters(hash_of)
         self._ears: asyncio.Task[None] | None = None
-        self._news: set[int] = set()
-        self._mouth: asyncio.Task[None] | None = None
+        self._crier = Crier(self._tell)
 
     async def wait(self, topics: frozenset[Topic], timeout_ms: int) -> frozenset[Topic]:
         """The first topic that something happened to; empty after the time-out."""
@@ -54,31 +51,18 @@ class Listener:
 
     def happened(self, hashes: set[int]) -> None:
         """This store's own trip is committed: tell those who wait here, and soon those elsewhere."""
-        if not hashes:
-            return
         self._waiters.wake(hashes)
-        self._news |= hashes
-        if self._mouth is None:
-            self._mouth = asyncio.create_task(self._tell())
+        self._crier.happened(hashes)
 
     async def close(self) -> None:
-        for task in (self._ears, self._mouth):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        await self._crier.close()
+        if self._ears is not None:
+            self._ears.cancel()
+            await asyncio.gather(self._ears, return_exceptions=True)
 
-    async def _tell(self) -> None:
-        try:
-            while self._news:
-                news, self._news = self._news, set()
-                some = ",".join(map(str, news)) if len(news) <= MOST_TOPICS else "*"
-                try:
-                    await self._notify(f"{self._ns()}:{some}")
-                except HiveStateError as error:
-                    log.debug("a notification was not sent: %s", error)
-                await asyncio.sleep(PAUSE_S)
-        finally:
-            self._mouth = None
+    async def _tell(self, news: set[int]) -> None:
+        some = ",".join(map(str, news)) if len(news) <= MOST_TOPICS else "*"
+        await self._notify(f"{self._ns()}:{some}")
 
     def heard(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
         """A notification came."""

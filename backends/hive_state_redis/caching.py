@@ -6,17 +6,19 @@ The server may evict any of these keys; they have a TTL, all of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from hive_state_core.caching import KEPT_MS, LEASE_MS, Asked, Beat, Entry, Hit, pack, unpack
-from hive_state_core.errors import Closed
-from hive_state_core.model import RecordRef
+from hive_state_core.errors import Closed, Unavailable
+from hive_state_core.model import RecordRef, Topic
 from hive_state_core.spi import MemoryStats
 from hive_state_redis.connecting import Link, Script, connect
 from hive_state_redis.options import RedisOptions
+from hive_state_redis.waiting import Listener, news_of
+from hive_state_redis.wire import Wire
 
 
 @cache
@@ -35,12 +37,14 @@ class RedisCache:
         self._link: Link | None = None
         self._prefix = b""
         self._connecting = asyncio.Lock()
+        self._listener = Listener(self._listen)
 
     async def open(self, store_id: str) -> None:
         self._prefix = b"{%b}:cache:%b:" % (self._tag, store_id.encode())
         await self._opened()
 
     async def close(self) -> None:
+        await self._listener.close()
         self._prefix = b""
         link, self._link = self._link, None
         if link is not None:
@@ -78,6 +82,17 @@ class RedisCache:
         said = await (await self._opened()).call("INFO", "memory", reads=True)
         lines = dict(line.split(":", 1) for line in said.decode().splitlines() if ":" in line)
         return MemoryStats(used=int(lines["used_memory"]), most=int(lines["maxmemory"]) or None)
+
+    async def announce(self, news: Collection[int]) -> None:
+        await (await self._opened()).call("PUBLISH", self._prefix + b"news", news_of(news), reads=True)
+
+    async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        return await self._listener.wait(topics, timeout)
+
+    async def _listen(self, heard: Callable[[bytes | None], None]) -> Wire:
+        if self._link is None:  # whoever has something to ask connects, and may be in a hurry
+            raise Unavailable("the cache was not reached yet")
+        return await self._link.listen(self._prefix + b"news", heard)
 
     async def _run(self, name: str, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
         return await (await self._opened()).script(_script(name), keys, args)

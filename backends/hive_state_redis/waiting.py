@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection
 
 from hive_state_core.errors import HiveStateError
 from hive_state_core.model import Topic
@@ -20,10 +20,9 @@ MOST_TOPICS = 500
 log = logging.getLogger("hive_state.redis")
 
 
-def news_of(hashes: Iterable[int]) -> str:
+def news_of(hashes: Collection[int]) -> str:
     """What a trip publishes."""
-    found = list(map(str, hashes))
-    return ",".join(found) if len(found) <= MOST_TOPICS else "*"
+    return ",".join(map(str, hashes)) if len(hashes) <= MOST_TOPICS else "*"
 
 
 class Listener:
