@@ -74,13 +74,15 @@ class Stores:
         """Of all configured stores but that which is made of them."""
         return [name for name in self._config.stores if name not in self._path]
 
-    def driver(self, name: str) -> Driver:
-        """The unopened driver of a configured store. Raises ConfigError, also if that is made of this one."""
+    def driver(self, name: str, beside: str = "") -> Driver:
+        """The unopened driver of a configured store. Raises ConfigError, also if that is made of this one.
+        `beside`: of a namespace that is named after this one and that word, for what no hive lives in."""
         if name in self._path:
             chain = " of ".join([*self._path, name])
             raise ConfigError(f"{self._config.label('stores', name)} is made of itself: {chain}")
         choice = _by_name(name, "argument", self._config)
-        return _driver(choice, Stores(self._config, self.namespace, (*self._path, name)))
+        namespace = f"{self.namespace}/{beside}" if beside else self.namespace
+        return _driver(choice, Stores(self._config, namespace, (*self._path, name)))
 
     def cache(self, name: str) -> Cache:
         """The unopened cache that a configured store can be. Raises ConfigError, also if it can be none."""

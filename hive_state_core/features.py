@@ -70,6 +70,10 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
 
     `trips`: how many core may have under way at once where callers are many. More than one pays where a trip
     is mostly a server's work, and costs where it is mostly this process's.
+
+    `ephemeral`: collections and streams that are kept apart from the rest, and may be lost at any time. No
+    batch, trip or read names some of these and something else. What is declared besides does not hold for
+    them, and they are not moved with the rest.
     """
 
     durability: Durability
@@ -79,6 +83,7 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock
     facilities: frozenset[Facility]
     trips: int = 1
+    ephemeral: frozenset[str] = frozenset()
 
     def has(self, facility: Facility) -> bool:
         return facility in self.facilities

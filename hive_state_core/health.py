@@ -34,7 +34,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     latency  of the store; ten times as long is a failure
     backlog  ready tasks of a queue; a failure if the oldest is also older than `age`: nobody keeps up
     age      of the oldest task that is ready, and of the oldest event that is not finished
-    hit_ratio  of the single records that a cache was asked for, if there were enough: less is worth a look
+    hit_ratio  of the single records that a cache was asked for, if there were enough: less is worth a look;
+               None = what the store was configured with
     lag      events that a group was not handed yet; a failure if the oldest is also older than `age`
     memory   share of what a server may use, from 0 to 1; a failure from halfway between that and all of it
     """
@@ -43,7 +44,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     backlog: int = 1000
     age: Duration = 300
     lag: int = 1000
-    hit_ratio: float = 0.9
+    hit_ratio: float | None = None
     memory: float = 0.8
 
     def __post_init__(self) -> None:
@@ -51,6 +52,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
         validate.duration(self.age, "age")
         validate.integer(self.backlog, "backlog", 0, VERSION_MAX)
         validate.integer(self.lag, "lag", 0, VERSION_MAX)
+        if self.hit_ratio is not None and not 0 <= self.hit_ratio <= 1:
+            raise InvalidArgument(f"hit_ratio is a share from 0 to 1, not {self.hit_ratio}")
         if not 0 < self.memory <= 1:
             raise InvalidArgument(f"memory is a share above 0 and up to 1, not {self.memory}")
 
@@ -226,14 +229,15 @@ def _cache(cache: CacheStats, limits: Thresholds) -> Iterator[Check]:
         value=float(cache.connected),
     )
     if cache.hit_ratio is not None and cache.asked >= ENOUGH_READS:
-        low = cache.hit_ratio < limits.hit_ratio
+        target = cache.target if limits.hit_ratio is None else limits.hit_ratio
+        low = cache.hit_ratio < target
         yield Check(
             name="cache_hit_ratio",
             status="warn" if low else "ok",
             sentence=f"{cache.hit_ratio:.1%} of {cache.asked:,} reads were hits"
-            + (f", less than {limits.hit_ratio:.0%}" if low else ""),
+            + (f", less than {target:.0%}" if low else ""),
             value=round(cache.hit_ratio, 4),
-            threshold=limits.hit_ratio,
+            threshold=target,
         )
 
 

@@ -16,6 +16,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from math import isfinite
 from pathlib import Path
 from typing import Literal
 
@@ -36,7 +37,9 @@ class Type(Enum):
     """
 
     TEXT = "a text"
+    NAMES = "names, as a list or with commas between them"
     WHOLE = "a whole number"
+    NUMBER = "a number"
     SECONDS = "a number of seconds"
     FLAG = "true or false"
     FILE = "a path"
@@ -145,11 +148,13 @@ def text_of(value: object, option: Option, label: str) -> str:
     match option.type, value:
         case _, str():
             return value
+        case Type.NAMES, list() if all(isinstance(name, str) and "," not in name for name in value):
+            return ",".join(value)
         case Type.FLAG, bool():
             return str(value).lower()
         case Type.WHOLE, int() if not isinstance(value, bool):
             return str(value)
-        case Type.SECONDS, int() | float() if not isinstance(value, bool):
+        case Type.SECONDS | Type.NUMBER, int() | float() if not isinstance(value, bool):
             return str(value)
     kind = "a table" if isinstance(value, Mapping) else "a list" if isinstance(value, list) else "that"
     raise ConfigError(f"{label} is {option.wants}, not {kind}")
@@ -184,6 +189,21 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _number(text: str) -> float:
+    found = float(text)
+    if not isfinite(found):
+        raise ValueError(text)
+    return found
+
+
+def _names(text: str) -> str:
+    """The text. Raises ValueError if a name is empty, or comes twice."""
+    names = text.split(",")
+    if text and (not all(names) or len(set(names)) < len(names)):
+        raise ValueError(text)
+    return text
+
+
 def _flag(text: str) -> bool:
     return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
 
@@ -194,6 +214,8 @@ def _text(text: str) -> str:
 
 _PARSERS: dict[Type, Callable[[str], Value]] = {
     Type.TEXT: _text,
+    Type.NAMES: _names,
+    Type.NUMBER: _number,
     Type.WHOLE: _whole,
     Type.SECONDS: seconds,
     Type.FLAG: _flag,

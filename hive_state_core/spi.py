@@ -719,11 +719,12 @@ class MemoryStats(msgspec.Struct, frozen=True, kw_only=True):
 
 class CacheStats(msgspec.Struct, frozen=True, kw_only=True):
     """Of a cache in front of the store. Of the single records that this driver was `asked` for, so many were
-    `hits`."""
+    `hits`; less than `target`, a share, is worth a look."""
 
     connected: bool
     asked: int
     hits: int
+    target: float = 0.9
 
     @property
     def hit_ratio(self) -> float | None:

@@ -31,6 +31,7 @@ from hive_state_core.spi import (
     CreateGroup,
     ExtendDeliveries,
     Nack,
+    StreamPage,
     StreamRead,
 )
 from hive_state_core.trips import Trips
@@ -41,10 +42,12 @@ log: logging.Logger = logging.getLogger("hive_state")
 
 
 class Gap(NotFound):
-    """The events from `start` on were asked for, but those before `first` were trimmed."""
+    """The events from `start` on were asked for, but those before `first` were trimmed; or, of an ephemeral
+    stream, which may be lost, it began anew, and what came between is not known."""
 
-    def __init__(self, stream: str, start: int, first: int) -> None:
-        super().__init__(f"stream {stream!r} begins at {first}: the events from {start} on were trimmed")
+    def __init__(self, stream: str, start: int, first: int, anew: bool = False) -> None:
+        why = "it was lost, and began anew" if anew else f"the events from {start} on were trimmed"
+        super().__init__(f"stream {stream!r} begins at {first}: {why}")
         self.stream = stream
         self.start = start
         self.first = first
@@ -184,6 +187,7 @@ async def follow(
     watch = Watch(trips, ref, poll)
     read = StreamRead(ref, VERSION_MAX if start is None else start, SCAN_PAGE // 4)
     begun = start is not None  # whether `read.start` is a number that the caller relies on
+    version = 0  # of the last event
     try:
         while True:
             page = await watch.look(describe(ref), partial(trips.stream, read))
@@ -195,7 +199,10 @@ async def follow(
                 read = replace(read, start=page.last + 1 if read.start == VERSION_MAX else page.first)
             elif read.start < page.first:
                 raise Gap(ref.stream, read.start, page.first)
+            if _anew(page, read.start, version):
+                raise Gap(ref.stream, read.start, page.first, anew=True)
             for image in page.events:
+                version = image.version
                 yield Event(image)
                 read = replace(read, start=image.seq + 1)
             if page.events:
@@ -206,6 +213,13 @@ async def follow(
         log.info("the store was closed; no more events of %s", describe(ref))
     finally:
         await watch.close()
+
+
+def _anew(page: StreamPage, start: int, version: int) -> bool:
+    """Whether the stream was lost since an event of this version was read, the last one before `start`."""
+    if page.events:
+        return page.events[0].version < version
+    return 0 < page.last < start - 1 and version > 0
 
 
 class Source:

@@ -10,6 +10,7 @@ from time import monotonic, perf_counter
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+from hive_state_core.apart import Apart
 from hive_state_core.batching import Lane, elsewhere
 from hive_state_core.crowd import Crowd
 from hive_state_core.errors import (
@@ -69,10 +70,13 @@ log: logging.Logger = logging.getLogger("hive_state")
 class Trips:
     """Over one open driver: every call is checked against its features, batched, and answered or raised."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, telemetry: Telemetry | None = None) -> None:
+        """`telemetry` is given for the trips of what is ephemeral, which those of the rest make."""
         self.driver = driver
-        telemetry = Telemetry()
+        self._apart = Apart(driver.features.ephemeral if telemetry is None else frozenset())
+        telemetry = telemetry or Telemetry()
         self.telemetry: Telemetry = telemetry
+        self._ephemeral: Trips | None = Trips(driver, telemetry) if self._apart.names else None
         self.crowd: Crowd = Crowd(driver.features.trips)
         self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
             self._send_reads,
@@ -139,10 +143,14 @@ class Trips:
         self._loop = asyncio.get_running_loop()
         for lane in (self._read, self._recall, self._fetch, self._stream, self._commit, self._claim):
             lane.open()
+        if self._ephemeral is not None:
+            self._ephemeral.open()
 
     async def close(self) -> None:
         """Let everything that was called come to its end, and take no more."""
         self._closed = "the store is closed"
+        if self._ephemeral is not None:
+            await self._ephemeral.close()
         for hint in self._waits:
             hint.cancel()
         await asyncio.gather(*self._direct_calls, return_exceptions=True)
@@ -161,6 +169,8 @@ class Trips:
         from the driver's cache, unless it is to be `fresh`."""
         if not refs:
             return ()
+        if self._ephemeral is not None and self._apart.have(refs):
+            return await self._ephemeral.read(refs, timeout, fresh=True)
         if self._caching is not None and not fresh and len(refs) == 1 and isinstance(refs[0], RecordRef):
             return (await self._cached(self._caching, refs[0], timeout),)
         return await self._read.call(refs, timeout=timeout)
@@ -176,6 +186,8 @@ class Trips:
     async def stream(self, read: StreamRead, timeout: float | None = None) -> StreamPage:
         """Events by number."""
         self.require(Facility.STREAMS)
+        if self._ephemeral is not None and self._apart.has(read.ref):
+            return await self._ephemeral.stream(read, timeout)
         return await self._stream.call(read, timeout=timeout)
 
     async def scan(self, query: Scan, timeout: float | None = None) -> Page:
@@ -216,6 +228,8 @@ class Trips:
         if not self._lacks.isdisjoint(WANTED_BY_OPS):
             for op in batch.ops:
                 self.require(*facilities_of(op))
+        if self._ephemeral is not None and self._apart.hold(batch):
+            return await self._ephemeral.commit(batch, size, timeout)
         if timeout is None and (trip := self._commit.leave_alone(batch)) is not None:
             outcome = await trip
         else:
@@ -230,6 +244,8 @@ class Trips:
     async def claim(self, request: ClaimRequest, timeout: float | None = None) -> Claimed:
         """If the caller is cancelled while the claim is under way, what it got is released at once."""
         self.require(Facility.TASKS if isinstance(request, ClaimTasks) else Facility.STREAMS)
+        if self._ephemeral is not None and self._apart.serve(request):
+            return await self._ephemeral.claim(request, timeout)
         return await self._claim.call(request, timeout=timeout)
 
     def require(self, *facilities: Facility) -> None:

@@ -7,6 +7,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
+from hive_state_core.apart import apart_of
 from hive_state_core.choosing import Stores
 from hive_state_core.errors import ConfigError, Conflict, Unavailable
 from hive_state_core.features import Facility, Features
@@ -58,6 +59,7 @@ class DualDriver(Following):
         super().__init__(primary, stores.driver, stores.names, stores.own)
         self._members[secondary.name] = secondary
         self._features = _together(primary.driver.features, secondary.driver.features)
+        self._apart = apart_of(primary.driver, secondary.driver)
         self._shadow = shadow
         self._sender = Sender(self, (primary, secondary), shadow)
         self._wait_both = wait_both
@@ -109,7 +111,7 @@ class DualDriver(Following):
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
         reply = await super().read(refs, fresh)
-        self._shadow.saw(refs)
+        self._shadow.saw([ref for ref in refs if not self._apart.has(ref)])
         return reply
 
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
@@ -129,4 +131,5 @@ def _together(one: Features, other: Features) -> Features:
         wake=min(one.wake, other.wake),
         clock=one.clock,
         facilities=(one.facilities & other.facilities) - NOT_BOTH,
+        ephemeral=one.ephemeral | other.ephemeral,
     )

@@ -19,9 +19,13 @@ if TYPE_CHECKING:
 def _compose(url: StoreURL, _namespace: str, stores: Stores) -> Driver:
     from hive_state_hybrid.driver import HybridDriver
     from hive_state_hybrid.options import parse_options
+    from hive_state_hybrid.parted import PartedDriver
 
     options = parse_options(url)
-    return HybridDriver(stores.driver(options.durable), stores.cache(options.fast), options)
+    durable, cache = stores.driver(options.durable), stores.cache(options.fast)
+    if not options.ephemeral:
+        return HybridDriver(durable, cache, options)
+    return PartedDriver(durable, cache, stores.driver(options.fast, beside="ephemeral"), options)
 
 
 def _rival(url: StoreURL, workload: str) -> Rival:

@@ -22,7 +22,7 @@ async def facts(durable: Stats, front: Front, options: Options) -> Stats:
         "cache_hits": hits,
         "cache_misses": front.misses,
     }
-    cache = CacheStats(connected=False, asked=asked, hits=near + hits)
+    cache = CacheStats(connected=False, asked=asked, hits=near + hits, target=options.cache_hit_ratio_target)
     warnings, room = durable.warnings, dict(durable.memory)
     try:
         room[options.fast] = await front.breaker.call(front.cache.memory)

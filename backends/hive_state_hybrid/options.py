@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from hive_state_core.errors import ConfigError
+from hive_state_core import validate
+from hive_state_core.errors import ConfigError, HiveStateError
 from hive_state_core.features import Consistency
-from hive_state_core.options import Option, Type, values_of
+from hive_state_core.options import Option, Type, Value, values_of
+from hive_state_core.record_ops import RESERVED
+from hive_state_core.sessions import COLLECTION as SESSIONS
 from hive_state_core.url import StoreURL
 
 OPTIONS = (
@@ -50,6 +53,31 @@ OPTIONS = (
         default=0.25,
         doc="after which the fast store is not waited for",
     ),
+    Option(
+        name="cache_hit_ratio_target",
+        type=Type.NUMBER,
+        least=0,
+        most=1,
+        default=0.9,
+        doc="share of the reads that are to be hits; less is worth a look",
+    ),
+    Option(
+        name="ephemeral",
+        type=Type.NAMES,
+        default="",
+        doc="collections and streams that live in the fast store alone, and may be lost at any time",
+    ),
+    Option(
+        name="default_ttl",
+        type=Type.SECONDS,
+        doc="how long a record of those is kept that is given no ttl; by default until it is lost",
+    ),
+    Option(
+        name="stream_maxlen",
+        type=Type.WHOLE,
+        least=1,
+        doc="events that a stream of those keeps, finished or not; by default all",
+    ),
 )
 
 
@@ -65,6 +93,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache_ttl: float
     cache_timeout: float
     beat: float
+    cache_hit_ratio_target: float = 0.9
+    ephemeral: tuple[str, ...] = ()
+    default_ttl: float | None = None
+    stream_maxlen: int | None = None
 
 
 def parse_options(url: StoreURL) -> Options:
@@ -81,5 +113,25 @@ def parse_options(url: StoreURL) -> Options:
         raise ConfigError(
             f"max_staleness ({most:g} s) is to be at least 0.1 s longer than near_ttl ({near:g} s)"
         )
-    made = {"consistency": level, "near_ttl": near, "beat": beat}
+    made = {"consistency": level, "near_ttl": near, "beat": beat, "ephemeral": _ephemeral(values)}
     return msgspec.convert({**values, **made}, Options)
+
+
+def _ephemeral(values: dict[str, Value]) -> tuple[str, ...]:
+    """Raises ConfigError for a name that no collection or stream can have, and for what bounds nothing."""
+    names = tuple(name for name in str(values["ephemeral"]).split(",") if name)
+    for name in names:
+        if name.startswith(RESERVED) and name != SESSIONS:
+            raise ConfigError(
+                f"ephemeral: {name} belongs to hive-state; of those only {SESSIONS} can be ephemeral"
+            )
+        try:
+            validate.name(name, "ephemeral")
+        except HiveStateError as error:
+            raise ConfigError(str(error)) from error
+    for knob in ("default_ttl", "stream_maxlen"):
+        if values[knob] is not None and not names:
+            raise ConfigError(
+                f"{knob} is for what is ephemeral, and nothing is: ephemeral = [...] is missing"
+            )
+    return names

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 @click.option("--backlog", default=1000, show_default=True, help="Ready tasks of a queue.")
 @click.option("--age", default=300.0, show_default=True, metavar="SECONDS", help="Of the oldest of them.")
 @click.option("--lag", default=1000, show_default=True, help="Events that a group was not handed yet.")
+@click.option(
+    "--hit-ratio", type=float, metavar="SHARE", help="Of the reads of a cache. [default: the store's]"
+)
 @click.option("--memory", default=0.8, show_default=True, metavar="SHARE", help="Of what a server may use.")
 @click.option("--timeout", default=5.0, show_default=True, metavar="SECONDS", help="For each question.")
 @json_option

@@ -159,12 +159,14 @@ async def _counts(choice: Choice) -> dict[str, int]:
 
 async def _say_what(one: Choice, other: Choice, as_json: bool) -> None:
     """What `run` would do. The stores are opened, and nothing else."""
+    from hive_state_core.apart import left_behind
     from hive_state_core.migration.opening import name_of
     from hive_state_core.store import open_store
 
     counts = await _counts(one)
     schema = await open_store(other).inspect_schema()
     steps = [
+        *(each for side in (one, other) for each in left_behind(name_of(side), open_store(side).features)),
         *schema.steps,
         f"seal {name_of(one)}: its writes wait, and are refused after a while",
         f"copy about {sum(counts.values()):,} rows into {name_of(other)}, which has to be empty",

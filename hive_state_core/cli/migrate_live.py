@@ -57,8 +57,9 @@ async def plan(
 ) -> int:
     """Say what a live migration would do and what stands in its way. Nothing is changed but the schema of
     --to, if it has none. Exits with 4 if something stands in the way."""
+    from hive_state_core.apart import left_behind
     from hive_state_core.migration.judging import examined
-    from hive_state_core.migration.opening import live, name_of
+    from hive_state_core.migration.opening import live
 
     async with chosen(source, target) as (one, other):
         await _back_up(one, backup)
@@ -66,8 +67,13 @@ async def plan(
         async with live(one, other) as ready:
             rows = await migrate_status.counts(ready)
             found = await examined(ready)
-    warnings = [f"{name}: {each.sentence}" for name, each in found if each.status == "warn"]
-    old, new = name_of(one), name_of(other)
+            old, new = ready.names
+            behind = [
+                each
+                for name, side in zip(ready.names, ready.drivers, strict=True)
+                for each in left_behind(name, side.features)
+            ]
+    warnings = [*behind, *(f"{name}: {each.sentence}" for name, each in found if each.status == "warn")]
     steps = [
         f"start: {new} becomes a standby, and what changes in {old} is marked from then on",
         f"copy: about {sum(rows.values()):,} rows go over, what is marked is sent on, and all is compared",

@@ -11,7 +11,6 @@ from hive_state_core.compat.manager import Manager
 from hive_state_core.compat.values import AgentState, PostgreSQLConfig, RedisConfig
 from hive_state_core.config import Config
 from hive_state_core.errors import SchemaMismatch
-from hive_state_core.health import Thresholds
 from hive_state_core.retention import retention
 from hive_state_core.spi import Stats
 from hive_state_core.store import Store
@@ -47,6 +46,7 @@ class HybridConfig:
                 "fast": "redis",
                 "consistency": self.consistency,
                 "cache_ttl": self.agent_cache_ttl,
+                "cache_hit_ratio_target": self.cache_hit_ratio_target,
             },
         }
         return choose("hybrid", Config({"stores": stores}))
@@ -58,8 +58,7 @@ class HybridStateManager(Manager):
     def __init__(self, config: HybridConfig | None = None) -> None:
         self.config: HybridConfig = config or HybridConfig()
         kept = retention(events_count=self.config.redis_config.stream_maxlen)
-        limits = Thresholds(hit_ratio=self.config.cache_hit_ratio_target)
-        super().__init__(self.config.choice(), kept, limits)
+        super().__init__(self.config.choice(), kept)
 
     async def _prepare(self, error: SchemaMismatch) -> Store:
         return await self._with_schema()

@@ -25,7 +25,6 @@ from hive_state_core.compat.values import (
 )
 from hive_state_core.compat.work import Work, now
 from hive_state_core.errors import Conflict, HiveStateError, InvalidArgument, NotFound, SchemaMismatch
-from hive_state_core.health import Thresholds
 from hive_state_core.leases import Lease
 from hive_state_core.legacy_model import MAX_ATTEMPTS, QUEUE, STATES, Note
 from hive_state_core.locks import this_process
@@ -49,12 +48,9 @@ class Manager:
     _connected = "database_connected"
     """What `health_check` calls it that the store answers."""
 
-    def __init__(
-        self, where: str | Choice, retention: Retention | None = None, limits: Thresholds | None = None
-    ) -> None:
+    def __init__(self, where: str | Choice, retention: Retention | None = None) -> None:
         self._where = where
         self._retention = retention
-        self._limits = limits
         self._hive: Store | None = None
         self._work: Work | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -298,7 +294,7 @@ class Manager:
         """Whether the store answers: `database_connected`, `status` (ok, warn or fail), the sentences of the
         checks that are not ok, and `error`, None if it answers. Never raises for a store that does not."""
         try:
-            health = await (await self._store()).health(self._limits)
+            health = await (await self._store()).health()
         except HiveStateError as error:
             return {self._connected: False, "status": "fail", "warnings": [], "error": str(error)}
         return {

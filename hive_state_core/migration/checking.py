@@ -23,6 +23,7 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
+from hive_state_core.apart import apart_of
 from hive_state_core.features import Facility
 from hive_state_core.images import Key, digest_of, key_of, kind_of
 from hive_state_core.migration.live import Live
@@ -90,6 +91,7 @@ class Check:
         self._ours, self._theirs = live.drivers[::-1] if back else live.drivers
         self._expect = seen.source if back else seen.target
         self._pump = Pump(self.source, self.target, self._expect)
+        self._apart = apart_of(*live.drivers)
         self._tell = tell
         self._waived = waived
         self.checked: Checked = Checked()
@@ -130,7 +132,8 @@ class Check:
 
     async def _reread(self) -> None:
         for query in await self._queries():
-            async for images in _scan(self._ours, query):
+            async for found in _scan(self._ours, query):
+                images = [image for image in found if not self._apart.has(image.ref)]  # type: ignore[union-attr]
                 refs = cast(Sequence[ReadRef], [image.ref for image in images])  # type: ignore[union-attr]
                 there = (await self._theirs.read(refs)).results
                 differing = {
@@ -142,12 +145,14 @@ class Check:
 
     async def _queries(self) -> list[Scan]:
         stats = await self._ours.stats()
-        queries = [Scan(kind="record", within=name, limit=PAGE) for name in sorted(stats.records)]
+        queries = [
+            Scan(kind="record", within=name, limit=PAGE) for name in self._apart.without(stats.records)
+        ]
         if self._ours.features.has(Facility.TASKS):
             queries += [Scan(kind="task", limit=PAGE), Scan(kind="queue", limit=PAGE)]
         if self._ours.features.has(Facility.STREAMS):
             queries.append(Scan(kind="stream", limit=PAGE))
-            groups = sorted({stream for stream, _ in stats.groups})
+            groups = self._apart.without(stream for stream, _ in stats.groups)
             queries += [Scan(kind="group", within=stream, limit=PAGE) for stream in groups]
         return queries
 

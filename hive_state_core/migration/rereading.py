@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 from msgspec.structs import replace
 
+from hive_state_core.apart import Apart, apart_of
 from hive_state_core.features import Facility
 from hive_state_core.images import key_of
 from hive_state_core.migration.report import Report
@@ -27,8 +28,9 @@ class Sides(NamedTuple):
 async def reread(source: Driver, target: Driver, report: Report, tell: Tell) -> None:
     """Count in the report what reads the same; the rest is found as a difference. Raises TooDifferent."""
     sides = Sides(source, target)
+    apart = apart_of(source, target)
     stats = [await side.stats() for side in sides]
-    for collection in sorted({name for each in stats for name in each.records}):
+    for collection in apart.without(name for each in stats for name in each.records):
         await _compare_scans(sides, Scan(kind="record", within=collection, limit=PAGE), report, tell)
     if source.features.has(Facility.TASKS):
         await _compare_scans(sides, Scan(kind="task", limit=PAGE), report, tell)
@@ -37,21 +39,23 @@ async def reread(source: Driver, target: Driver, report: Report, tell: Tell) -> 
         await _compare_scans(sides, Scan(kind="stream", limit=PAGE), report, tell)
         streams = {name for each in stats for name in each.streams}
         streams |= {name for each in stats for name, _ in each.groups}
-        for stream in sorted(streams):
+        for stream in apart.without(streams):
             await _compare_scans(sides, Scan(kind="group", within=stream, limit=PAGE), report, tell)
             await _compare(sides, _events(source, stream), _events(target, stream), "event", report, tell)
 
 
 async def _compare_scans(sides: Sides, query: Scan, report: Report, tell: Tell) -> None:
-    ours, theirs = (_scan(side, query) for side in sides)
+    apart = apart_of(*sides)
+    ours, theirs = (_scan(side, query, apart) for side in sides)
     await _compare(sides, ours, theirs, query.kind, report, tell)
 
 
-async def _scan(driver: Driver, query: Scan) -> AsyncIterator[Image]:
+async def _scan(driver: Driver, query: Scan, apart: Apart) -> AsyncIterator[Image]:
     while True:
         page = await driver.scan(query)
         for image in page.items:
-            yield image
+            if not apart.has(image.ref):
+                yield image
         if page.next is None:
             return
         query = replace(query, after=page.next)

@@ -1,0 +1,261 @@
+"""A hybrid of which some collections and streams live in the fast store alone.
+
+Core never sends some of these and something else together, unless it was configured for another store and the
+hive has moved here: then a write trip that is mixed is refused whole, core tries each of its batches alone,
+and reads are taken apart. The replication port knows the durable store only: what is ephemeral is not moved.
+Instants, versions and trips of the two parts have nothing to do with one another; the epoch that is told is
+always the durable store's, which says where the hive lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, TypeVar, cast
+
+from msgspec.structs import asdict, replace
+
+from hive_state_core.apart import Apart
+from hive_state_core.caching import Cache
+from hive_state_core.errors import HiveStateError, Indeterminate, Internal, InvalidArgument
+from hive_state_core.features import Features
+from hive_state_core.model import ReadRef, RecordImage, RecordRef, StreamImage, StreamRef, Topic
+from hive_state_core.spi import (
+    Batch,
+    Claimed,
+    ClaimRequest,
+    Control,
+    Driver,
+    Examining,
+    Finding,
+    Outcome,
+    Page,
+    Reply,
+    Retention,
+    Scan,
+    ScanImage,
+    SchemaAction,
+    SchemaInfo,
+    Stats,
+    StreamPage,
+    StreamRead,
+    Swept,
+)
+from hive_state_hybrid.driver import UNSURE, HybridDriver
+from hive_state_hybrid.ephemeral import Ephemeral
+from hive_state_hybrid.options import Options
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+Send = Callable[[Sequence[Ask]], Awaitable[Reply[Answer]]]
+
+log = logging.getLogger("hive_state.hybrid")
+
+
+class PartedDriver(HybridDriver):
+    """See `hive_state_core.spi.Driver`. `fast` is a driver of the fast store, in a namespace of its own."""
+
+    def __init__(self, durable: Driver, cache: Cache, fast: Driver, options: Options) -> None:
+        super().__init__(durable, cache, options)
+        ttl = None if options.default_ttl is None else int(options.default_ttl * 1000)
+        self._ephemeral = Ephemeral(fast, ttl, options.stream_maxlen)
+        self._apart = Apart(frozenset(options.ephemeral))
+        self._parted = replace(super().features, ephemeral=self._apart.names)
+        self._epoch = 0
+        self._unsure_there: dict[str, None] = {}
+
+    @property
+    def features(self) -> Features:
+        return self._parted
+
+    async def open(self) -> None:
+        await super().open()
+        await self.control()
+        await self._ephemeral.open()
+
+    async def close(self) -> None:
+        await self._ephemeral.close()
+        await super().close()
+
+    async def schema(self, action: SchemaAction) -> SchemaInfo:
+        if action == "drop":
+            await self._ephemeral.driver.schema(action)
+        return await super().schema(action)
+
+    async def examine(self) -> Sequence[Finding]:
+        fast = self._ephemeral.driver
+        found = list(await super().examine())
+        return [*found, *(await fast.examine())] if isinstance(fast, Examining) else found
+
+    async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        row = await super().control(expect, change)
+        self._epoch = row.epoch
+        return row
+
+    # -- reading
+
+    async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+        reply = await super().fetch(refs)
+        self._epoch = reply.epoch
+        return reply
+
+    async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
+        async def here(some: Sequence[ReadRef]) -> Reply[ScanImage | None]:
+            reply = await HybridDriver.read(self, some, fresh)
+            self._epoch = reply.epoch
+            return reply
+
+        async def there(some: Sequence[ReadRef]) -> Reply[ScanImage | None]:
+            return await self._ephemeral.call(lambda driver: driver.read(some))
+
+        return await self._each(refs, [self._apart.has(ref) for ref in refs], here, there)
+
+    async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
+        async def here(some: Sequence[StreamRead]) -> Reply[StreamPage]:
+            return await HybridDriver.stream(self, some, fresh)
+
+        async def there(some: Sequence[StreamRead]) -> Reply[StreamPage]:
+            return await self._ephemeral.call(lambda driver: driver.stream(some))
+
+        return await self._each(reads, [self._apart.has(read.ref) for read in reads], here, there)
+
+    async def _each(
+        self,
+        asked: Sequence[Ask],
+        ephemeral: Sequence[bool],
+        here: Send[Ask, Answer],
+        there: Send[Ask, Answer],
+    ) -> Reply[Answer]:
+        """The answers in the order of what was asked, of both stores if need be."""
+        if not any(ephemeral):
+            return await here(asked)
+        replies = {
+            True: await there([each for each, is_there in zip(asked, ephemeral, strict=True) if is_there])
+        }
+        replies[False] = (
+            replies[True]
+            if all(ephemeral)
+            else await here([each for each, is_there in zip(asked, ephemeral, strict=True) if not is_there])
+        )
+        rest = {is_there: iter(reply.results) for is_there, reply in replies.items()}
+        return Reply(self._epoch, replies[False].at, [next(rest[is_there]) for is_there in ephemeral])
+
+    async def scan(self, query: Scan, fresh: bool = False) -> Page:
+        if self._apart.cover(query):
+            return replace(await self._ephemeral.call(lambda driver: driver.scan(query)), epoch=self._epoch)
+        page = await super().scan(query, fresh)
+        return page if query.kind != "stream" else with_heads(page, query, await self._heads())
+
+    async def _heads(self) -> list[StreamImage]:
+        """Of the streams that are there."""
+        refs = [StreamRef(name) for name in sorted(self._apart.names)]
+        try:
+            reply = await self._ephemeral.call(lambda driver: driver.read(refs))
+        except HiveStateError as error:
+            log.debug("ephemeral streams are left out of a list: %s", error)
+            return []
+        return [cast(StreamImage, head) for head in reply.results if head is not None]
+
+    # -- writing
+
+    async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        if not _alike(batches, self._apart.hold):
+            return await super().commit(batches, trip_id)
+        return await self._written(self._ephemeral.commit(batches, trip_id), trip_id)
+
+    async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
+        if not _alike(requests, self._apart.serve):
+            return await super().claim(requests, trip_id)
+        claim = self._ephemeral.call(lambda driver: driver.claim(requests, trip_id))
+        return await self._written(claim, trip_id)
+
+    async def _written(self, trip: Coroutine[Any, Any, Reply[Answer]], trip_id: str) -> Reply[Answer]:
+        try:
+            return replace(await trip, epoch=self._epoch)
+        except Indeterminate:
+            self._unsure_there[trip_id] = None
+            if len(self._unsure_there) > UNSURE:
+                del self._unsure_there[next(iter(self._unsure_there))]
+            raise
+
+    async def outcome(self, trip_id: str) -> Reply[Outcome] | Reply[Claimed] | None:
+        if trip_id not in self._unsure_there:
+            return await super().outcome(trip_id)
+        reply = await self._ephemeral.call(lambda driver: driver.outcome(trip_id))
+        del self._unsure_there[trip_id]
+        return reply
+
+    # -- both
+
+    async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
+        if not any(map(self._apart.has, topics)):
+            return await super().wait(topics, timeout)
+        try:
+            return await self._ephemeral.call(lambda driver: driver.wait(topics, timeout))
+        except HiveStateError:
+            await asyncio.sleep(timeout / 1000)
+            return frozenset()
+
+    async def sweep(self, limit: int, retention: Retention) -> Swept:
+        swept = await super().sweep(limit, retention)
+        try:
+            other = await self._ephemeral.call(lambda driver: driver.sweep(limit, retention))
+        except HiveStateError as error:
+            log.debug("what is ephemeral was not swept: %s", error)
+            return swept
+        return Swept(**{name: value + getattr(other, name) for name, value in asdict(swept).items()})
+
+    async def stats(self) -> Stats:
+        stats = await super().stats()
+        try:
+            there = await self._ephemeral.call(lambda driver: driver.stats())
+        except HiveStateError as error:
+            told = f"what is ephemeral ({', '.join(sorted(self._apart.names))}) cannot be used: {error}"
+            return replace(stats, warnings=(*stats.warnings, told))
+        return replace(
+            stats,
+            records={**stats.records, **there.records},
+            streams={**stats.streams, **there.streams},
+            groups={**stats.groups, **there.groups},
+            pools={**there.pools, **stats.pools},
+        )
+
+
+def _alike(asked: Sequence[Ask], is_ephemeral: Callable[[Ask], bool]) -> bool:
+    """Whether all are. Raises Internal if only some are, and nothing was done: core asks for each alone."""
+    try:
+        found = [is_ephemeral(each) for each in asked]
+    except InvalidArgument as error:
+        if len(asked) == 1:
+            raise
+        raise Internal("a batch names what is ephemeral and something else") from error
+    if any(found) and not all(found):
+        raise Internal("a trip names what is ephemeral and something else")
+    return any(found)
+
+
+def with_heads(page: Page, query: Scan, heads: Sequence[StreamImage]) -> Page:
+    """A page of streams, and those of these heads that belong there."""
+
+    def within(name: str) -> bool:
+        return (query.start is None or name >= query.start) and (query.stop is None or name < query.stop)
+
+    def covered(name: str) -> bool:
+        """Whether it lies between the cursor and the end of the page, in the direction of the scan."""
+        low, high = (page.next, query.after) if query.reverse else (query.after, page.next)
+        above = low is None or (name >= low if query.reverse else name > low)
+        below = high is None or (name < high if query.reverse else name <= high)
+        return above and below
+
+    inside = [head for head in heads if within(head.ref.stream)]
+    if query.count:
+        return replace(page, total=(page.total or 0) + len(inside))
+    new = [head for head in inside if covered(head.ref.stream)]
+    items = sorted(
+        [*page.items, *new], key=lambda each: cast(StreamImage, each).ref.stream, reverse=query.reverse
+    )
+    if len(items) <= query.limit:
+        return replace(page, items=items)
+    kept = items[: query.limit]
+    return replace(page, items=kept, next=cast(StreamImage, kept[-1]).ref.stream)
