@@ -285,6 +285,10 @@ class Following:
             return False
         return True
 
+    async def warm(self, name: str) -> None:
+        """Make ready to go to a store that was reached. Raises as reads do."""
+        await self._members[name].warm()
+
     async def renew(self, member: Member) -> None:
         """Connect anew with a store that was dropped, and perhaps made again. Not with that of the hive."""
         if member is not self._at:

@@ -6,7 +6,16 @@ import asyncio
 from typing import cast
 
 from hive_state_core.errors import Closed
-from hive_state_core.spi import Caching, Control, ControlState, Driver, Replication, SchemaAction, SchemaInfo
+from hive_state_core.spi import (
+    Caching,
+    Control,
+    ControlState,
+    Driver,
+    Replication,
+    SchemaAction,
+    SchemaInfo,
+    Warming,
+)
 
 
 class Member:
@@ -43,6 +52,11 @@ class Member:
             if not self._opened:
                 await self.driver.open()
                 self._opened = True
+
+    async def warm(self) -> None:
+        """See `spi.Warming`. It is open."""
+        if isinstance(self.driver, Warming):
+            await self.driver.warm()
 
     async def schema(self, action: SchemaAction) -> SchemaInfo:
         async with self._alone:

@@ -49,6 +49,7 @@ from hive_state_core.spi import (
     StreamPage,
     StreamRead,
     Swept,
+    Warming,
 )
 from hive_state_hybrid.board import PREFIX
 from hive_state_hybrid.derive import written
@@ -122,6 +123,10 @@ class HybridDriver:
 
     async def examine(self) -> Sequence[Finding]:
         return await self._durable.examine() if isinstance(self._durable, Examining) else ()
+
+    async def warm(self) -> None:
+        if isinstance(self._durable, Warming):
+            await self._durable.warm()
 
     # -- reading
 

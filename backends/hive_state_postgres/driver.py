@@ -52,6 +52,7 @@ from hive_state_postgres import (
     loading,
     pouring,
     reading,
+    rehearsing,
     replies,
     scanning,
     schema,
@@ -155,6 +156,12 @@ class PostgresDriver:
             raise call_error(error, self._options.place, writes=False) from error
         finally:
             db.terminate()
+
+    async def warm(self) -> None:
+        """A connection of PgBouncer's is another one at each call, and cannot learn."""
+        self._opened()
+        if not self._options.pgbouncer:
+            await self._pool.ready(lambda db: rehearsing.rehearse(db, self._statements))
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
         return await self._read(lambda db: reading.read(db, self._statements, self._ns, refs))

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
+from weakref import WeakSet
 
 from hive_state_core.errors import Closed, HiveStateError, Unavailable
 from hive_state_core.spi import PoolStats
@@ -28,6 +29,7 @@ class Pool:
         self._dialer = dialer
         self._dialing: set[asyncio.Task[Connection]] = set()
         self._idle: list[Connection] = []
+        self._ready: WeakSet[Connection] = WeakSet()
         self._places = asyncio.Semaphore(options.max_connections)
         self._in_use = 0
         self._waiting = 0
@@ -90,6 +92,18 @@ class Pool:
         else:
             self._idle.append(dialed.result())
 
+    async def ready(self, work: Callable[[Connection], Awaitable[object]]) -> None:
+        """Do this on each idle connection on which it was not done before, one after the other. Raises as
+        `run` does."""
+
+        async def once(connection: Connection) -> None:
+            if connection not in self._ready:
+                await work(connection)
+                self._ready.add(connection)
+
+        for _ in [*self._idle]:
+            await self._run(once, writes=False, oldest=True)
+
     async def run(self, work: Callable[[Connection], Awaitable[Answer]], *, writes: bool) -> Answer:
         """What `work` returns. Reads are tried once more if a connection turns out to be broken."""
         try:
@@ -99,8 +113,10 @@ class Pool:
                 raise
         return await self._run(work, writes=writes)
 
-    async def _run(self, work: Callable[[Connection], Awaitable[Answer]], *, writes: bool) -> Answer:
-        async with self.connection() as connection:
+    async def _run(
+        self, work: Callable[[Connection], Awaitable[Answer]], *, writes: bool, oldest: bool = False
+    ) -> Answer:
+        async with self.connection(oldest) as connection:
             try:
                 async with asyncio.timeout(self._options.command_timeout + 5):
                     return await work(connection)
@@ -115,14 +131,15 @@ class Pool:
                 raise (demotion(place) if demoted else call_error(error, place, writes=writes)) from error
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """One that is nobody else's meanwhile; dropped if the body is cancelled: a call may be under way."""
+    async def connection(self, oldest: bool = False) -> AsyncIterator[Connection]:
+        """One that is nobody else's meanwhile, used last of all, or longest ago with `oldest`; dropped if
+        the body is cancelled: a call may be under way."""
         if self._closed:
             raise Closed("the store is not open")
         await self._place()
         self._in_use += 1
         try:
-            connection = self._take() or await self.dial()
+            connection = self._take(oldest) or await self.dial()
             try:
                 yield connection
             except asyncio.CancelledError:
@@ -153,9 +170,9 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    def _take(self) -> Connection | None:
+    def _take(self, oldest: bool) -> Connection | None:
         while self._idle:
-            connection = self._idle.pop()
+            connection = self._idle.pop(0 if oldest else -1)
             if not connection.is_closed():
                 return connection
         return None

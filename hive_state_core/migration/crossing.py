@@ -31,7 +31,7 @@ from hive_state_core.migration.phases import Job
 from hive_state_core.migration.pumping import PAGE, Pump
 from hive_state_core.migration.sealing import unseal
 from hive_state_core.migration.switching import next_term
-from hive_state_core.spi import Control, ControlState, Driver, Replication
+from hive_state_core.spi import Control, ControlState, Replication, Warming
 
 AHEAD = 60.0
 """Seconds for which it is tried to have no more than a page of marks left, before the seal."""
@@ -89,7 +89,7 @@ class _Crossing:
 
     def __init__(self, job: Job, live: Live, to: Control, back: bool) -> None:
         self._job = job
-        self._left: Driver = live.drivers[1 if back else 0]
+        self._left, self._entered = live.drivers[::-1] if back else live.drivers
         self._source: Replication = live.target if back else live.source
         self._target: Replication = live.source if back else live.target
         self._pump = Pump(self._source, self._target, to)
@@ -101,6 +101,8 @@ class _Crossing:
                 await lengthen(self._left, self._source, self._job.budget)
             except (Sealed, StoreMoved) as error:
                 raise Conflict("somebody else switches, or did already", key="the control row") from error
+            if isinstance(self._entered, Warming):
+                await self._entered.warm()
             await _catch_up(self._pump, lease)
             await reached("switch: caught up")
         with self._timed("seal"):

@@ -127,6 +127,8 @@ class Presence(Background):
             return False
         await self._impatience.spend(member.port, row)
         reaches = None if row.peer is None else await self._following.reach(row.peer)
+        if reaches and row.peer is not None:
+            await self._following.warm(row.peer)
         me = Process(
             id=self._id,
             pid=os.getpid(),

@@ -7,14 +7,29 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from hive_state_conformance.checking import check
+from hive_state_conformance.checking import NotRun, check
 from hive_state_conformance.env import Env, raises
 from hive_state_conformance.harness import driver_of
-from hive_state_conformance.transfer import NEEDS, STREAMS, TASKS, images_of, moved, port, standby, turn
+from hive_state_conformance.life import live
+from hive_state_conformance.transfer import (
+    NEEDS,
+    STREAMS,
+    TASKS,
+    copy,
+    everything,
+    images_of,
+    moved,
+    port,
+    sinks,
+    standby,
+    turn,
+)
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.features import Facility
+from hive_state_core.following import current
 from hive_state_core.model import GroupRef, RecordImage, RecordRef, StreamRef, TaskImage, TaskRef, TaskState
 from hive_state_core.spi import (
+    PEER,
     Ack,
     Append,
     Batch,
@@ -29,6 +44,7 @@ from hive_state_core.spi import (
     Outcome,
     Put,
     Refused,
+    Warming,
 )
 from hive_state_core.store import Store
 
@@ -214,3 +230,29 @@ async def ttl_goes_on(env: Env) -> None:
     await env.until(cast(RecordImage, (await port(env).images([RecordRef("c", "short")]))[0]).expires_at or 0)
     found = [record.key async for record in target.records.list("c", where={"f": "x"})]
     assert found == ["long"]
+
+
+@check("moved.warmed", area="R", number=40, needs=NEEDS)
+async def warmed(env: Env) -> None:
+    """Contract: a store that is made ready for a hive to come, a standby or one that is at work, is as it was
+    before; who is at work goes on meanwhile."""
+    await live(env)
+    await sinks(port(env), PEER)
+    target = await standby(env)
+    await copy(port(env), target.replication())
+    for store in (env.store, target):
+        driver = current(driver_of(store))
+        if not isinstance(driver, Warming):
+            raise NotRun("the driver has nothing to make ready", physics=True)
+        before = await _state(store)
+        await driver.warm()
+        await driver.warm()
+        assert await _state(store) == before
+    await env.store.records.put("c", "k", 1)
+
+
+async def _state(store: Store) -> object:
+    """All of it, but for the next version: there may be gaps."""
+    port = store.replication()
+    row = replace(await port.control(), version=0)
+    return await everything(port), await port.notes(), await port.marks(PEER, 1000), row

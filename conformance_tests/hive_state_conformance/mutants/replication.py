@@ -338,3 +338,9 @@ class PoursTasksAsOrphans(Mutant):
             orphan = {parents: None, unmet: 0}
             rows = [[orphan.get(n, value) for n, value in enumerate(row)] for row in rows]
         return await self.pouring.pour(kind, rows, notes, expect)
+
+
+@mutant("moved.warmed")
+class WarmsByANote(Mutant):
+    async def warm(self) -> None:
+        await self.port.note({"warmed": b"1"})
