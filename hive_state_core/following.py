@@ -321,6 +321,10 @@ class CachedFollowing(Following):
     async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
         return await self._look(lambda driver: _fetched(driver, refs))
 
+    def counts(self) -> tuple[int, int]:
+        cache = self._at.cache
+        return (0, 0) if cache is None else cache.counts()
+
 
 async def _fetched(driver: Driver, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
     if isinstance(driver, Caching):

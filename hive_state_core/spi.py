@@ -931,6 +931,10 @@ class Caching(Protocol):
         """What `recall` missed, from the store."""
         ...
 
+    def counts(self) -> tuple[int, int]:
+        """Synchronous: for how many records it was asked so far, by any of these, and how many were hits."""
+        ...
+
 
 @runtime_checkable
 class Forgetting(Protocol):

@@ -9,19 +9,32 @@ from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, cast
 
+from msgspec.structs import replace
+
 from hive_state_core import spi, validate
 from hive_state_core.choosing import Choice, choose
 from hive_state_core.config import Config
 from hive_state_core.errors import Closed, HiveStateError, InvalidArgument, Unsupported
 from hive_state_core.features import Facility
 from hive_state_core.following import current
-from hive_state_core.health import Health, Thresholds, judged, unreachable
+from hive_state_core.health import ENOUGH_READS, Health, Thresholds, judged, unreachable
 from hive_state_core.histogram import Histogram
 from hive_state_core.limits import SCAN_PAGE
 from hive_state_core.model import RecordRef, StreamImage
 from hive_state_core.retention import Retention, retention_of
-from hive_state_core.spi import Driver, Examining, Finding, Loading, Replication, Scan, SchemaInfo, Swept
+from hive_state_core.spi import (
+    CacheStats,
+    Driver,
+    Examining,
+    Finding,
+    Loading,
+    Replication,
+    Scan,
+    SchemaInfo,
+    Swept,
+)
 from hive_state_core.stats import Sample, StoreStats, store_stats
+from hive_state_core.telemetry import summed
 from hive_state_core.trips import Trips
 from hive_state_core.unit import Unit
 from hive_state_core.url import StoreURL
@@ -149,12 +162,15 @@ class Store:
     async def health(self, thresholds: Thresholds | None = None, *, timeout: float | None = 5.0) -> Health:
         """Whether anything about the store deserves an operator's look.
 
-        A store that does not answer is a Health too, of status "fail" with the error in it.
+        A store that does not answer is a Health too, of status "fail" with the error in it. What is told of
+        the hits of a cache is told of all Stores that share their stats, if this one has hardly read.
         """
         limits = thresholds or Thresholds()
         try:
             pings = [await self._ping(timeout) for _ in range(PINGS)]
             stats = await self._trips.stats(timeout)
+            if stats.cache is not None and stats.cache.asked < ENOUGH_READS:
+                stats = replace(stats, cache=await self._shared_cache(stats.cache, timeout))
         except (Closed, InvalidArgument):
             raise
         except HiveStateError as error:
@@ -163,6 +179,11 @@ class Store:
         self._commits = took
         commits = took.since(before)
         return judged(self.backend, str(self.url), self.namespace, stats, pings, commits, limits)
+
+    async def _shared_cache(self, own: CacheStats, timeout: float | None) -> CacheStats:
+        """With the reads of all Stores that share their stats, if there are some."""
+        found = summed((await self.shared_stats(timeout=timeout)).values())
+        return replace(own, asked=found.cache_asked, hits=found.cache_hits) if found.cache_asked else own
 
     async def _ping(self, timeout: float | None) -> float:
         """Seconds that a read of nothing takes."""

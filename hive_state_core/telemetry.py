@@ -123,12 +123,15 @@ def _entry(found: dict[str, Histogram], name: str) -> Histogram:
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """`operations` and `agents` by name, `lanes`: how they travelled, `errors` by code."""
+    """`operations` and `agents` by name, `lanes`: how they travelled, `errors` by code. For so many records a
+    cache was asked, and so many of them it had."""
 
     operations: dict[str, Histogram]
     agents: dict[str, Histogram]
     lanes: dict[str, Traffic]
     errors: dict[str, int]
+    cache_asked: int = 0
+    cache_hits: int = 0
 
     def since(self, earlier: Measured) -> Measured:
         """What was added to that earlier state of it; `lanes` and `errors` are those of all the time."""
@@ -150,14 +153,23 @@ def summed(parts: Iterable[Measured]) -> Measured:
     agents: dict[str, Histogram] = {}
     lanes: dict[str, Traffic] = {}
     errors: Counter[str] = Counter()
+    asked = hits = 0
     for part in parts:
+        asked, hits = asked + part.cache_asked, hits + part.cache_hits
         errors.update(part.errors)
         for sums, each in ((operations, part.operations), (agents, part.agents)):
             for name, histogram in each.items():
                 _entry(sums, name).add(histogram)
         for name, traffic in part.lanes.items():
             lanes[name] = lanes[name] + traffic if name in lanes else traffic
-    return Measured(operations=operations, agents=agents, lanes=lanes, errors=dict(errors))
+    return Measured(
+        operations=operations,
+        agents=agents,
+        lanes=lanes,
+        errors=dict(errors),
+        cache_asked=asked,
+        cache_hits=hits,
+    )
 
 
 _NOTHING = Histogram()
@@ -178,6 +190,7 @@ class Telemetry:
         self.claims: Meter = Meter(_kind_of_claim, _agents_claiming)
         self.streams: Meter = Meter(lambda _: "read_events", lambda _: ())
         self.scans: Meter = Meter(lambda kind: f"scan_{kind}", lambda _: ())
+        self.cache: Callable[[], tuple[int, int]] = lambda: (0, 0)
 
     @property
     def lanes(self) -> dict[str, Meter]:
@@ -211,11 +224,14 @@ class Telemetry:
                 if histogram.slots:  # a call of this kind has been measured
                     _entry(operations, kind).add(histogram)
         agents = self.reads.agents or {}
+        asked, hits = self.cache()
         return Measured(
             operations=operations,
             agents={agent: each.copy() for agent, each in agents.items()},
             lanes={name: meter.traffic() for name, meter in self.lanes.items() if meter.trips or meter.alone},
             errors=dict(errors),
+            cache_asked=asked,
+            cache_hits=hits,
         )
 
 

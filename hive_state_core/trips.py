@@ -111,6 +111,8 @@ class Trips:
         )
         self._forgetting: Forgetting | None = driver if isinstance(driver, Forgetting) else None
         self._caching: Caching | None = driver if isinstance(driver, Caching) else None
+        if self._caching is not None:
+            telemetry.cache = self._caching.counts
         self._recall: Lane[RecordRef, RecordImage | Missed | None] = Lane(
             self._send_recalls,
             telemetry.recalls,

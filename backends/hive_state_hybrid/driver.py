@@ -53,7 +53,7 @@ from hive_state_core.spi import (
 )
 from hive_state_hybrid.board import PREFIX
 from hive_state_hybrid.derive import written
-from hive_state_hybrid.facts import facts
+from hive_state_hybrid.facts import counts, facts
 from hive_state_hybrid.fencing import Fence
 from hive_state_hybrid.front import Front
 from hive_state_hybrid.options import Options
@@ -150,6 +150,9 @@ class HybridDriver:
         self._front.heard(reply.at)
         await self._front.saw(entries)
         return reply
+
+    def counts(self) -> tuple[int, int]:
+        return counts(self._front)
 
     def _keep(self, image: RecordImage, at: int, sent: float) -> None:
         left = None if image.expires_at is None else image.expires_at - at

@@ -10,19 +10,24 @@ from hive_state_hybrid.front import Front
 from hive_state_hybrid.options import Options
 
 
+def counts(front: Front) -> tuple[int, int]:
+    """Records that were asked for, and how many of them were at hand or in the cache."""
+    hits = front.near.hits + front.hits
+    return hits + front.misses, hits
+
+
 async def facts(durable: Stats, front: Front, options: Options) -> Stats:
     """The durable store's stats, and the cache's facts."""
-    near, hits = front.near.hits, front.hits
-    asked = near + hits + front.misses
+    asked, hits = counts(front)
     found: dict[str, str | int | float | bool | None] = {
         "consistency": options.consistency.name.lower(),
         "durable": options.durable,
         "fast": options.fast,
-        "cache_near_hits": near,
-        "cache_hits": hits,
+        "cache_near_hits": front.near.hits,
+        "cache_hits": front.hits,
         "cache_misses": front.misses,
     }
-    cache = CacheStats(connected=False, asked=asked, hits=near + hits, target=options.cache_hit_ratio_target)
+    cache = CacheStats(connected=False, asked=asked, hits=hits, target=options.cache_hit_ratio_target)
     warnings, room = durable.warnings, dict(durable.memory)
     try:
         room[options.fast] = await front.breaker.call(front.cache.memory)

@@ -13,6 +13,7 @@ from hive_state_core.cli.stores import store_argument
 
 if TYPE_CHECKING:
     from hive_state_core.health import Health, Thresholds
+    from hive_state_core.spi import CacheStats
 
 
 @click.command()
@@ -82,7 +83,21 @@ def as_object(found: Health) -> dict[str, Any]:
             }
             for check in found.checks
         ],
+        "pools": {} if found.stats is None else found.stats.pools,
+        "memory": {} if found.stats is None else found.stats.memory,
+        "cache": None if found.stats is None else _cache(found.stats.cache),
         "error": None if found.error is None else found.error.code,
+    }
+
+
+def _cache(found: CacheStats | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    return {
+        "connected": found.connected,
+        "asked": found.asked,
+        "hits": found.hits,
+        "hit_ratio": found.hit_ratio,
     }
 
 

@@ -14,7 +14,7 @@ from hive_state_core import Store, open_store
 from hive_state_core.embedded import postgres_server
 from hive_state_core.health import Thresholds
 
-KEYS = {"url", "backend", "namespace", "status", "at", "checks", "error"}
+KEYS = {"url", "backend", "namespace", "status", "at", "checks", "pools", "memory", "cache", "error"}
 PATIENT = ("--latency", "10")
 """A busy machine is not what these tests are about."""
 

@@ -176,6 +176,9 @@ class CachingDriver(FailingDriver):
     async def fetch(self, refs: Sequence[RecordRef]) -> Reply[Any]:
         raise Unavailable("of the truth")
 
+    def counts(self) -> tuple[int, int]:
+        return 0, 0
+
 
 @pytest.mark.parametrize(
     ("recalled", "told"), [(Unavailable("of the cache"), "of the cache"), (MISSED, "of the truth")]
