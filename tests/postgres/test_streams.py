@@ -149,3 +149,35 @@ async def test_a_wait_on_a_stream_is_woken(url: str) -> None:
         await asyncio.sleep(0)  # they wait
         await one._driver.commit(appends(1), f"t{next(_trips)}")
         assert set(await asyncio.gather(*waits)) == {frozenset(STREAMS[:1])}
+
+
+async def test_a_stream_that_is_made_while_a_trip_is_under_way(hive: Store, url: str) -> None:
+    """The trip found no head to lock, and had its version already."""
+    driver, schema = hive._driver, parse_url(url).options["schema"]
+    slow = Put(RecordRef("c", "slow"), b"1")
+    late = [
+        [Batch((slow, Append(StreamRef("s"), b"late")))],
+        [Batch((slow, Append(StreamRef("t"), b"late"))), Batch((Trim(StreamRef("u"), 1),))],
+    ]
+    admin = await asyncpg.connect(url.partition("?")[0])
+    await admin.execute(
+        f"CREATE FUNCTION {schema}.slow() RETURNS trigger LANGUAGE plpgsql AS $$"
+        " BEGIN PERFORM pg_advisory_xact_lock(42); RETURN NEW; END $$;"
+        f"CREATE TRIGGER is_slow BEFORE INSERT OR UPDATE ON {schema}.records"
+        f" FOR EACH ROW EXECUTE FUNCTION {schema}.slow()"
+    )
+    for ref, batches in zip((StreamRef("s"), StreamRef("t")), late, strict=True):
+        await admin.execute("SELECT pg_advisory_lock(42)")
+        trip = asyncio.create_task(driver.commit(batches, f"t{next(_trips)}"))
+        while not await admin.fetchval(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        ):
+            await asyncio.sleep(0.01)
+        await driver.commit(appends(1, ref), f"t{next(_trips)}")
+        await admin.execute("SELECT pg_advisory_unlock(42)")
+        await trip
+        (page,) = (await driver.stream([StreamRead(ref, 1, 10)])).results
+        assert [event.body for event in page.events] == [b"1", b"late"]
+        versions = [event.version for event in page.events]
+        assert versions == sorted(versions)
+    await admin.close()

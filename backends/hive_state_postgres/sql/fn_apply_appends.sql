@@ -1,5 +1,6 @@
 -- Appends of flat batches, in their order; the heads that are there are locked. `p_heads[n]` says which of `p_streams`
 -- (each there once) gets the n-th body. The numbers that they got, NULL for those of refused batches.
+-- A head that was absent then may be there now, with a later version than the trip's: that begins anew.
 CREATE OR REPLACE FUNCTION hive.apply_appends(
     p_ns int, p_version bigint, p_at bigint, p_places int[], p_streams text[], p_heads int[], p_bodies bytea[],
     p_raws boolean[], p_refused int[]
@@ -17,7 +18,8 @@ BEGIN
     FROM (SELECT u.head, count(*) FILTER (WHERE u.place <> ALL (p_refused)) AS count
           FROM unnest(p_heads, p_places) u(head, place) GROUP BY u.head) c;
     UPDATE hive.streams s SET last = s.last + u.count, dropped = false, version = p_version
-    FROM unnest(p_streams, v_counts) u(stream, count) WHERE s.ns = p_ns AND s.stream = u.stream AND u.count > 0;
+    FROM unnest(p_streams, v_counts) u(stream, count) WHERE s.ns = p_ns AND s.stream = u.stream AND u.count > 0
+      AND s.version < p_version;
     GET DIAGNOSTICS v_rows = ROW_COUNT;
     IF v_rows < v_all THEN
         INSERT INTO hive.streams (ns, stream, version, first, last, dropped)

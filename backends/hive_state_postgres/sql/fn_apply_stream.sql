@@ -11,9 +11,12 @@ DECLARE
     v_head record;
     v_rows int;
 BEGIN
-    SELECT s.first, s.last, s.dropped INTO v_head FROM hive.streams s WHERE s.ns = p_ns AND s.stream = v_stream;
+    SELECT s.first, s.last, s.dropped, s.version INTO v_head FROM hive.streams s WHERE s.ns = p_ns AND s.stream = v_stream;
     IF NOT FOUND AND p_op ? 'a' AND NOT p_alone THEN
         RAISE EXCEPTION USING ERRCODE = 'HS002', MESSAGE = 'the trip depends on an absence';
+    END IF;
+    IF v_head.version > p_version THEN  -- it was absent when the heads were locked
+        RAISE EXCEPTION USING ERRCODE = 'HS001', MESSAGE = 'a stream was made meanwhile';
     END IF;
     changed := true;
     CASE p_op->>'k'
