@@ -7,12 +7,17 @@ itself does the work, and only if it is cancelled a task takes over what is left
 from __future__ import annotations
 
 import asyncio
+from asyncio import tasks
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from types import coroutine
 from typing import Any, Generic, TypeVar
 
 Result = TypeVar("Result")
+_enter_task: Callable[[asyncio.AbstractEventLoop, Any], None] = tasks._enter_task
+_leave_task: Callable[[asyncio.AbstractEventLoop, Any], None] = tasks._leave_task
+# They are for whatever stands in for a Task, as asyncio's manual says (Extending).
+
 Waited = asyncio.Future[Any] | None
 """What a coroutine waits for when it gives way; None: just for its next turn."""
 
@@ -30,22 +35,62 @@ class Outliving(Generic[Result]):
         self._orphaned = orphaned
 
     def __await__(self) -> Generator[Any, None, Result]:
-        work = self._work
+        work, doer, error = self._work, _Doer(), None
         try:
-            waited = work.send(None)
             while True:
+                waited = doer.step(work, error)
                 screen = None if waited is None else _Screen(waited)
+                error = None
                 try:
                     yield screen
-                except BaseException as error:
-                    if isinstance(error, asyncio.CancelledError) and (screen is None or screen.was_meant()):
-                        self._orphaned(asyncio.create_task(_rest(work, waited)))
+                except BaseException as raised:
+                    if isinstance(raised, asyncio.CancelledError) and (screen is None or screen.was_meant()):
+                        doer.does = rest = asyncio.create_task(_rest(work, waited))
+                        self._orphaned(rest)
                         raise
-                    waited = work.throw(error)
-                else:
-                    waited = work.send(None)
+                    error = raised
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]
+
+
+class _Doer:
+    """What the work takes for its Task while the caller's does it, so that a timeout of the work cancels the
+    work and not the caller. `does`: the Task that does it, or else what it waits for."""
+
+    __slots__ = ("_caller", "_loop", "_must_end", "_requests", "does")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._caller: Any = asyncio.current_task()
+        self._requests = 0
+        self._must_end = False
+        self.does: asyncio.Future[Any] | None = None
+
+    def step(self, work: Coroutine[Waited, None, Any], error: BaseException | None) -> Waited:
+        """Go on with the work, and return what it waits for next."""
+        if self._must_end:
+            self._must_end, error = False, asyncio.CancelledError()
+        loop, caller, self.does = self._loop, self._caller, None
+        _leave_task(loop, caller)
+        _enter_task(loop, self)
+        try:
+            waited = self.does = work.send(None) if error is None else work.throw(error)
+        finally:
+            _leave_task(loop, self)
+            _enter_task(loop, caller)
+        return waited
+
+    def cancel(self, msg: object = None) -> bool:
+        self._requests += 1
+        self._must_end = self.does is None or not self.does.cancel()
+        return True
+
+    def cancelling(self) -> int:
+        return self._requests
+
+    def uncancel(self) -> int:
+        self._requests -= 1
+        return self._requests
 
 
 async def _rest(work: Coroutine[Waited, None, Result], waited: Waited) -> Result:

@@ -8,6 +8,7 @@ from time import monotonic
 
 import pytest
 
+from hive_state_core.batching import ALONE
 from hive_state_core.features import Consistency
 from hive_state_hybrid import fencing
 from hive_state_hybrid.board import ANSWERS, CUT_OFF
@@ -106,4 +107,16 @@ async def test_who_slept_for_too_long_begins_anew(strict: Hive, monkeypatch: pyt
     await one.write(b"3")
     assert not await two.beat()
     assert await two.read() == b"3"
+    await mended(one)
+
+
+async def test_a_lone_writer_is_not_cancelled_by_a_cache_that_hangs(strict: Hive) -> None:
+    """A trip of its own runs in its caller's task, timeouts included."""
+    one = strict.one
+    for _ in range(2 * ALONE):
+        await one.write(b"2")
+    one.driver._front.breaker._timeout = 0.05
+    one.cache.may_push.clear()
+    await one.write(b"3")
+    assert await strict.two.read() == b"3"
     await mended(one)

@@ -124,3 +124,52 @@ async def test_a_caller_does_not_wait_for_work_that_hangs(orphans: Orphans) -> N
             await orphans.call(ready.wait())
     ready.set()
     assert await orphans[0] is True
+
+
+async def too_long(seconds: float) -> str:
+    try:
+        async with asyncio.timeout(seconds):
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return "given up"
+    return "not reached"
+
+
+async def test_a_timeout_of_the_work_is_not_its_callers(orphans: Orphans) -> None:
+    assert await orphans.call(too_long(0.01)) == "given up"
+    assert orphans == []
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_timeout_of_the_work_counts_when_its_caller_is_gone(orphans: Orphans) -> None:
+    caller = asyncio.create_task(orphans.call(too_long(0.05)))
+    await asyncio.sleep(0)
+    caller.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert await orphans[0] == "given up"
+
+
+async def test_a_timeout_within_a_timeout(orphans: Orphans) -> None:
+    """What the caller has no time for goes on; what the work has no time for ends."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await orphans.call(too_long(0.05))
+    assert await orphans[0] == "given up"
+
+
+async def test_work_that_cancels_itself(orphans: Orphans) -> None:
+    async def work() -> str:
+        doer = asyncio.current_task()
+        assert doer is not None
+        doer.cancel()
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            return f"{doer.cancelling()}"
+        return "not reached"
+
+    assert await orphans.call(work()) == "1"
+    assert orphans == []
