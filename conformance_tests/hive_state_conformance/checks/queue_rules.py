@@ -135,8 +135,8 @@ async def stats_leases_over(env: Env) -> None:
     """Contract: stats count the leases whose time is over until a claim or a sweep has taken them away."""
     tasks = env.store.tasks
     await tasks.enqueue_many("q", [1, 2, 3])
-    leases = await tasks.claim("q", worker="w", lease=0.05, limit=2)
     await tasks.claim("q", worker="w", lease=3600)
+    leases = await tasks.claim("q", worker="w", lease=0.05, limit=2)
     for lease in leases:
         await env.until_lease_over(lease.id)
     assert (await env.store.stats()).queues["q"].leases_over == 2
