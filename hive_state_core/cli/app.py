@@ -16,7 +16,7 @@ from hive_state_core.cli.config import config
 from hive_state_core.cli.doctor import doctor
 from hive_state_core.cli.events import events
 from hive_state_core.cli.exchange import export_, import_
-from hive_state_core.cli.frame import Settings, report
+from hive_state_core.cli.frame import Settings, report, sigterm_as_ctrl_c
 from hive_state_core.cli.health import health
 from hive_state_core.cli.init import init
 from hive_state_core.cli.migrate import migrate
@@ -42,7 +42,7 @@ Exit codes:
   3    differences, or failed checks
   4    precondition: rights, schema, a full disk, a store that moved
   5    unreachable
-  130  interrupted
+  130  interrupted, by Ctrl-C or SIGTERM
 """
 
 
@@ -108,9 +108,10 @@ class HiveGroup(click.Group):
         settings = Settings(argv)
         extra.setdefault("obj", settings)
         try:
-            result = super().main(
-                argv, prog_name or "hive-state", complete_var, standalone_mode=False, **extra
-            )
+            with sigterm_as_ctrl_c():
+                result = super().main(
+                    argv, prog_name or "hive-state", complete_var, standalone_mode=False, **extra
+                )
         except Exception as error:  # from the group's own options; `invoke` caught the rest
             result = report(error, settings)
         sys.exit(result if isinstance(result, int) and result is not True else 0)

@@ -20,9 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import signal
+import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
+from types import FrameType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import click
@@ -149,6 +153,29 @@ def async_command(body: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
             raise KeyboardInterrupt from cancelled
 
     return run
+
+
+@contextmanager
+def sigterm_as_ctrl_c() -> Iterator[None]:
+    """Meanwhile SIGTERM, which a service manager sends, ends a command as Ctrl-C does: with what it opened
+    closed, and what it made for itself removed."""
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    by_ctrl_c = signal.getsignal(signal.SIGINT)
+    if callable(by_ctrl_c):
+        by_ctrl_c(signal.SIGINT, frame)
+    else:  # it is ignored, as in a background job of a script
+        raise KeyboardInterrupt
 
 
 def _leaf(error: BaseException) -> tuple[BaseException, int]:

@@ -374,7 +374,7 @@ import click
 from hive_state_core.cli import main
 from hive_state_core.cli.frame import async_command, json_option
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in a background job
+signal.signal(signal.SIGINT, getattr(signal, sys.argv.pop(1)))
 
 @click.command()
 @json_option
@@ -392,13 +392,23 @@ main()
 """
 
 
-@pytest.mark.parametrize(("options", "told"), [([], ""), (["--json"], '{"error":{"code":"interrupted"')])
-def test_ctrl_c_closes_what_is_open_and_exits_130(options: list[str], told: str) -> None:
-    command = [sys.executable, "-c", SLEEPER, "sleeper", *options]
+@pytest.mark.parametrize(
+    ("by", "at_ctrl_c", "options", "told"),
+    [
+        (signal.SIGINT, "default_int_handler", [], ""),
+        (signal.SIGINT, "default_int_handler", ["--json"], '{"error":{"code":"interrupted"'),
+        (signal.SIGTERM, "default_int_handler", [], ""),
+        (signal.SIGTERM, "SIG_IGN", [], ""),  # as in a background job of a script
+    ],
+)
+def test_ctrl_c_and_sigterm_close_what_is_open_and_exit_130(
+    by: signal.Signals, at_ctrl_c: str, options: list[str], told: str
+) -> None:
+    command = [sys.executable, "-c", SLEEPER, at_ctrl_c, "sleeper", *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(by)
         out, err = process.communicate(timeout=20)
     assert (process.returncode, err) == (130, "hive-state: interrupted\n")
     assert out.startswith(f"closed\n{told}")
