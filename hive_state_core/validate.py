@@ -89,7 +89,11 @@ def integer(value: object, what: str, least: int, most: int) -> int:
 
 
 def version(value: object) -> int:
-    """A version to compare with: 1 or more (absence is asked for by `if_absent`)."""
+    """A version to compare with: 1 or more."""
+    if type(value) is int and value == 0:
+        raise InvalidArgument(
+            "if_version is 0, and versions begin at 1; a record that is not there yet is put by if_absent=True"
+        )
     return integer(value, "if_version", 1, VERSION_MAX)
 
 

@@ -26,6 +26,11 @@ def test_keys_that_are_refused(bad: Any) -> None:
         validate.key(bad)
 
 
+def test_a_version_of_0_tells_how_to_ask_for_absence() -> None:
+    with pytest.raises(InvalidArgument, match="if_absent=True"):
+        validate.version(0)
+
+
 def test_sizes_are_counted_in_bytes() -> None:
     validate.key("é" * (KEY_BYTES // 2))
     with pytest.raises(LimitExceeded) as caught:
