@@ -93,7 +93,8 @@ def changed(old: Control, expect: int, change: Control, *, empty: bool, undelive
     """
     if old.epoch != expect:
         raise Conflict(
-            f"the control row is at epoch {old.epoch}, not {expect}: somebody else changed it",
+            f"the control row is at epoch {old.epoch}, not {expect}: somebody else changed it meanwhile,"
+            " so look anew before another try",
             key="the control row",
             expected=expect,
             actual=old.epoch,

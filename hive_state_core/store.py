@@ -220,7 +220,9 @@ class Store:
         """The port through which the store is moved, see `spi`. Raises Unsupported."""
         if not self.features.has(Facility.REPLICATION):
             raise Unsupported(
-                f"the backend {self.backend} cannot be moved from or to", feature=Facility.REPLICATION.value
+                f"no hive can be moved from or to a store of the backend {self.backend}: it offers no"
+                " replication",
+                feature=Facility.REPLICATION.value,
             )
         return cast(Replication, current(self._driver))
 

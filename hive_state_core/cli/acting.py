@@ -55,7 +55,8 @@ def value_text(value: Any) -> str:
 
 
 def dangerous(question: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Adds `--yes`; without it the question is asked, with the command's arguments filled in.
+    """Adds `--yes`; without it the question is asked, with the command's arguments filled in ("any" for one
+    that was left out).
 
     It is put before `async_command`: Ctrl-C would not end a question that is asked within the event loop.
     """
@@ -64,7 +65,7 @@ def dangerous(question: str) -> Callable[[Callable[..., Any]], Callable[..., Any
         @functools.wraps(command)
         def run(*args: Any, yes: bool, **others: Any) -> Any:
             if not yes:
-                _ask(question.format(**others))
+                _ask(question.format(**{k: "any" if v is None else v for k, v in others.items()}))
             return command(*args, **others)
 
         return click.option("--yes", is_flag=True, help="Do not ask.")(run)

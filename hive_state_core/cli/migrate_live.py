@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 import msgspec
 
-from hive_state_core.cli import migrate_status
+from hive_state_core.cli import migrate_status, show
+from hive_state_core.cli.acting import dangerous
 from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
-from hive_state_core.cli.migrate_sides import chosen, chosen_live, known_sides, sides
+from hive_state_core.cli.migrate_sides import chosen, chosen_live, known_sides
 from hive_state_core.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ _CHUNK = "Rows of a transaction of the copy (2000)."
 _THROTTLE = "Rest after each of them (0)."
 _BUDGET = "Writes may wait for so long for a switch before it is given up (2)."
 ACCEPT = click.option("--accept-durability", is_flag=True, help="Go on although a power cut may lose writes.")
-
-
 BACKUP = click.option(
     "--backup",
     type=click.File("xb"),
@@ -47,13 +46,13 @@ BACKUP = click.option(
 
 
 @click.command()
-@sides
+@known_sides
 @ACCEPT
 @BACKUP
 @json_option
 @async_command
 async def plan(
-    source: str, target: str, accept_durability: bool, backup: BinaryIO | None, as_json: bool
+    source: str | None, target: str | None, accept_durability: bool, backup: BinaryIO | None, as_json: bool
 ) -> int:
     """Say what a live migration would do and what stands in its way. Nothing is changed but the schema of
     --to, if it has none. Exits with 4 if something stands in the way."""
@@ -91,15 +90,15 @@ async def plan(
 
 
 @click.command()
-@sides
+@known_sides
 @ACCEPT
 @BACKUP
 @knobs
 @json_option
 @async_command
 async def start(
-    source: str,
-    target: str,
+    source: str | None,
+    target: str | None,
     accept_durability: bool,
     backup: BinaryIO | None,
     as_json: bool,
@@ -167,6 +166,8 @@ async def status(source: str | None, target: str | None, watch: float | None, as
             if as_json:
                 emit_json(found)
             else:
+                if watch is not None:
+                    show.clear()
                 migrate_status.tell(found)
             if watch is None:
                 return
@@ -213,7 +214,7 @@ async def switch(source: str | None, target: str | None, force: bool, as_json: b
 
     async with chosen_live(source, target) as (_, _, live):
         _, seen = await live.require_job()
-        if seen.phase is Phase.REVERSE:
+        if seen.phase in (Phase.REVERSE, Phase.COMPLETED):
             await _tell_status(live, as_json)
             return EXIT.OK
         obstacles = await against_switch(live, seen)
@@ -251,17 +252,13 @@ async def rollback(source: str | None, target: str | None, as_json: bool) -> Non
 
 @click.command()
 @known_sides
-@click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
+@dangerous("The old store will not be kept current any more, and there is no way back. Go on?")
 @async_command
-async def complete(source: str | None, target: str | None, yes: bool, as_json: bool) -> None:
+async def complete(source: str | None, target: str | None, as_json: bool) -> None:
     """End the migration: the old store is not kept current any more, and there is NO WAY BACK. It is not
     removed."""
     async with chosen_live(source, target) as (_, _, live):
-        if not yes:
-            click.confirm(
-                f"{live.names[0]} will not be kept current, and there is no way back; go on?", abort=True
-            )
         await live.complete()
         await _tell_status(live, as_json)
 

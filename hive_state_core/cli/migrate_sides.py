@@ -15,35 +15,40 @@ if TYPE_CHECKING:
     from hive_state_core.migration.live import Live
 
 Command = Callable[..., Any]
-WORDS = "A URL, a configured name or a preset."
-
-
-def sides(command: Command) -> Command:
-    """Adds `--from` and `--to`, as `source` and `target`."""
-    command = click.option("--to", "target", required=True, metavar="STORE", help=WORDS)(command)
-    return click.option("--from", "source", required=True, metavar="STORE", help=WORDS)(command)
 
 
 def known_sides(command: Command) -> Command:
-    """The same, which may be left out: see `chosen`."""
-    to = "The store that it moves to; left out: what the store --from says of it."
+    """Adds `--from` and `--to`, as `source` and `target`; both may be left out: see `chosen`."""
+    to = "Where it moves to, likewise; left out: what the store --from says of it."
     command = click.option("--to", "target", metavar="STORE", help=to)(command)
-    source = "The store that the hive moves from; left out: the one in use."
+    source = "Where the hive moves from: a URL, a configured name or a preset; left out: the store in use."
     return click.option("--from", "source", metavar="STORE", help=source)(command)
 
 
 @asynccontextmanager
 async def chosen(source: str | None, target: str | None) -> AsyncIterator[tuple[Choice, Choice]]:
     """Both. A dual-write store says itself which they are, a store in a migration says which the other is.
-    Raises UsageError if that cannot be told."""
+    Raises UsageError if that cannot be told, or one side is two stores."""
     async with StoreArgument(source).chosen() as one:
-        pair = _named_by(one) if target is None else None
-        if pair is not None:
+        pair = named_by(one)
+        if pair is not None and target is None:
             yield pair
             return
         other = await _peer_of(one) if target is None else target
         async with StoreArgument(other).chosen() as two:
+            _require_one_each(one, two)
             yield one, two
+
+
+def _require_one_each(*choices: Choice) -> None:
+    from hive_state_core.migration.opening import name_of
+
+    for choice in choices:
+        if pair := named_by(choice):
+            one, other = map(name_of, pair)
+            raise click.UsageError(
+                f"{name_of(choice)} is two stores, {one} and {other}: name these, or it alone as --from"
+            )
 
 
 @asynccontextmanager
@@ -68,7 +73,7 @@ async def _is_turned(one: Choice, other: Choice) -> bool:
         return job is not None and job.source == (await ready.target.control()).store_id
 
 
-def _named_by(choice: Choice) -> tuple[Choice, Choice] | None:
+def named_by(choice: Choice) -> tuple[Choice, Choice] | None:
     """The two stores of a store that is made of a primary and a secondary."""
     from hive_state_core.choosing import choose
 
@@ -87,5 +92,7 @@ async def _peer_of(choice: Choice) -> str:
     async with open_store(choice, janitor=False, follow=False) as hive:
         peer = (await hive.replication().control()).peer
     if peer is None:
-        raise click.UsageError(f"{name_of(choice)} is in no migration, so --to is needed")
+        raise click.UsageError(
+            f"{name_of(choice)} is in no migration, so --to is needed: the store that the hive moves to"
+        )
     return peer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 import msgspec
 
 from hive_state_core.cli import show
+from hive_state_core.cli.migrate_sides import named_by
 
 if TYPE_CHECKING:
     from hive_state_core.migration.findings import Findings
@@ -120,20 +122,37 @@ def _next(seen: Situation, names: tuple[str, str], findings: Findings | None) ->
     from hive_state_core.migration.phases import Phase
 
     if seen.job is None:
-        return f"hive-state migrate start --from {names[0]} --to {names[1]}"
+        return f"hive-state migrate start{_both(names)}"
+    if seen.phase is Phase.COMPLETED:
+        return f'nothing: write use = "{names[1]}" in hive-state.toml'
     if seen.job.paused:
-        return "hive-state migrate resume"
-    if findings is not None and not findings.clean:
-        return "hive-state migrate verify"
-    commands: dict[Phase, str] = {
-        Phase.PREPARED: "hive-state migrate advance",
-        Phase.DUAL: "hive-state migrate advance",
-        Phase.COPIED: "hive-state migrate advance",
-        Phase.VERIFIED: "hive-state migrate switch",
-        Phase.SWITCH: "hive-state migrate run",
-        Phase.REVERSE: "hive-state migrate complete, or rollback",
-    }
-    return commands.get(seen.phase, f'nothing: write use = "{names[1]}" in hive-state.toml')
+        word = "resume"
+    elif findings is not None and not findings.clean:
+        word = "verify"
+    else:
+        word = {Phase.VERIFIED: "switch", Phase.SWITCH: "run", Phase.REVERSE: "complete"}.get(
+            seen.phase, "advance"
+        )
+    or_back = ", or rollback" if word == "complete" else ""
+    return f"hive-state migrate {word}{'' if _is_known(names) else _both(names)}{or_back}"
+
+
+def _both(names: tuple[str, str]) -> str:
+    one, other = map(shlex.quote, names)
+    return f" --from {one} --to {other}"
+
+
+def _is_known(names: tuple[str, str]) -> bool:
+    """Whether the store in use is one of these, or made of them: then a command need not name them."""
+    from hive_state_core.choosing import choose
+    from hive_state_core.errors import ConfigError
+    from hive_state_core.migration.opening import name_of
+
+    try:
+        used = choose()
+        return not {name_of(each) for each in (used, *(named_by(used) or ()))}.isdisjoint(names)
+    except ConfigError:
+        return False
 
 
 def tell(found: dict[str, Any]) -> None:
@@ -145,7 +164,10 @@ def tell(found: dict[str, Any]) -> None:
     if found.get("processes"):
         click.echo()
         headers = ("pid", "host", "store", "can follow", "is current")
-        rows = [[each[key.replace(" ", "_")] for key in headers] for each in found["processes"]]
+        rows = [
+            [str(each["pid"]), *(each[key.replace(" ", "_")] for key in headers[1:])]
+            for each in found["processes"]
+        ]
         show.table(headers, rows, empty="")
 
 
@@ -159,14 +181,20 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str | None]]:
         ("lives in", found["lives_in"]),
     ]
     if "marks" in found:
-        copied, rows = sum(found["copied"].values()), sum(found["rows"].values())
         facts += [
-            ("copied", f"{copied:,} of about {rows:,}"),
+            ("copied", _how_far(found)),
             ("waiting", _marks(found["marks"], found["oldest_mark_ms"])),
             ("compared", _compared(found)),
             ("triggers", _fired(found["triggers"])),
         ]
     return [*facts, ("next", found["next"])]
+
+
+def _how_far(found: dict[str, Any]) -> str:
+    copied, rows = sum(found["copied"].values()), sum(found["rows"].values())
+    if found["phase"] in ("prepared", "dual"):
+        return f"{copied:,} of about {rows:,}"
+    return f"{copied:,}, which is all that was there; what came later is sent on"
 
 
 def _fired(triggers: dict[str, Any]) -> str:

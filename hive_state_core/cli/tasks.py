@@ -131,7 +131,7 @@ async def redrive(store: LiveStore, id: str, as_json: bool) -> None:
 @tasks.command("redrive-all")
 @live_store()
 @queue_option
-@dangerous("Redrive all dead tasks (of queue {queue})?")
+@dangerous("Redrive all dead tasks (queue: {queue})?")
 @json_option
 @async_command
 async def redrive_all(store: LiveStore, queue: str | None, as_json: bool) -> None:

@@ -23,6 +23,9 @@ SKEW_MS = 1000
 MANY = 100_000
 """Marks among which those are looked for that are waived."""
 
+OLDEST = 20
+"""So many of the oldest marks are looked at for one that tells its instant."""
+
 FRESH_MS = 24 * 3600 * 1000
 """A comparison that is older than that does not count any more."""
 
@@ -102,21 +105,20 @@ async def against_switch(live: Live, seen: Situation) -> list[str]:
     found = []
     findings = await read_findings(live.source)
     now = await instant(live.drivers[0])
-    if seen.phase is not Phase.VERIFIED:
-        found.append(f"the phase is {seen.phase.value}, not verified: hive-state migrate advance")
     if not findings.clean:
         count = len(findings.poison) + len(findings.wrong)
-        found.append(f"{count} entities are not as they should be: hive-state migrate status names them")
-    if findings.verified_at is None or now - findings.verified_at > FRESH_MS:
+        found.append(f"not as they should be: {count} entities; hive-state migrate status names them")
+    if seen.phase is not Phase.VERIFIED:
+        found.append(f"the phase is {seen.phase.value}, not verified: hive-state migrate advance")
+    elif findings.verified_at is None or now - findings.verified_at > FRESH_MS:
         found.append("the stores were not compared for a day: hive-state migrate verify")
     if (apart := await skew(live)) > SKEW_MS:
         found.append(f"the clocks of the two stores are {apart / 1000:.1f} s apart: set them right")
     for process in await processes(live.drivers[0], live.source):
         if live.names[1] not in process.knows:
             found.append(
-                f"process {process.pid} on {process.host} does not know the store {live.names[1]}: it"
-                " would be"
-                " refused; add that store to its configuration, and restart it"
+                f"process {process.pid} on {process.host} does not know the store {live.names[1]}: it would"
+                " be refused; add that store to its configuration, and restart it"
             )
         elif process.reaches is False:
             found.append(
@@ -137,12 +139,13 @@ async def skew(live: Live) -> int:
 
 
 async def oldest_mark_ms(driver: Driver, port: Replication) -> int | None:
-    """How long ago the change was made that waits the longest to be sent, about; None: nothing waits."""
-    marks = await port.marks(PEER, 1)
+    """How long ago the change was made that waits the longest to be sent, about; None: nothing waits. Streams
+    and groups do not tell when they changed: then what changed next counts, or 0."""
+    marks = await port.marks(PEER, OLDEST)
     if not marks:
         return None
-    (image,) = await port.images([marks[0].ref])
-    at = 0 if image is None else instant_of(image)
+    images = await port.images([mark.ref for mark in marks])
+    at = next(filter(None, [instant_of(image) for image in images if image is not None]), 0)
     return max(0, await instant(driver) - at) if at else 0
 
 
@@ -158,9 +161,8 @@ async def _lacking(live: Live) -> AsyncIterator[str]:
 
 def _volatile(live: Live) -> list[str]:
     return [
-        f"{name} keeps what was acknowledged only through {driver.features.durability.name.lower()}, so a"
-        " power"
-        " cut may lose some of it: set it up to sync to disk, or say --accept-durability"
+        f"{name} has the durability {driver.features.durability.name}, so a power cut may lose what was"
+        " acknowledged there: set it up to sync to disk, or say --accept-durability"
         for name, driver in zip(live.names, live.drivers, strict=True)
         if driver.features.durability < Durability.FSYNC
     ]

@@ -51,13 +51,22 @@ class Live:
         job = await read_job(self.source)
         source, target = await self.source.control(), await self.target.control()
         if job is not None and (job.source, job.target) != (source.store_id, target.store_id):
-            wrong = self.names[1] if job.source == source.store_id else self.names[0]
-            raise Conflict(
-                f"{wrong} is not the store with which this migration was begun: it was made anew, or put"
-                " back",
-                key=wrong,
-            )
+            raise self._other_stores(job, source)
         return Situation(job, source, target)
+
+    def _other_stores(self, job: Job, source: Control) -> Conflict:
+        if job.names != self.names:
+            there = "the same command goes on with that, `hive-state migrate cancel` gives it up"
+            return Conflict(
+                f"{job.names[0]} moves to {job.names[1]} already: with --from {job.names[0]} --to"
+                f" {job.names[1]} {there}",
+                key=self.names[0],
+            )
+        wrong = self.names[1] if job.source == source.store_id else self.names[0]
+        return Conflict(
+            f"{wrong} is not the store with which this migration was begun: it was made anew, or put back",
+            key=wrong,
+        )
 
     async def require_job(self, *phases: Phase) -> tuple[Job, Situation]:
         """Raises Conflict unless a migration is under way, in one of these phases if some are given."""
@@ -68,7 +77,11 @@ class Live:
             )
         if phases and seen.phase not in phases:
             wanted = " or ".join(phase.value for phase in phases)
-            raise Conflict(f"the migration is in phase {seen.phase.value}, not {wanted}", key="the migration")
+            raise Conflict(
+                f"the migration is in phase {seen.phase.value}, not {wanted}: `hive-state migrate status` says"
+                " what comes next",
+                key="the migration",
+            )
         return seen.job, seen
 
     # --- forward
@@ -80,6 +93,8 @@ class Live:
         what was copied before; drop it), StoreMoved, NotPrimary.
         """
         job, row = await read_job(self.source), await self.source.control()
+        if job is not None and job.target == row.store_id:
+            raise self._other_stores(job, row)
         if job is not None and job.phase not in (Phase.PREPARED, Phase.COMPLETED):
             return (await self.require_job())[0]
         if job is None or job.phase is Phase.COMPLETED:
@@ -161,11 +176,18 @@ class Live:
         """dual, copied, verified -> prepared: nothing is marked any more. What the target holds is
         worth nothing then, and has to be dropped: see `opening.begin_anew` and `opening.cancel`.
 
-        Raises Conflict if the hive lives in the target.
+        Raises Conflict if the hive lives in the target, for good or not.
         """
         job, row = await read_job(self.source), await self.source.control()
         if job is None:
             return
+        if job.phase is Phase.COMPLETED:
+            raise Conflict(
+                f"the migration was completed, and {self.names[0]} was not kept current since: there is no way"
+                f" back. `hive-state migrate start --from {self.names[1]}` moves the hive once more, into an"
+                " empty store",
+                key="the migration",
+            )
         if row.state is ControlState.SEALED:
             row = await unseal(self.source, row)
         if row.state is not ControlState.OPEN:

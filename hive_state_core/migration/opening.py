@@ -49,8 +49,10 @@ async def move(source: Choice, target: Choice, tell: Tell, *, batch: int, copy_o
 
 @asynccontextmanager
 async def live(source: Choice, target: Choice) -> AsyncIterator[Live]:
-    """A `Live` between them."""
+    """A `Live` between them. Raises Unsupported if one of them cannot be moved."""
     async with _both(source, target) as (one, other):
+        for store in (one, other):
+            store.replication()
         yield Live(one._driver, other._driver, (name_of(source), name_of(target)))
 
 

@@ -7,13 +7,17 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from msgspec.structs import replace
 
 from hive_state_core import open_store
 from hive_state_core.cli import main
+from hive_state_core.features import Facility, Features
+from hive_state_core.spi import Driver
 
 CONFIG = """
 use = "{use}"
@@ -89,14 +93,77 @@ def test_the_whole_way() -> None:
     assert "the phase is copied, not verified" in refused.stderr
     assert told("advance")["phase"] == "verified"
     assert told("switch")["lives_in"] == "prod"
-    asked = CliRunner().invoke(main, ["migrate", "complete"], input="n\n")
-    assert asked.exit_code == 1
+    asked = migrate("complete")
+    assert asked.exit_code == 2
+    assert "there is nobody to ask: add --yes" in asked.stderr
     use("prod")  # what the store in use says of the other one is enough
     assert told("complete", "--yes")["phase"] == "completed"
     use("local")
     put(3)
     assert (got("local"), got("prod")) == (2, 3)
     assert told("status", "--from", "local", "--to", "prod")["lives_in"] == "prod"
+
+
+def test_after_its_end() -> None:
+    use("moving")  # it says which stores are meant
+    assert told("plan")["obstacles"] == []
+    told("start")
+    told("switch")
+    told("complete", "--yes")
+    assert told("switch")["phase"] == "completed"
+    refused = migrate("rollback")
+    assert refused.exit_code == 1
+    assert "there is no way back" in refused.stderr
+    assert told("cancel") == {"cancelled": False}
+    assert told("status")["phase"] == "completed"
+
+
+def test_the_next_command_names_the_stores_that_nobody_else_does() -> None:
+    use("prod")
+    started = told("start", "--from", "local", "--to", "sqlite:///other folder.db")
+    assert started["next"] == "hive-state migrate switch --from local --to 'sqlite:///other folder.db'"
+    use("local")
+    assert told("status")["next"] == "hive-state migrate switch"
+
+
+def test_a_second_migration_beside_the_first() -> None:
+    told("start", "--from", "local", "--to", "prod")
+    for sides in (("local", "sqlite:///third.db"), ("prod", "local"), ("prod", "sqlite:///third.db")):
+        refused = migrate("start", "--from", sides[0], "--to", sides[1])
+        assert refused.exit_code == 1
+        assert "local moves to prod already: with --from local --to prod" in refused.stderr
+    assert told("status")["phase"] == "verified"
+
+
+def test_two_stores_are_no_side() -> None:
+    for sides in (("moving", "prod"), ("local", "moving")):
+        for command in (("start",), ("cancel",), ("run", "--offline")):
+            refused = migrate(*command, "--from", sides[0], "--to", sides[1])
+            assert refused.exit_code == 2, refused.output
+            assert "moving is two stores, local and prod" in refused.stderr
+
+
+def test_a_backend_without_replication(broken: Callable[[Callable[[Driver], Driver]], str]) -> None:
+    def still(driver: Driver) -> Driver:
+        features = replace(driver.features, facilities=driver.features.facilities - {Facility.REPLICATION})
+        return StubDriver(driver, features)
+
+    url = broken(still)
+    assert CliRunner().invoke(main, ["init", url]).exit_code == 0
+    refused = migrate("start", "--from", "local", "--to", url)
+    assert refused.exit_code == 1
+    assert "a store of the backend wrong: it offers no replication" in refused.stderr
+
+
+class StubDriver:
+    """A driver with other features."""
+
+    def __init__(self, driver: Driver, features: Features) -> None:
+        self._driver = driver
+        self.features = features
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._driver, name)
 
 
 def test_what_people_read() -> None:

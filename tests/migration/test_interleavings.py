@@ -289,7 +289,7 @@ async def test_one_key_that_is_refused_keeps_back_itself_alone(sides: Sides, hiv
         await worker.turn()
         await worker.release()
         assert [mark.ref.key for mark in await live.source.marks(PEER, 10)] == ["bad"]  # type: ignore[union-attr]
-        assert "1 entities are not as they should be" in (await against_switch(live, await live.look()))[0]
+        assert "not as they should be: 1 entities" in (await against_switch(live, await live.look()))[0]
         live.target = target
         assert (await verify(live, silent)).clean
     assert await equal(sides)
