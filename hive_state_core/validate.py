@@ -92,7 +92,7 @@ def version(value: object) -> int:
     """A version to compare with: 1 or more."""
     if type(value) is int and value == 0:
         raise InvalidArgument(
-            "if_version is 0, and versions begin at 1; a record that is not there yet is put by if_absent=True"
+            "if_version is 0, and versions begin at 1; what is not there yet is written by if_absent=True"
         )
     return integer(value, "if_version", 1, VERSION_MAX)
 

@@ -15,7 +15,7 @@ from hive_state_core.cli.migrate_sides import named_by
 if TYPE_CHECKING:
     from hive_state_core.migration.findings import Findings
     from hive_state_core.migration.live import Live
-    from hive_state_core.migration.phases import Job, Phase, Situation
+    from hive_state_core.migration.phases import Job, Situation
 
 MARKS = 10_000
 """So many marks are counted; more are "10,000 or more"."""

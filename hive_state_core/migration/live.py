@@ -78,8 +78,8 @@ class Live:
         if phases and seen.phase not in phases:
             wanted = " or ".join(phase.value for phase in phases)
             raise Conflict(
-                f"the migration is in phase {seen.phase.value}, not {wanted}: `hive-state migrate status` says"
-                " what comes next",
+                f"the migration is in phase {seen.phase.value}, not {wanted}: `hive-state migrate status`"
+                " says what comes next",
                 key="the migration",
             )
         return seen.job, seen
@@ -183,9 +183,9 @@ class Live:
             return
         if job.phase is Phase.COMPLETED:
             raise Conflict(
-                f"the migration was completed, and {self.names[0]} was not kept current since: there is no way"
-                f" back. `hive-state migrate start --from {self.names[1]}` moves the hive once more, into an"
-                " empty store",
+                f"the migration was completed, and {self.names[0]} was not kept current since: there is no"
+                f" way back. `hive-state migrate start --from {self.names[1]}` moves the hive once more, into"
+                " an empty store",
                 key="the migration",
             )
         if row.state is ControlState.SEALED:

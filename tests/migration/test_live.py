@@ -16,7 +16,7 @@ from hive_state_core.errors import Conflict, NotEmpty, NotPrimary, StoreMoved
 from hive_state_core.following import Following
 from hive_state_core.migration import crossing, opening, sealing
 from hive_state_core.migration.crossing import NotDrained, cross
-from hive_state_core.migration.judging import against_switch, verify
+from hive_state_core.migration.judging import against_switch, oldest_mark_ms, verify
 from hive_state_core.migration.leasing import Lease
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.pumping import Pump
@@ -155,6 +155,18 @@ async def test_a_target_that_holds_other_data_is_left_alone(sides: Sides) -> Non
         await sides.reach(Phase.PREPARED)
     assert await sides.exports() == before
     await populate(sides.source, 1)
+
+
+async def test_the_age_of_marks_is_told_behind_one_of_a_stream(sides: Sides) -> None:
+    await sides.reach(Phase.DUAL)
+    async with sides.open("local") as hive:
+        await hive.events.create_group("audit", "billing")  # tells no instant
+        await hive.records.put("c", "k", 1)
+        await asyncio.sleep(0.02)
+    async with sides.live() as live:
+        oldest = await oldest_mark_ms(live.drivers[0], live.source)
+        assert oldest is not None
+        assert oldest >= 10
 
 
 async def test_a_switch_that_takes_too_long_is_given_up(sides: Sides) -> None:
