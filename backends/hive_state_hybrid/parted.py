@@ -4,20 +4,24 @@ Core never sends some of these and something else together, unless it was config
 hive has moved here: then a write trip that is mixed is refused whole, core tries each of its batches alone,
 and reads are taken apart. The replication port knows the durable store only: what is ephemeral is not moved.
 Instants, versions and trips of the two parts have nothing to do with one another; the epoch that is told is
-always the durable store's, which says where the hive lives.
+always the durable store's, whose control row says where the hive lives. It is looked at now and then, so that
+who has to do with the fast store alone hears of a move too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, TypeVar, cast
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar, cast
 
 from msgspec.structs import asdict, replace
 
 from hive_state_core.apart import Apart
+from hive_state_core.background import Background
 from hive_state_core.caching import Cache
+from hive_state_core.control import refusal
 from hive_state_core.errors import HiveStateError, Indeterminate, Internal, InvalidArgument
 from hive_state_core.features import Features
 from hive_state_core.model import ReadRef, RecordImage, RecordRef, StreamImage, StreamRef, Topic
@@ -26,11 +30,13 @@ from hive_state_core.spi import (
     Claimed,
     ClaimRequest,
     Control,
+    ControlState,
     Driver,
     Examining,
     Finding,
     Outcome,
     Page,
+    Replication,
     Reply,
     Retention,
     Scan,
@@ -44,11 +50,15 @@ from hive_state_core.spi import (
 )
 from hive_state_hybrid.driver import UNSURE, HybridDriver
 from hive_state_hybrid.ephemeral import Ephemeral
+from hive_state_hybrid.listing import with_heads
 from hive_state_hybrid.options import Options
 
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
 Send = Callable[[Sequence[Ask]], Awaitable[Reply[Answer]]]
+
+LOOK_S = 0.5
+"""Between two looks at the control row."""
 
 log = logging.getLogger("hive_state.hybrid")
 
@@ -63,6 +73,8 @@ class PartedDriver(HybridDriver):
         self._apart = Apart(frozenset(options.ephemeral))
         self._parted = replace(super().features, ephemeral=self._apart.names)
         self._epoch = 0
+        self._left: HiveStateError | None = None
+        self._looking = Looking(self)
         self._unsure_there: dict[str, None] = {}
 
     @property
@@ -73,8 +85,10 @@ class PartedDriver(HybridDriver):
         await super().open()
         await self.control()
         await self._ephemeral.open()
+        self._looking.start()
 
     async def close(self) -> None:
+        await self._looking.stop()
         await self._ephemeral.close()
         await super().close()
 
@@ -91,6 +105,8 @@ class PartedDriver(HybridDriver):
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
         row = await super().control(expect, change)
         self._epoch = row.epoch
+        sealed = row.state is ControlState.SEALED  # for a moment, and then the hive may stay
+        self._left = None if sealed else refusal(row.state, row.peer)
         return row
 
     # -- reading
@@ -162,17 +178,20 @@ class PartedDriver(HybridDriver):
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         if not _alike(batches, self._apart.hold):
             return await super().commit(batches, trip_id)
-        return await self._written(self._ephemeral.commit(batches, trip_id), trip_id)
+        return await self._written(lambda: self._ephemeral.commit(batches, trip_id), trip_id)
 
     async def claim(self, requests: Sequence[ClaimRequest], trip_id: str) -> Reply[Claimed]:
         if not _alike(requests, self._apart.serve):
             return await super().claim(requests, trip_id)
-        claim = self._ephemeral.call(lambda driver: driver.claim(requests, trip_id))
-        return await self._written(claim, trip_id)
+        claimed = partial(self._ephemeral.call, lambda driver: driver.claim(requests, trip_id))
+        return await self._written(claimed, trip_id)
 
-    async def _written(self, trip: Coroutine[Any, Any, Reply[Answer]], trip_id: str) -> Reply[Answer]:
+    async def _written(self, send: Callable[[], Awaitable[Reply[Answer]]], trip_id: str) -> Reply[Answer]:
+        """The reply of a trip, where the hive lives here, as far as is known."""
+        if self._left is not None:
+            raise self._left.copy()
         try:
-            return replace(await trip, epoch=self._epoch)
+            return replace(await send(), epoch=self._epoch)
         except Indeterminate:
             self._unsure_there[trip_id] = None
             if len(self._unsure_there) > UNSURE:
@@ -222,6 +241,21 @@ class PartedDriver(HybridDriver):
         )
 
 
+class Looking(Background):
+    """At the control row of a store."""
+
+    def __init__(self, port: Replication) -> None:
+        self._port = port
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                await self._port.control()
+            except HiveStateError as error:
+                log.debug("the control row could not be looked at: %s", error)
+
+
 def _alike(asked: Sequence[Ask], is_ephemeral: Callable[[Ask], bool]) -> bool:
     """Whether all are. Raises Internal if only some are, and nothing was done: core asks for each alone."""
     try:
@@ -233,29 +267,3 @@ def _alike(asked: Sequence[Ask], is_ephemeral: Callable[[Ask], bool]) -> bool:
     if any(found) and not all(found):
         raise Internal("a trip names what is ephemeral and something else")
     return any(found)
-
-
-def with_heads(page: Page, query: Scan, heads: Sequence[StreamImage]) -> Page:
-    """A page of streams, and those of these heads that belong there."""
-
-    def within(name: str) -> bool:
-        return (query.start is None or name >= query.start) and (query.stop is None or name < query.stop)
-
-    def covered(name: str) -> bool:
-        """Whether it lies between the cursor and the end of the page, in the direction of the scan."""
-        low, high = (page.next, query.after) if query.reverse else (query.after, page.next)
-        above = low is None or (name >= low if query.reverse else name > low)
-        below = high is None or (name < high if query.reverse else name <= high)
-        return above and below
-
-    inside = [head for head in heads if within(head.ref.stream)]
-    if query.count:
-        return replace(page, total=(page.total or 0) + len(inside))
-    new = [head for head in inside if covered(head.ref.stream)]
-    items = sorted(
-        [*page.items, *new], key=lambda each: cast(StreamImage, each).ref.stream, reverse=query.reverse
-    )
-    if len(items) <= query.limit:
-        return replace(page, items=items)
-    kept = items[: query.limit]
-    return replace(page, items=kept, next=cast(StreamImage, kept[-1]).ref.stream)

@@ -18,7 +18,7 @@ from hive_state_core.errors import ConfigError, Conflict, InvalidArgument, NotFo
 from hive_state_core.events import Gap
 from hive_state_core.model import StreamImage, StreamRef
 from hive_state_core.spi import Page, Scan
-from hive_state_hybrid.parted import with_heads
+from hive_state_hybrid.listing import with_heads
 
 from .conftest import Hybrid
 from .test_conformance import failed, faults
