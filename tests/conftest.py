@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import signal
 
+import coverage
 import pytest
 
 # A shell that starts the tests in the background leaves Ctrl-C ignored, also in what the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """End what measures a worker before its session does: `no_cover` pauses the session's alone.
+
+    One measurement begins with the process, one with pytest-cov; both have seen imports.
+    """
+    while hasattr(config, "workerinput") and (begun := coverage.Coverage.current()) is not None:
+        begun.stop()
+        begun.save()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
