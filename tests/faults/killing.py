@@ -6,9 +6,11 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from itertools import cycle, islice
 
 from hive_state_core import Store, open_store
+from hive_state_core.choosing import Choice
 from hive_state_core.embedded import Server
 from hive_state_core.errors import HiveStateError, Indeterminate, LeaseLost, Unavailable
 from hive_state_core.events import Event
@@ -76,12 +78,13 @@ class Load:
         assert sorted(event.body for event in events) == sorted(effects)
 
 
-async def kill_under_load(server: Server, url: str) -> Load:
-    """Agents at work while their server is killed again and again; they go on without opening anew."""
-    async with open_store(url) as hive:
+async def kill_under_load(servers: Sequence[Server], store: str | Choice) -> Load:
+    """Agents at work while their servers are killed in turn, again and again; they go on without opening
+    anew."""
+    async with open_store(store) as hive:
         load = Load(hive)
         agents = [asyncio.create_task(load.agent(f"a{n}")) for n in range(AGENTS)]
-        for _ in range(KILLS):
+        for server in islice(cycle(servers), KILLS):
             await asyncio.sleep(1)
             before = sum(load.puts.values())
             await asyncio.to_thread(server.kill)

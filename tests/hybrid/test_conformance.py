@@ -76,6 +76,33 @@ async def test_level_full_with_a_cache_that_is_gone(
 
 @faults
 @pytest.mark.timeout(540)
+@pytest.mark.parametrize("level", LEVELS)
+async def test_level_full_with_a_cache_that_is_restarted(
+    level: str, durable_url: str, valkey: Any, hybrid: Hybrid
+) -> None:
+    """Empty, every two seconds. At linearizable a write waits for a cache that it just lost, for
+    `max_staleness`: here not so long that a TTL of the suite runs out meanwhile."""
+
+    over = asyncio.Event()
+
+    async def restart() -> None:
+        while not over.is_set():
+            await asyncio.sleep(2)
+            await asyncio.to_thread(valkey.kill)
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(valkey.start)
+
+    restarting = asyncio.create_task(restart())
+    choice = hybrid(durable_url, valkey.url, consistency=level, max_staleness=0.4, near_ttl=0.1)
+    report = await conform(UrlHarness(choice))
+    over.set()
+    await restarting
+    assert not failed(report)
+    assert report.level is Level.FULL
+
+
+@faults
+@pytest.mark.timeout(540)
 async def test_level_full_with_every_wake_up_lost(
     durable_url: str, valkey_url: str, hybrid: Hybrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,20 @@ async def test_killed_and_started_again(choose_hybrid: Any, valkey: Any) -> None
 async def test_not_there_at_first(choose_hybrid: Any, valkey: Any) -> None:
     await asyncio.to_thread(valkey.kill)
     facts = await at_work(choose_hybrid(valkey.url), lambda: asyncio.to_thread(valkey.start))
+    assert facts["cache_connected"]
+    assert facts["hits_since"] > 0
+
+
+@pytest.mark.skipif(os.environ.get("HIVE_STATE_FAULTS") != "all", reason="takes long: nox -s faults")
+async def test_frozen(choose_hybrid: Any, valkey: Any) -> None:
+    """It takes calls, and answers them a second later."""
+
+    async def disturb() -> None:
+        os.kill(valkey.pid, signal.SIGSTOP)
+        await asyncio.sleep(1)
+        os.kill(valkey.pid, signal.SIGCONT)
+
+    facts = await at_work(choose_hybrid(valkey.url), disturb)
     assert facts["cache_connected"]
     assert facts["hits_since"] > 0
 

@@ -73,4 +73,4 @@ async def test_eight_processes(url: str) -> None:
 @pytest.mark.timeout(120)
 async def test_a_server_that_is_killed(server: Any) -> None:
     await open_store(server.url)._driver.schema("upgrade")
-    await kill_under_load(server, server.url)
+    await kill_under_load([server], server.url)

@@ -15,7 +15,7 @@ from tests.faults.killing import kill_under_load
 @pytest.mark.timeout(240)
 async def test_a_server_that_is_killed(server: Server) -> None:
     """It syncs each trip before it answers."""
-    load = await kill_under_load(server, server.url)
+    load = await kill_under_load([server], server.url)
     assert load.hive.features.durability is Durability.FSYNC
 
 
