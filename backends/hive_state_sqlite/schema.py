@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import time
@@ -16,8 +17,20 @@ SCRIPTS = (statements.SCHEMA, statements.SCHEMA_2)
 
 
 def create_file(path: str) -> None:
-    """An empty file if there is none, so that everything after it may require one. Raises OSError."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+    """An empty file if there is none, so that everything after it may require one. Raises OSError.
+
+    One that is there is not opened: to close it again would take away, without a word, the locks that SQLite
+    has on it for other stores of this process. Another process would take itself for the last one then, and
+    remove the log that they write to.
+    """
+    path = os.path.realpath(path)
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+    except FileExistsError:
+        if os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def exists(path: str) -> bool:

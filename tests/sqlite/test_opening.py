@@ -211,3 +211,26 @@ async def test_use_before_open_and_after_close(tmp_path: Path) -> None:
     with pytest.raises(Closed, match="is closed"):
         await hive.records.get("c", "k")
     await hive.close()
+
+
+async def test_two_stores_of_a_process_and_a_guest(tmp_path: Path) -> None:
+    """One opens and closes a file that the other has open. Another process that comes and goes afterwards
+    does not take itself for the last one: it would remove the log that is written to."""
+    url = f"sqlite:///{tmp_path}/hive.db"
+    guest = (
+        "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA user_version').connection.close()"
+    )
+    async with open_store(url, janitor=False) as one:
+        await one.records.put("c", "k", 1)
+        async with open_store(url, janitor=False) as other:
+            await other.records.put("c", "k", 2)
+        log = (tmp_path / "hive.db-wal").stat().st_ino
+        await asyncio.to_thread(
+            subprocess.run, [sys.executable, "-c", guest, f"{tmp_path}/hive.db"], check=True
+        )
+        assert (tmp_path / "hive.db-wal").stat().st_ino == log
+        await one.records.put("c", "k", 3)
+        async with open_store(url, janitor=False) as other:
+            record = await other.records.get("c", "k")
+    assert record is not None
+    assert record.value == 3
