@@ -223,7 +223,8 @@ class PartedDriver(HybridDriver):
         except HiveStateError as error:
             log.debug("what is ephemeral was not swept: %s", error)
             return swept
-        return Swept(**{name: value + getattr(other, name) for name, value in asdict(swept).items()})
+        counts = {name: value + getattr(other, name) for name, value in asdict(swept).items()}
+        return Swept(**{**counts, "more": swept.more or other.more})
 
     async def stats(self) -> Stats:
         stats = await super().stats()
