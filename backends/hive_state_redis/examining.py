@@ -20,7 +20,7 @@ def examine(facts: Facts, options: RedisOptions) -> list[Finding]:
         *_server(facts),
         *_tls(options),
         _durability(facts, options),
-        *_memory(facts),
+        *_memory(facts, options),
         *_clients(facts, options),
     ]
 
@@ -60,13 +60,13 @@ def _durability(facts: Facts, options: RedisOptions) -> Finding:
     return Finding(name="durability", status="warn", sentence=why, mend=mend)
 
 
-def _memory(facts: Facts) -> Iterator[Finding]:
+def _memory(facts: Facts, options: RedisOptions) -> Iterator[Finding]:
     used, most = facts.used_memory, facts.max_memory
     if facts.policy not in (None, "noeviction"):
         when = "" if evicts(facts) else ", once maxmemory is set"
         yield Finding(
             name="eviction",
-            status="fail" if evicts(facts) else "warn",
+            status="fail" if evicts(facts) and not options.allow_eviction else "warn",
             sentence=f"maxmemory-policy is {facts.policy}: keys are forgotten to make room{when}",
             mend="set maxmemory-policy noeviction",
         )

@@ -14,6 +14,7 @@ from hive_state_conformance.harness import UrlHarness
 from hive_state_conformance.runner import conform
 from hive_state_core import Store, open_store
 from hive_state_core.choosing import Choice
+from hive_state_core.embedded import valkey_server
 from hive_state_core.errors import ConfigError, Conflict, InvalidArgument, NotFound, Unavailable
 from hive_state_core.events import Gap
 from hive_state_core.model import StreamImage, StreamRef
@@ -172,6 +173,25 @@ async def test_a_fast_store_that_is_not_there_at_first(durable: str, valkey: Any
             await hive.records.get("presence", "a")
         await asyncio.to_thread(valkey.start)
         await hive.records.put("presence", "a", 1)
+
+
+async def test_a_cache_makes_room_for_them(durable: str, hybrid: Hybrid) -> None:
+    """As the page for operators says: by volatile-lru only what has a TTL is evicted."""
+    settings = {"maxmemory": "6mb", "maxmemory-policy": "volatile-lru"}
+    with valkey_server(fsync="never written", settings=settings) as server:
+        with pytest.raises(ConfigError, match="allow_eviction"):
+            await opened(hybrid(durable, server.url, ephemeral=NAMES)).open()
+        choice = hybrid(durable, f"{server.url}?allow_eviction=true", ephemeral=NAMES, near_size=0)
+        async with opened(choice) as hive:
+            for n in range(100):
+                await hive.records.put("presence", f"{n}", n)
+                await hive.records.put("durable", f"{n}", "x" * 100_000)
+                await hive.records.get("durable", f"{n}")
+            assert await hive.records.count("presence") == 100
+            assert all([await hive.records.get("presence", f"{n}") is not None for n in range(100)])
+            cache = (await hive.stats()).memory["fast"]
+        assert cache.most is not None
+        assert cache.used > 0.5 * cache.most
 
 
 @pytest.mark.parametrize(

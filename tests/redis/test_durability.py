@@ -136,6 +136,8 @@ async def test_what_doctor_finds(own: Link, server: Server, options_of: OptionsO
         "connections": "warn",
     }
     assert all(mend for status, _, mend in ill.values() if status != "ok")
+    accepted = examine(await facts_of(own), options_of(server, allow_eviction="true"))
+    assert {one.name: one.status for one in accepted}["eviction"] == "warn"
 
 
 def test_what_doctor_says_of_a_connection(options_of: OptionsOf) -> None:
