@@ -186,6 +186,7 @@ async def test_a_cache_makes_room_for_them(durable: str, hybrid: Hybrid) -> None
             for n in range(100):
                 await hive.records.put("presence", f"{n}", n)
                 await hive.records.put("durable", f"{n}", "x" * 100_000)
+            for n in range(100):
                 await hive.records.get("durable", f"{n}")
             assert await hive.records.count("presence") == 100
             assert all([await hive.records.get("presence", f"{n}") is not None for n in range(100)])
