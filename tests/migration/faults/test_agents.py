@@ -10,11 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
 from hive_state_core import open_store
 from hive_state_core.config_file import read_config
-from hive_state_core.migration.findings import change_findings
 
 from .hive import ALL, Hive
 
@@ -81,40 +79,6 @@ def test_a_rolling_restart_and_a_zombie(tmp_path: Path) -> None:
         hive.audit(hive.end())
         hive.require_equal()
         hive.succeed("complete", "--yes")
-
-
-@pytest.mark.skipif(not ALL, reason="HIVE_STATE_FAULTS=all: it takes a minute")
-def test_rolled_back_by_hand_and_by_itself(tmp_path: Path) -> None:
-    """From every phase in which the hive works, while it does."""
-    with Hive(tmp_path) as hive:
-        hive.begin("moving", "local")
-        hive.succeed(*START)
-        hive.succeed("rollback")  # from verified
-        assert hive.status()["phase"] == "prepared"
-        hive.succeed("advance")
-        hive.succeed("switch")
-        hive.work()
-        hive.succeed("rollback")  # from reverse
-        assert hive.status()["phase"] == "copied"
-        hive.succeed("rollback")
-        assert hive.status()["phase"] == "prepared"
-        hive.succeed("advance")
-        hive.succeed("switch")
-        hive.work()
-        asyncio.run(_find_something_wrong(hive))
-        hive.until_phase("copied")
-        assert hive.status()["triggers"]["fired"][-1]["trigger"] == "validation"
-        hive.work()
-        hive.audit(hive.end())
-        hive.require_equal()
-
-
-async def _find_something_wrong(hive: Hive) -> None:
-    config = read_config(hive.folder / "hive-state.toml")
-    async with open_store("local", config=config, janitor=False, follow=False) as store:
-        await change_findings(
-            store.replication(), lambda old: replace(old, wrong={"record c / k": "corrupt"})
-        )
 
 
 @pytest.mark.skipif(not ALL, reason="HIVE_STATE_FAULTS=all: it takes a minute")
