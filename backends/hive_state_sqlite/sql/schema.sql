@@ -43,18 +43,18 @@ END;
 CREATE TRIGGER records_index_update AFTER UPDATE OF index_fields ON records
 WHEN old.index_fields IS NOT new.index_fields BEGIN
     DELETE FROM record_index
-    WHERE (ns, collection, field, value, key) IN (
-        SELECT old.ns, old.collection, json_extract(value, '$[0]'), json_extract(value, '$[1]'), old.key
-        FROM json_each(coalesce(old.index_fields, '[]')));
+    WHERE ns = old.ns AND collection = old.collection AND key = old.key
+      AND field IN (SELECT json_extract(value, '$[0]') FROM json_each(coalesce(old.index_fields, '[]')))
+      AND value IN (SELECT json_extract(value, '$[1]') FROM json_each(coalesce(old.index_fields, '[]')));
     INSERT INTO record_index
     SELECT new.ns, new.collection, json_extract(value, '$[0]'), json_extract(value, '$[1]'), new.key
     FROM json_each(coalesce(new.index_fields, '[]'));
 END;
 CREATE TRIGGER records_index_delete AFTER DELETE ON records WHEN old.index_fields IS NOT NULL BEGIN
     DELETE FROM record_index
-    WHERE (ns, collection, field, value, key) IN (
-        SELECT old.ns, old.collection, json_extract(value, '$[0]'), json_extract(value, '$[1]'), old.key
-        FROM json_each(old.index_fields));
+    WHERE ns = old.ns AND collection = old.collection AND key = old.key
+      AND field IN (SELECT json_extract(value, '$[0]') FROM json_each(old.index_fields))
+      AND value IN (SELECT json_extract(value, '$[1]') FROM json_each(old.index_fields));
 END;
 
 CREATE TABLE tasks (
