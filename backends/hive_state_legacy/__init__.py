@@ -41,7 +41,9 @@ def hive_state_register_backends(register: Callable[[Backend], None]) -> None:
 
 @hookimpl
 def hive_state_register_commands(cli: click.Group) -> None:
-    """`hive-state import-legacy`."""
+    """`hive-state import-legacy`, `hive-state release-legacy`."""
     from hive_state_legacy.command import import_legacy
+    from hive_state_legacy.releasing import release_legacy
 
     cli.add_command(import_legacy)
+    cli.add_command(release_legacy)

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
@@ -34,6 +33,7 @@ from hive_state_core.choosing import choose
 from hive_state_core.config import Config
 from hive_state_core.control import changed, require_loadable, require_same
 from hive_state_core.errors import Conflict, HiveStateError
+from hive_state_core.migration.phases import Phase, read_job
 from hive_state_core.model import Image
 from hive_state_core.spi import (
     PEER,
@@ -44,15 +44,19 @@ from hive_state_core.spi import (
     Notes,
     Replication,
 )
+from hive_state_legacy.beginning import alone, remove
 from hive_state_legacy.changes import require_no_poison
 from hive_state_legacy.file import File, last_change
 from hive_state_legacy.importing import Import
 from hive_state_legacy.options import Options
 from hive_state_legacy.reader import Reader
-from hive_state_legacy.rounds import OWED, OWN, PAGE, ROW, SEQ, Rounds
+from hive_state_legacy.rounds import OWED, OWN, ROW, SEQ, Rounds
 
 OUT = "out"
 """The sink that stands for PEER in the store beside the file: a standby may not have that one."""
+
+CHUNK = 500
+"""Rows in a transaction of the store beside the file, at the beginning."""
 
 EVERY = 0.1
 """Seconds between two looks at what was written."""
@@ -63,25 +67,16 @@ SWEEP = 60.0
 log: logging.Logger = logging.getLogger("hive_state.legacy")
 
 
-def beside(path: str) -> Path:
-    return Path(f"{path}.hive-state")
-
-
-def is_followed(path: str) -> bool:
-    return beside(path).exists()
-
-
 class Beside(Background):
-    """Of one file, opened. See `hive_state_core.spi.Replication` for its methods."""
+    """Of one file, opened. See `hive_state_core.spi.Replication` for its methods. `folder`: of the store."""
 
-    def __init__(self, options: Options, first: Control) -> None:
-        self._first = first
+    def __init__(self, options: Options, folder: Path) -> None:
         self._file = File(options.path, options.timeout)
         self._reader = Reader(options, self._file)
-        url = f"sqlite:///{quote(str(beside(options.path)))}/store.db"
+        url = f"sqlite:///{quote(str(folder))}/store.db"
         self.driver: Driver = choose(url, Config()).driver("default")
         self.port: Replication = cast(Replication, self.driver)
-        self._rounds = Rounds(self._file, self._reader, self.port)
+        self._rounds = Rounds(self._file, self._reader, self.driver)
 
     async def open(self) -> None:
         await self._reader.open()
@@ -94,24 +89,26 @@ class Beside(Background):
 
     # --- how it begins and ends
 
-    async def is_begun(self) -> bool:
-        """Whether all is there that was in the file when it was begun."""
-        return SEQ in await self.port.notes()
-
-    async def begin(self, chunk: int = PAGE) -> None:
-        """Note what is written from now on, and take in what was there before. Raises Conflict for rows that
-        cannot be taken."""
+    async def begin(self, first: Control, chunk: int = CHUNK) -> None:
+        """Note what is written from now on, and take in what was there before. `first`: the control row that
+        others see then. Raises Conflict for rows that cannot be taken; the file is as it was then."""
         row = await self.port.control()
         await self.port.control(row.epoch, replace(row, state=ControlState.STANDBY))
         async with self._rounds.transaction():
-            await self._reader.run(self._begin)
-        async with Reader(self._reader.source.options) as copy:
-            seen = await copy.run(lambda: last_change(copy.source.snapshot))
-            await Import(copy, self.port, chunk=chunk, write=True).run(lambda _: None)
-        await self.port.note({SEQ: b"%d" % seen, ROW: msgspec.json.encode(self._first)})
+            await self._reader.run(self._capture)
+        try:
+            # To read all rows in the file itself would keep its program from writing.
+            async with Reader(self._reader.source.options) as copy:
+                await copy.run(lambda: require_no_poison(copy.source))
+                seen = await copy.run(lambda: last_change(copy.source.snapshot))
+                await Import(copy, self.port, chunk=chunk, write=True).run(lambda _: None)
+        except BaseException:
+            async with self._rounds.transaction():
+                await self._reader.run(self._file.clean)
+            raise
+        await self.port.note({SEQ: b"%d" % seen, ROW: msgspec.json.encode(first)})
 
-    def _begin(self) -> None:
-        require_no_poison(self._reader.source)
+    def _capture(self) -> None:
         self._file.clean()
         self._file.capture(self._reader.source.layout)
 
@@ -124,14 +121,16 @@ class Beside(Background):
         await self.close()
         await clear(self._reader.source.options)
 
+    async def is_over(self) -> bool:
+        """Whether the hive has moved from here for good."""
+        job = await read_job(self.port)
+        return job is not None and job.phase is Phase.COMPLETED
+
     # --- the port
 
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
         if change is None or expect is None:
             return await self._row()
-        source = self._reader.source
-        if change.state is ControlState.SEALED:
-            await self._reader.run(lambda: require_no_poison(source))
         await self.round()
         async with self._rounds.transaction():
             old = await self._row()
@@ -229,11 +228,7 @@ async def clear(options: Options) -> None:
         file.clean()
         file.commit()
 
-    async with Reader(options, file) as reader:
-        await reader.run(clean)
-    remove(options.path)
-
-
-def remove(path: str) -> None:
-    """The store beside the file, if there is one."""
-    shutil.rmtree(beside(path), ignore_errors=not is_followed(path))
+    with alone(options.path):
+        async with Reader(options, file) as reader:
+            await reader.run(clean)
+        remove(options.path)

@@ -25,7 +25,7 @@ from hive_state_core.model import (
     TaskImage,
     TaskRef,
 )
-from hive_state_core.spi import Replication, Span
+from hive_state_core.spi import Driver, Replication, Scan, Span
 from hive_state_legacy import mapping
 from hive_state_legacy.file import WRITTEN, File
 from hive_state_legacy.quarantine import Flaw, State
@@ -58,11 +58,26 @@ def _seen(source: Source, found: Found, key: Any) -> Seen:
         rows = list(source.layout.rows(found, key))
         return Seen(found, key, rows[0] if rows else None, None)
     name = _text(key)
-    rowids = [] if name is None else source.layout.with_key(found, found.table.needed[0], name)
+    rowids = source.layout.with_key(found, found.table.needed[0], key if name is None else name)
     if not rowids:
         return Seen(found, name, None, None)
     row = source.layout.row(found, rowids[0])
-    return Seen(found, name, row, source.reader(found, KEYED[found.table])(row))
+    several = len({*rowids} - source.waived(found)) > 1
+    doubles = frozenset([row.cells[found.table.needed[0]]] if several else ())
+    return Seen(found, name, row, source.reader(found, KEYED[found.table], doubles)(row))
+
+
+def is_open(source: Source, table: str, rowid: int) -> Item | None:
+    """The row of this number, if it cannot be taken and nobody has said what is to become of it."""
+    found = {found.name: found for found in source.layout.tables}[table]
+    if not source.layout.there(found, [rowid]):
+        return None
+    row = source.layout.row(found, rowid)
+    if found.table in KEYED:
+        item = _seen(source, found, row.cells[found.table.needed[0]]).item
+    else:
+        item = source.alone(found, row)
+    return item if item is not None and item.state is State.OPEN else None
 
 
 def _text(key: Any) -> str | None:
@@ -234,6 +249,24 @@ def written_rows(file: File) -> dict[tuple[str, int], int]:
 
 
 # --- what no trigger tells
+
+
+async def count_beside(beside: Driver) -> dict[Table, int]:
+    """How many agents and tasks of the original's queue there are, raw ones too."""
+    queries = {
+        AGENTS: Scan(kind="record", within=AGENTS_COLLECTION, count=True, limit=1),
+        TASKS: Scan(kind="task", within=QUEUE, count=True, limit=1),
+    }
+    return {table: (await beside.scan(query)).total or 0 for table, query in queries.items()}
+
+
+def count_in(source: Source, table: Table) -> int:
+    """Rows that are to be taken. On the thread of the source."""
+    found = source.layout.find(table)
+    if found is None:
+        return 0
+    waived = source.waived(found)
+    return source.layout.count(found) - len(source.layout.there(found, waived) if waived else ())
 
 
 async def sweep(beside: Replication, keys_of: Callable[[Table], set[str]]) -> Keys:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from time import time_ns
 from typing import Any, NoReturn, TypeVar
 
 from msgspec.structs import replace
 
-from hive_state_core.errors import Internal, Unsupported
+from hive_state_core.errors import Conflict, Internal, Unsupported
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
 from hive_state_core.images import digest_of
 from hive_state_core.model import EntityRef, Image, ReadRef, RecordRef
@@ -36,7 +37,8 @@ from hive_state_core.spi import (
     StreamPage,
     StreamRead,
 )
-from hive_state_legacy.beside import Beside, beside, clear, is_followed, remove
+from hive_state_legacy.beginning import alone, beside, give_name, is_followed, unfinished
+from hive_state_legacy.beside import Beside, clear
 from hive_state_legacy.exporting import Exporting
 from hive_state_legacy.mapping import TERM
 from hive_state_legacy.options import Options
@@ -81,25 +83,21 @@ class LegacyDriver:
         return self._namespace
 
     async def open(self) -> None:
-        if is_followed(self._path) and await self._open_beside():
+        if is_followed(self._path):
+            await self._open_beside()
             return
         self._reader = Reader(self._options)
         await self._reader.open()
 
-    async def _open_beside(self) -> bool:
-        """False: what is there was begun, and never got so far as to be of use."""
-        ours = Beside(self._options, self._first())
+    async def _open_beside(self) -> None:
+        ours = Beside(self._options, beside(self._path))
         try:
             await ours.open()
-            if not await ours.is_begun():
-                await ours.close()
-                return False
         except BaseException:
             await ours.close()
             raise
         ours.start()
         self._beside = ours
-        return True
 
     async def close(self) -> None:
         reader, ours = self._reader, self._beside
@@ -119,26 +117,43 @@ class LegacyDriver:
     async def follow(self) -> None:
         if self._beside is not None:
             return
-        remove(self._path)  # of one that was begun, and never got so far as to be of use
-        beside(self._path).mkdir(mode=0o700)
-        ours = Beside(self._options, self._first())
-        try:
-            await ours.open()
-            await ours.begin()
-        except BaseException:
-            await ours.close()
-            remove(self._path)
-            raise
-        await ours.close()
+        with alone(self._path) as folder:
+            if not is_followed(self._path):  # another process was faster
+                await self._begin(folder)
         await self.close()
         await self.open()
+
+    async def _begin(self, folder: Path) -> None:
+        ours = Beside(self._options, folder)
+        try:
+            await ours.open()
+            await ours.begin(self._first())
+        finally:
+            await ours.close()
+        give_name(self._path)
 
     async def leave(self) -> None:
         ours, self._beside = self._beside, None
         if ours is not None:
             await ours.end()
-        elif is_followed(self._path):  # one that was begun, and never got so far as to be of use
+        elif unfinished(self._path).exists():  # one that was begun, and never got so far as to be of use
             await clear(self._options)
+
+    async def require_over(self) -> None:
+        """Raises Conflict while the hive lives in the file, or may come back to it."""
+        if self._beside is not None and not await self._beside.is_over():
+            raise Conflict(
+                f"the hive of {self._path} lives there, or may still come back: `hive-state migrate complete`"
+                " ends that, or `rollback` and `cancel` bring it back",
+                key=self._path,
+            )
+
+    async def release(self) -> None:
+        """The file is that of an original hive again, and nothing else; closes this. Raises as
+        `require_over`."""
+        await self.require_over()
+        await self.close()
+        await clear(self._options)
 
     def _first(self) -> Control:
         """The control row, before there is one."""

@@ -10,18 +10,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
+
+import msgspec
 
 from hive_state_core.errors import Conflict
 from hive_state_core.ids import AGENTS_COLLECTION
 from hive_state_core.legacy_model import NOTES
 from hive_state_core.model import RecordImage, TaskImage
-from hive_state_core.spi import NO_NOTES, TERM_SHIFT, Control, ControlState, Notes, Replication, Span
+from hive_state_core.spi import (
+    NO_NOTES,
+    TERM_SHIFT,
+    Control,
+    ControlState,
+    Driver,
+    Notes,
+    Replication,
+    Span,
+)
 from hive_state_legacy.changes import (
     Bringing,
     Keys,
+    count_beside,
+    count_in,
     events,
     histories,
     images_of,
+    is_open,
     keys_in,
     look,
     refuse,
@@ -31,28 +46,29 @@ from hive_state_legacy.changes import (
 )
 from hive_state_legacy.file import Change, File
 from hive_state_legacy.reader import Reader
-from hive_state_legacy.source import KEYED, Item
+from hive_state_legacy.source import KEYED
 from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS
 from hive_state_legacy.writing import Event, Held, Writing
 
 OWN = "legacy/"
-ROW, SEQ, OWED = f"{OWN}row", f"{OWN}seq", f"{OWN}owed"
+ROW, SEQ, OWED, POISON = f"{OWN}row", f"{OWN}seq", f"{OWN}owed", f"{OWN}poison"
 """Notes of our own in the store beside the file: the control row; the last change of the file that was
-brought over; whether the tables have not got yet what came back."""
+brought over; whether the tables have not got yet what came back; rows that could not be taken."""
 
-PAGE = 500
+PAGE = 100
+"""Changes that are brought over at a time: the program whose file it is cannot write meanwhile."""
 LAST = 2**62
 """More than any change has as its number."""
 
 
 class Rounds:
-    """Of one file. `reader` reads from it, on its thread; `port` is that of the store beside it."""
+    """Of one file. `reader` reads from it, on its thread; `driver` is that of the store beside it."""
 
-    def __init__(self, file: File, reader: Reader, port: Replication) -> None:
+    def __init__(self, file: File, reader: Reader, driver: Driver) -> None:
         self._file = file
         self._reader = reader
-        self._port = port
-        self._poison: list[Item] = []
+        self._driver = driver
+        self._port = cast(Replication, driver)
         self._alone = asyncio.Lock()
 
     async def round(self, row: Control, *, all_keys: bool) -> None:
@@ -60,7 +76,8 @@ class Rounds:
         if await self.is_unsettled(row):
             await self.settle(row)
         if row.state is ControlState.OPEN:
-            await self.bring(row.term)
+            while await self.bring(row.term) and all_keys:
+                pass
             if all_keys:
                 await self._take(await self._swept(), row.term, NO_NOTES)
 
@@ -80,11 +97,10 @@ class Rounds:
         """Before a seal everything is brought over. Raises Conflict if something cannot be; or if something
         was written behind the seal, which no fence lets happen."""
         if new.state is ControlState.SEALED:
-            self._poison.clear()
             while await self.bring(old.term):
                 pass
             await self._take(await self._swept(), old.term, NO_NOTES)
-            refuse(self._poison, self._reader.source)
+            await self._refuse_poison()
         elif new.state is ControlState.MOVED and await self.waiting():
             raise Conflict(f"something was written to {self._file.path} behind the seal", key="the file")
 
@@ -103,7 +119,13 @@ class Rounds:
         return await self._reader.run(lambda: self._file.changes(after, PAGE))
 
     async def _swept(self) -> Keys:
+        """Keys that are in one place only, once everything was brought over that a trigger has told. Then
+        nothing is in the file alone, so where there are as many, there are the same. To count them takes a
+        moment, to compare them takes seconds, and nobody can write meanwhile."""
         source = self._reader.source
+        there = await count_beside(self._driver)
+        if there == await self._reader.run(lambda: {table: count_in(source, table) for table in KEYED}):
+            return {}
         keys = await self._reader.run(lambda: {table: keys_in(source, table) for table in KEYED})
         return await sweep(self._port, keys.__getitem__)
 
@@ -114,8 +136,22 @@ class Rounds:
         seen, written = await self._reader.run(lambda: (look(source, keys), written_rows(self._file)))
         last = max((await self._port.control()).version, term << TERM_SHIFT)
         bringing = Bringing(source, self._port, last)
-        await self._port.load(await bringing.images(seen, written), notes)
-        self._poison += bringing.poison
+        images = await bringing.images(seen, written)
+        found = {(item.row.table, item.row.rowid) for item in bringing.poison}
+        known = await self._poison()
+        await self._port.load(images, notes if found <= known else {**notes, **_noted(known | found)})
+
+    async def _poison(self) -> set[tuple[str, int]]:
+        """Rows that could not be taken when they were brought over, by whatever process."""
+        return set(
+            msgspec.json.decode((await self._port.notes()).get(POISON, b"[]"), type=list[tuple[str, int]])
+        )
+
+    async def _refuse_poison(self) -> None:
+        """Those that still cannot be."""
+        source, known = self._reader.source, await self._poison()
+        items = await self._reader.run(lambda: [is_open(source, *name) for name in sorted(known)])
+        refuse([item for item in items if item is not None], source)
 
     async def is_unsettled(self, row: Control) -> bool:
         """Whether the fence is not as the row says."""
@@ -153,6 +189,10 @@ class Rounds:
         }
         agents = [image for image in records if image.ref.collection == AGENTS_COLLECTION]
         return Held(agents, [(task, notes.get(task.ref.id)) for task in tasks], found)
+
+
+def _noted(poison: set[tuple[str, int]]) -> Notes:
+    return {POISON: msgspec.json.encode(sorted(poison))}
 
 
 def _why(row: Control) -> str:

@@ -14,7 +14,7 @@ from hive_state_legacy import mapping
 from hive_state_legacy.options import Options
 from hive_state_legacy.quarantine import Flaw, State, entry_images, key_of
 from hive_state_legacy.reading import Fault, Reading
-from hive_state_legacy.snapshot import Snapshot
+from hive_state_legacy.snapshot import Cell, Snapshot
 from hive_state_legacy.tables import AGENTS, CHECKPOINTS, TASKS, Found, Layout, Row, Table
 from hive_state_legacy.times import Clock
 
@@ -93,11 +93,18 @@ class Source:
             else map(self.reader(found, images), self.layout.rows(found))
         )
 
-    def reader(self, found: Found, images: Images) -> Callable[[Row], Item]:
-        """What makes an item of a row that stands for itself."""
+    def waived(self, found: Found) -> frozenset[int]:
+        """The numbers of the rows of a table that are to be left behind."""
+        return frozenset(rowid for table, rowid in self.options.waived if table == found.name)
+
+    def reader(
+        self, found: Found, images: Images, doubles: frozenset[Cell] | None = None
+    ) -> Callable[[Row], Item]:
+        """What makes an item of a row that stands for itself. `doubles`: keys that several rows have, None:
+        the table is searched for them."""
         key = found.table.needed[0]
-        waived = frozenset(rowid for table, rowid in self.options.waived if table == found.name)
-        doubles = self.layout.doubles(found, key, waived)
+        if doubles is None:
+            doubles = self.layout.doubles(found, key, self.waived(found))
 
         def make(reading: Reading) -> tuple[RowImage, ...]:
             if reading.row.cells[key] in doubles:
@@ -127,6 +134,16 @@ class Source:
             elif item.images:
                 item = _held(item, place.stuck)
             yield item
+
+    def alone(self, found: Found, row: Row) -> Item:
+        """The item of a row of a history, whatever its place there."""
+        named = found.table is CHECKPOINTS
+
+        def make(reading: Reading) -> tuple[RowImage, ...]:
+            ref = mapping.checkpoint_stream(reading) if named else SNAPSHOT_STREAM
+            return _event_images(_Place(ref), reading)
+
+        return self._item(row, make)
 
     def _decided(self, row: Row) -> State | None:
         return self.decisions.get(key_of(row)) if self.decisions else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -140,9 +140,18 @@ class Layout:
         ):
             yield rowid
 
-    def with_key(self, found: Found, column: str, key: str) -> list[int]:
-        """The numbers of the rows with this text there."""
-        sql = f"SELECT {found.rowid} FROM {found.name} WHERE {column} COLLATE BINARY = ?"
+    def there(self, found: Found, rowids: Iterable[int]) -> list[int]:
+        """Those of these rows that the table has."""
+        listed = ", ".join(map(str, sorted(rowids)))
+        sql = f"SELECT {found.rowid} FROM {found.name} WHERE {found.rowid} IN ({listed})"
+        return [rowid for (rowid,) in self._snapshot.rows(sql)]
+
+    def with_key(self, found: Found, column: str, key: object) -> list[int]:
+        """The numbers of the rows with this there: a text, or whatever else lies in its place."""
+        from hive_state_legacy.snapshot import Text
+
+        value = "CAST(? AS TEXT)" if isinstance(key, Text) else "?"  # one that is no valid Unicode
+        sql = f"SELECT {found.rowid} FROM {found.name} WHERE {column} COLLATE BINARY IS {value}"
         return [rowid for (rowid,) in self._snapshot.rows(sql, (key,))]
 
     def doubles(self, found: Found, column: str, without: frozenset[int]) -> frozenset[Cell]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -21,12 +22,12 @@ from msgspec.structs import replace
 
 from hive_state_core import Store, open_store
 from hive_state_core.cli import main
-from hive_state_core.embedded import postgres_server
+from hive_state_core.embedded import postgres_server, valkey_server
 from hive_state_core.errors import Unavailable
 from hive_state_core.legacy_model import decode_note, note_ref, status_of
 from hive_state_core.model import RecordImage, TaskImage, TaskRef
 from hive_state_core.spi import Control, ControlState, Replication
-from hive_state_legacy import beside, rounds
+from hive_state_legacy import beginning, beside, rounds
 
 from .conftest import SCHEMA, File
 
@@ -205,6 +206,84 @@ def test_cancelled_it_is_the_file_of_an_original_hive_and_nothing_else(move: Mov
     assert [path.name for path in move.file.folder.iterdir()] == ["state_manager.db"]
 
 
+def test_after_the_end_the_file_is_released_by_hand_alone(move: Move) -> None:
+    """Until then a program that was forgotten cannot write where nobody looks any more."""
+    move.file.agent("a")
+    release = ["release-legacy", str(move.file.path), "--yes"]
+    move.run("start")
+    move.run("switch")
+    refused = CliRunner().invoke(main, release)
+    assert refused.exit_code == 1
+    assert "`hive-state migrate complete` ends that" in refused.output
+    move.run("complete", "--yes")
+    with pytest.raises(sqlite3.IntegrityError, match="this hive has moved"):
+        move.file.agent("b")
+    before = move.rows()
+    assert CliRunner().invoke(main, release[:2], input="n\n").exit_code == 1
+    assert move.objects()
+    released = CliRunner().invoke(main, release)
+    assert released.exit_code == 0, released.output
+    assert (move.rows(), move.objects()) == (before, [])
+    assert [path.name for path in move.file.folder.iterdir()] == ["state_manager.db"]
+    move.file.agent("b")
+
+
+def test_the_fence_goes_although_the_folder_beside_was_lost(move: Move) -> None:
+    move.file.agent("a")
+    move.run("start")
+    move.run("switch")
+    shutil.rmtree(beginning.beside(str(move.file.path)))
+    assert CliRunner().invoke(main, ["release-legacy", str(move.file.path), "--yes"]).exit_code == 0
+    assert move.objects() == []
+    move.file.agent("b")
+
+
+def test_two_who_begin_at_once(move: Move) -> None:
+    """One does, and the other is told; whatever became of them, the next one goes on."""
+    move.file.agent("a")
+    start = [sys.executable, "-m", "hive_state_core.cli", "migrate", "start"]
+    for _ in range(5 if ALL else 1):
+        both = [
+            subprocess.Popen([*start, "--from", move.source, "--to", move.store], stderr=PIPE, text=True)
+            for _ in range(2)
+        ]
+        ends = [(process.communicate(timeout=60)[1], process.returncode) for process in both]
+        assert 0 in [code for _, code in ends], ends
+        for told, code in ends:
+            assert code == 0 or (code == 1 and "hive-state: error: " in told and "Traceback" not in told), (
+                told
+            )
+        move.run("start")
+        move.file.agent(f"b{time.time_ns()}")
+        move.run("cancel")
+        assert move.objects() == []
+    move.run("start")
+    move.run("switch")
+
+
+def test_who_begins_is_alone(move: Move) -> None:
+    """Nobody takes away what is just being made."""
+    move.file.agent("a")
+    with beginning.alone(str(move.file.path)) as folder:
+        (folder / "store.db").touch()
+        for words in ("start", "cancel"):
+            told = move.run(words, exit_code=1)
+            assert "another process begins to move the hive" in told.stderr
+        assert (folder / "store.db").exists()
+    move.run("start")
+
+
+def test_poison_that_cannot_be_a_key_keeps_the_hive_where_it_is(move: Move) -> None:
+    move.file.task("good")
+    move.run("start")
+    move.file.task(None).task(b"blob").agent(b"\xff")
+    for count, deleted in ((3, "tasks WHERE rowid = 3"), (2, "tasks WHERE rowid = 2"), (1, "agents")):
+        told = move.run("switch", exit_code=1)
+        assert f"{count} rows of" in told.stderr
+        move.file.execute(f"DELETE FROM {deleted}")
+    move.run("switch")
+
+
 DIES = """
 import os, sys
 from hive_state_core.cli import main
@@ -319,6 +398,44 @@ async def change(port: Replication, state: ControlState) -> Control:
     return await port.control(row.epoch, replace(row, state=state, term=row.term + 1))
 
 
+HYBRID = """
+[stores.durable]
+url = "{}"
+[stores.fast]
+url = "{}"
+[stores.prod]
+backend = "hybrid"
+durable = "durable"
+fast = "fast"
+"""
+
+
+def to_a_hybrid_and_back(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Named by a configuration, as it is made of two."""
+    monkeypatch.chdir(move.file.folder.parent)
+    with postgres_server() as durable, valkey_server(fsync="never written") as fast:
+        Path("hive-state.toml").write_text(HYBRID.format(durable.url, fast.url))
+        move = Move(move.file, "prod")
+        with Program(move.file, "one") as one:
+            one.works()
+            move.run("start", "--accept-durability")
+            one.works()
+            move.run("switch")
+            one.works(10)
+        done = [line for line in one.said() if line[0] != "refused"]
+        within(move.store, lambda hive: require_arrived(hive, done))
+        changed = next(iter(expected(done)["agents"]))
+        within(move.store, lambda hive: hive.agents.update(changed, status="moved"))
+        move.run("rollback")
+        assert [status for id, status, *_ in move.rows()["agents"] if id == changed] == ["moved"]
+        with Program(move.file, "two") as two:
+            two.works()
+            move.run("advance")
+            move.run("switch")
+        assert [line for line in two.said()[:30] if line[0] == "refused"] == []
+        move.run("complete", "--yes")
+
+
 if ALL:
 
     def test_to_postgresql_while_those_are_killed_who_bring_it_over(legacy: Callable[..., File]) -> None:
@@ -336,3 +453,6 @@ if ALL:
             one.works(10)
             done = [line for line in one.said() if line[0] != "refused"]
             within(move.store, lambda hive: require_arrived(hive, done))
+
+    def test_to_a_hybrid_and_back(move: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+        to_a_hybrid_and_back(move, monkeypatch)

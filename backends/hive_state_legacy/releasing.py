@@ -1,0 +1,41 @@
+"""`hive-state release-legacy`: take out of an original hive's file what a live migration has put there."""
+
+from __future__ import annotations
+
+import click
+
+from hive_state_core.cli.frame import async_command, emit_json, json_option
+
+
+@click.command("release-legacy")
+@click.argument("file")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@async_command
+async def release_legacy(file: str, yes: bool, as_json: bool) -> None:
+    """Make FILE that of an original hive again, and nothing else, after its hive has moved for good.
+
+    Since the switch each write to it fails, so that a program that was forgotten cannot write where nobody
+    looks any more. That ends: the triggers are dropped, and the folder beside the file is removed. The rows
+    stay as they were at the switch. Refused while the hive may still come back, until `migrate complete`.
+    """
+    from hive_state_legacy.driver import LegacyDriver
+    from hive_state_legacy.options import make_options
+
+    options = make_options(file, {})
+    driver = LegacyDriver(options, "default")
+    await driver.open()
+    try:
+        await driver.require_over()
+        if not yes:
+            click.confirm(
+                f"what a program writes to {options.path} from now on, nobody of the hive will see; go on?",
+                abort=True,
+            )
+        await driver.release()
+    finally:
+        await driver.close()
+    if as_json:
+        emit_json({"released": options.path})
+    else:
+        click.echo(f"{options.path} is the file of an original hive again, and nothing else")
