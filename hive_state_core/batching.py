@@ -119,17 +119,21 @@ class Lane(Generic[Item, Result]):
         if loop is not self._loop:
             raise elsewhere()
         idle = not self._runners and not self._alone
-        future = loop.create_future()
+        future: asyncio.Future[Result] = loop.create_future()
         ticket = _Ticket(item, keys, shared, size, future, perf_counter())
         self._waiting.append(ticket)
         if idle or (len(self._waiting) >= FEW and self._crowd.has_room() and not self._alone):
             self._start()
-        if timeout is None:
-            return await self._answer(ticket)
         try:
+            if timeout is None:
+                return await future
             async with asyncio.timeout(timeout):
-                return await self._answer(ticket)
+                return await future
+        except asyncio.CancelledError:
+            self._leave_behind(ticket)
+            raise
         except TimeoutError:
+            self._leave_behind(ticket)
             if ticket.sent and self._writes:
                 raise Indeterminate(
                     f"no answer within {timeout} s; the call may or may not have been done"
@@ -179,16 +183,12 @@ class Lane(Generic[Item, Result]):
 
         task.add_done_callback(ended)
 
-    async def _answer(self, ticket: _Ticket[Item, Result]) -> Result:
+    def _leave_behind(self, ticket: _Ticket[Item, Result]) -> None:
+        """Its caller gave up, perhaps between the answer and the waking: the answer would be lost."""
         future = ticket.future
-        try:
-            return await future
-        except asyncio.CancelledError:
-            # Cancelled between the answer and the waking: the answer would be lost.
-            answered = future.done() and not future.cancelled() and future.exception() is None
-            if answered and self._abandoned is not None:
-                self._abandoned(ticket.item, future.result())
-            raise
+        answered = future.done() and not future.cancelled() and future.exception() is None
+        if answered and self._abandoned is not None:
+            self._abandoned(ticket.item, future.result())
 
     def open(self) -> None:
         """Take calls from now on, from this event loop."""

@@ -14,6 +14,7 @@ import msgspec
 
 from hive_state_core.errors import CorruptData, InvalidArgument, LimitExceeded
 from hive_state_core.limits import VALUE_BYTES, VALUE_DEPTH
+from hive_state_core.model import TaskRef
 
 Json = Any
 """None, bool, int, float, str, or lists and str-keyed dicts of these; `bytes` at the top level only."""
@@ -36,14 +37,15 @@ def encode(value: Json) -> tuple[bytes, bool]:
     return data, raw
 
 
-def decode(data: bytes, raw: bool, what: str) -> Json:
+def decode(data: bytes, raw: bool, what: str | TaskRef) -> Json:
     """The value. `what` names it in the error. Raises CorruptData, which keeps the bytes."""
     if raw:
         return data
     try:
         return _decode(data)
     except msgspec.DecodeError as error:
-        raise CorruptData(f"the stored value of {what} is not valid JSON", raw=data) from error
+        named = what if isinstance(what, str) else f"task {what.id!r}"
+        raise CorruptData(f"the stored value of {named} is not valid JSON", raw=data) from error
 
 
 def is_canonical(data: bytes) -> bool:

@@ -38,17 +38,19 @@ class KeptAlive:
     not, the block is cancelled and `LeaseLost` raised.
     """
 
+    # Of the class until they change: many are held, and few are used by a block.
+    ended: bool = False  # through this object
+    lost: bool = False
+    _user: asyncio.Task[Any] | None = None
+    _cancelling: int = 0
+    _timer: asyncio.TimerHandle | None = None
+    _beat: asyncio.Task[None] | None = None
+    _loss: LeaseLost | None = None
+
     def __init__(self, seconds: float, ends: float) -> None:
         """`ends`: when `seconds` are over on the event loop's clock, rather early than late."""
-        self.ended: bool = False  # through this object
-        self.lost: bool = False
         self._seconds: float = seconds
         self._ends: float = ends
-        self._user: asyncio.Task[Any] | None = None
-        self._cancelling: int = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._beat: asyncio.Task[None] | None = None
-        self._loss: LeaseLost | None = None
 
     async def extend(self, seconds: Duration | None = None, timeout: float | None = None) -> object:
         """Hold it that long from now on (None: as long as at first). Raises LeaseLost."""

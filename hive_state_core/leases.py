@@ -42,6 +42,8 @@ class Lease(KeptAlive):
     Completing waits for a store that is busy until the lease would end, then its error is raised.
     """
 
+    _result: tuple[bytes | None, bool] = (None, False)
+
     def __init__(self, trips: Trips, image: TaskImage, seconds: float, ends: float, backoff: Backoff) -> None:
         """For facets. `ends`: as in `KeptAlive`."""
         super().__init__(seconds, ends)
@@ -54,7 +56,6 @@ class Lease(KeptAlive):
         self._trips = trips
         self._ref = image.ref
         self._backoff = backoff
-        self._result: tuple[bytes | None, bool] = (None, False)
 
     @property
     def payload(self) -> Json:

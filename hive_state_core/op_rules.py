@@ -46,7 +46,7 @@ def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
     ops = batch.ops
     if len(ops) == 1 and batch.commit_id is None and _is_simple(ops[0]):
         ref = ops[0].ref
-        if all(check.ref == ref for check in batch.checks):
+        if not batch.checks or all(check.ref == ref for check in batch.checks):
             return (ref,), ()
     keys: list[Hashable] = []
     shared: list[Hashable] = [check.ref for check in batch.checks]

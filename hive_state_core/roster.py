@@ -62,10 +62,13 @@ class Roster:
 
     async def capabilities(self, id: str, timeout: float | None = None) -> frozenset[str]:
         """Those of the agent of that id, as they were up to `FRESH` seconds ago; none if there is none."""
+        known = self.known_capabilities(id)
+        return (await self._look_up(id, timeout)).capabilities if known is None else known
+
+    def known_capabilities(self, id: str) -> frozenset[str] | None:
+        """The same without asking the store; None: it has to be asked."""
         known = self._known.get(id)
-        if known is None or monotonic() > known.read_at + FRESH:
-            known = await self._look_up(id, timeout)
-        return known.capabilities
+        return None if known is None or monotonic() > known.read_at + FRESH else known.capabilities
 
     async def beat(self, id: str, timeout: float | None = None) -> bool:
         """Write a heartbeat, unless one was written lately. False: there is no such agent."""

@@ -441,7 +441,7 @@ Op = (
 )
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Checks and operations that are committed together or not at all. Checks come first.
 
     `commit_id` makes a batch idempotent across retries. It is looked up before anything else: if a batch
@@ -490,7 +490,7 @@ class Reason(Enum):
     COMMIT_ID = "commit_id"  #: the commit id was used for another batch; index 0, in_check False
 
 
-class Committed(msgspec.Struct, frozen=True):
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """`version` is the version that all the batch wrote carries (0: it changed nothing); `at` the trip's
     instant; one result an operation. Of a remembered commit, all three are those of the first time."""
 
@@ -560,7 +560,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     until: int
 
 
-class ClaimedTasks(msgspec.Struct, frozen=True):
+class ClaimedTasks(msgspec.Struct, frozen=True, gc=False):
     """In claim order. `next_due_in` is a hint, given if fewer than `limit` were found: the duration from
     `Reply.at` to the earliest instant at which a task that is scheduled or leased by then may become
     claimable (in this queue, of whatever requirements); None = unknown or paused. If the claim ended early
@@ -570,7 +570,7 @@ class ClaimedTasks(msgspec.Struct, frozen=True):
     next_due_in: int | None = None
 
 
-class ClaimedEvents(msgspec.Struct, frozen=True):
+class ClaimedEvents(msgspec.Struct, frozen=True, gc=False):
     """In seq order. `missing`: there is no such group. `next_due_in` as in ClaimedTasks."""
 
     deliveries: tuple[Delivery, ...]

@@ -66,7 +66,7 @@ class Task:
         """The caller's own. Raises CorruptData if the stored bytes cannot be decoded."""
         if self._payload is None:
             image = self._image
-            self._payload = (codec.decode(image.payload, image.raw, f"task {image.ref.id!r}"),)
+            self._payload = (codec.decode(image.payload, image.raw, image.ref),)
         return self._payload[0]
 
     @property

@@ -134,7 +134,9 @@ class Tasks:
         """
         self._trips.require(Facility.TASKS)
         if capabilities is None:
-            capabilities = await self._roster.capabilities(validate.name(worker, "worker"), timeout)
+            capabilities = self._roster.known_capabilities(validate.name(worker, "worker"))
+            if capabilities is None:
+                capabilities = await self._roster.capabilities(worker, timeout)
         request = claim_request(queue, worker, lease, limit, capabilities)
         return (await working.claim(self._trips, request, DEFAULT_BACKOFF, timeout)).leases
 

@@ -243,12 +243,14 @@ class Trips:
             raise error
         return outcome
 
-    async def claim(self, request: ClaimRequest, timeout: float | None = None) -> Claimed:
-        """If the caller is cancelled while the claim is under way, what it got is released at once."""
-        self.require(Facility.TASKS if isinstance(request, ClaimTasks) else Facility.STREAMS)
+    def claim(self, request: ClaimRequest, timeout: float | None = None) -> Coroutine[Any, Any, Claimed]:
+        """To be awaited. If the caller is cancelled while the claim is under way, what it got is released at
+        once."""
+        if self._lacks:
+            self.require(Facility.TASKS if isinstance(request, ClaimTasks) else Facility.STREAMS)
         if self._ephemeral is not None and self._apart.serve(request):
-            return await self._ephemeral.claim(request, timeout)
-        return await self._claim.call(request, timeout=timeout)
+            return self._ephemeral.claim(request, timeout)
+        return self._claim.call(request, timeout=timeout)
 
     def require(self, *facilities: Facility) -> None:
         """Raises Unsupported if the driver lacks one of them; nothing was asked of it then."""

@@ -61,6 +61,8 @@ def _text(value: object, what: str, most: int) -> str:
 
 def duration(value: Duration, what: str, *, zero: bool = False) -> int:
     """Milliseconds, rounded up. More than nothing, unless `zero`; at most about 200 years."""
+    if type(value) is int and 0 < value <= DURATION_MS // 1000:
+        return value * 1000
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
     elif type(value) not in (int, float) or not isfinite(value):

@@ -123,7 +123,8 @@ def _class(node: ast.ClassDef) -> ast.ClassDef:
     for item in node.body:
         if isinstance(item, ast.AnnAssign):
             item.value = None
-            body.append(item)
+            if not ast.unparse(item.target).startswith("_"):
+                body.append(item)
         elif isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
             if item.name == "__init__":
                 body += _attributes(item, hidden)
