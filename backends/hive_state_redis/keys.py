@@ -35,7 +35,7 @@ import msgspec
 from hive_state_core.errors import SchemaMismatch
 from hive_state_core.spi import Control, ControlState
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of this layout."""
 
 DROPPING = b"dropping"

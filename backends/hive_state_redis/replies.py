@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -49,7 +49,8 @@ from hive_state_redis.rows import STATES, delivery, task_image
 _encode = msgspec.msgpack.Encoder().encode
 _load_batches = msgspec.msgpack.Decoder(list[tuple[Any, ...]]).decode
 _load_commit = msgspec.msgpack.Decoder(tuple[int, int, int, Any]).decode
-_load_claim = msgspec.msgpack.Decoder(tuple[int, int, list[tuple[int, str, int, int | bool, bool]]]).decode
+_Told = tuple[int, int | str, int | list[int], int | bool, bool]
+_load_claim = msgspec.msgpack.Decoder(tuple[int, int, list[_Told]]).decode
 _REASONS = (Reason.VERSION, Reason.VERSION, Reason.LEASE, Reason.MISSING, Reason.COMMIT_ID)
 """By their number, from 1."""
 
@@ -75,7 +76,9 @@ def commit_reply(batches: Sequence[Item], data: bytes) -> Reply[Outcome]:
     """One outcome for each batch."""
     epoch, at, version, found = _load_commit(data)
     if found == 0:
-        return Reply(epoch, at, [_plain(batch, version, at) for batch in batches])
+        silent = Committed(version, at, (None,))
+        plain = [silent if _is_silent(batch[0]) else _plain(batch, version, at) for batch in batches]
+        return Reply(epoch, at, plain)
     pairs = zip(batches, found, strict=True)
     return Reply(epoch, at, [_outcome(batch, outcome, version, at) for batch, outcome in pairs])
 
@@ -84,6 +87,11 @@ def stored_commit(data: bytes) -> Reply[Outcome]:
     """Of what is kept of a trip: the size of its reply; this; the batches."""
     size = int.from_bytes(data[:4], "little")
     return commit_reply(_load_batches(data[4 + size :]), data[4 : 4 + size])
+
+
+def _is_silent(first: Any) -> bool:
+    """Whether a batch that begins like that is one operation which never says more than that it was done."""
+    return isinstance(first, int) and first in _SILENT
 
 
 def _plain(batch: Item, version: int, at: int) -> Committed:
@@ -153,6 +161,8 @@ _PLAIN: list[Callable[[Item], OpResult]] = [
     *[_enqueued if kind is Enqueue else _done if kind in _YES_OR_NO else _none for kind in CODES],
 ]
 """By the code of an operation: its result if it did what it is for, and that says nothing more ..."""
+_SILENT = frozenset([code for code, result in enumerate(_PLAIN) if result is _none])
+"""Codes of those that never say more."""
 _OTHER: list[Callable[[Any], OpResult]] = [
     _none,
     *[bool if kind in _YES_OR_NO else _TOLD.get(kind, _none) for kind in CODES],
@@ -167,12 +177,21 @@ def claim_reply(reply: Sequence[Any]) -> Reply[Claimed]:
     epoch, at, summary = _load_claim(reply[0])
     parts = iter(reply[1:])
     found: list[Claimed] = []
-    for kind, stream, count, due, missing in summary:
+    for _, what, given, due, missing in summary:
         due_in = None if due is False else due
-        if kind == 1:
-            tasks = [task_image(next(parts).decode(), next(parts), next(parts)) for _ in range(count)]
-            found.append(ClaimedTasks(tuple(tasks), due_in))
+        if isinstance(given, list):
+            found += _claimed_tasks(parts, what, given, due_in)
         else:
-            events = [delivery(stream, next(parts), next(parts)) for _ in range(count)]
+            events = [delivery(str(what), next(parts), next(parts)) for _ in range(given)]
             found.append(ClaimedEvents(tuple(events), missing, due_in))
     return Reply(epoch, at, found)
+
+
+def _claimed_tasks(
+    parts: Iterator[Any], limit: int | str, given: Sequence[int], due_in: int | None
+) -> Iterator[ClaimedTasks]:
+    """Of a run: as many for each worker as it was given, and when more may be due for who got less than
+    the limit."""
+    for count in given:
+        tasks = [task_image(next(parts).decode(), next(parts), next(parts)) for _ in range(count)]
+        yield ClaimedTasks(tuple(tasks), None if count == limit else due_in)

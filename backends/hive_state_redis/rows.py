@@ -52,11 +52,11 @@ class Task(NamedTuple):
     lease_until: int
     finished_at: int
     attempt: int
-    state: int
     cancel_requested: bool
     result_raw: bool
-    queue: str
+    state: int
     worker: str | None
+    queue: str
     dedupe_key: str | None
     priority: int
     order: int

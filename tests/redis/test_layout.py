@@ -66,13 +66,13 @@ async def test_replies_that_were_heard_go(url: str) -> None:
         assert 0 < len(kept) <= HEARD
 
 
-@pytest.mark.parametrize(("layout", "mend"), [(1, "export it"), (9, "use the version that wrote it$")])
+@pytest.mark.parametrize(("layout", "mend"), [(2, "export it"), (9, "use the version that wrote it$")])
 async def test_a_layout_of_another_version_is_refused(url: str, layout: int, mend: str) -> None:
     async with open_store(url, janitor=False) as hive:
         caller = caller_of(hive)
         head = keys.load_head(await caller.link.call("GET", caller.keys.head))
         await caller.link.call("SET", caller.keys.head, keys.encode(replace(head, schema=layout)))
-        with pytest.raises(SchemaMismatch, match=f"has layout {layout}, this version knows 2; .*{mend}"):
+        with pytest.raises(SchemaMismatch, match=f"has layout {layout}, this version knows 3; .*{mend}"):
             await open_store(url).open()
 
 

@@ -15,6 +15,14 @@ local function int(number)
   return string.format("%.0f", number)
 end
 
+-- The same of an instant that is written many times.
+local instant_texts
+
+local function instant_text(instant)
+  instant_texts[instant] = instant_texts[instant] or int(instant)
+  return instant_texts[instant]
+end
+
 -- An array of `size` fields as one string; fields may be nil.
 local function packed(array, size)
   if size < 16 then
@@ -98,7 +106,7 @@ local resets = {}  -- what sets the variables of a file anew
 
 resets[1] = function()
   gathered = {ZREM = {}, SREM = {}, HDEL = {}, ZADD = {}, SADD = {}, HSET = {}}
-  strings = {}
+  strings, instant_texts = {}, {}
 end
 
 local function begin_call(keys, arguments, traits)

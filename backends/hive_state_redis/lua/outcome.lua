@@ -30,6 +30,27 @@ do
     return true
   end
 
+  -- Of a run of claims of tasks: how many each worker still has, of so many as it got.
+  local function left_of_tasks(counts, ids)
+    local left, place = {}, 0
+    for n, count in ipairs(counts) do
+      left[n] = 0
+      for _ = 1, count do
+        place = place + 1
+        left[n] = left[n] + (still_leased(ids[place]) and 1 or 0)
+      end
+    end
+    return left
+  end
+
+  local function left_of_events(stream, group, seqs)
+    local left = 0
+    for _, seq in ipairs(seqs) do
+      left = left + (still_pending(stream, group, seq) and 1 or 0)
+    end
+    return left
+  end
+
   define("outcome", function()
     local key = P .. "c\0" .. ARGV[1]
     local data = call("GET", key)
@@ -47,17 +68,11 @@ do
     local told, requests, version, held = unpacked(kept)
     reply, token = {letter, false}, version
     for n, request in ipairs(requests) do
-      local left = 0
-      for _, name in ipairs(held[n]) do
-        local is_held
-        if request[1] == 1 then
-          is_held = still_leased(name)
-        else
-          is_held = still_pending(request[2], request[3], name)
-        end
-        left = left + (is_held and 1 or 0)
+      if request[1] == 1 then
+        told[3][n][3] = left_of_tasks(told[3][n][3], held[n])
+      else
+        told[3][n][3] = left_of_events(request[2], request[3], held[n])
       end
-      told[3][n][3] = left
     end
     reply[2] = pack(told)
     return reply

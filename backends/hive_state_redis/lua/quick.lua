@@ -42,25 +42,32 @@ quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parent
   return true
 end
 
-quick[5] = function(op)  -- complete: without a dedupe key and children
-  local id = op[2]
-  local fields = childless and fields_of(id)
-  if not fields then
-    return false
+do
+  local common  -- bytes of all tasks that the trip completes
+
+  resets[#resets + 1] = function()
+    common = nil
   end
-  local token, attempt, stop = opened_head(fields)
-  local queue, rest, has_dedupe = rest_of_fields(fields)
-  if token == 0 or token ~= op[3] or has_dedupe then
-    return false
+
+  quick[5] = function(op)  -- complete: without a dedupe key and children
+    local id = op[2]
+    local fields = childless and fields_of(id)
+    if not fields then
+      return false
+    end
+    common = common or common_bytes(version, at, 0, NEVER, at)
+    local queue, new = completed_bytes(fields, op[3], common, op[5])
+    if not queue then
+      return false
+    end
+    write_fields(id, new)
+    if op[4] then
+      add("HSET", P .. "R", id, ARGV[op[4]])
+    end
+    add("ZREM", leased_key(queue), id)
+    add("ZADD", ended_key(COMPLETED), instant_text(at), id)
+    count(queue, LEASED, -1)
+    count(queue, COMPLETED, 1)
+    return true
   end
-  local fixed = head_of_fields(version, at, 0, NEVER, at, attempt, COMPLETED, stop, op[5])
-  write_fields(id, fixed .. pack(queue, nil) .. rest)
-  if op[4] then
-    add("HSET", P .. "R", id, ARGV[op[4]])
-  end
-  add("ZREM", P .. "x\0" .. queue, id)
-  add("ZADD", P .. "z\0" .. COMPLETED, at, id)
-  count(queue, LEASED, -1)
-  count(queue, COMPLETED, 1)
-  return true
 end

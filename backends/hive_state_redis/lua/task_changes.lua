@@ -18,7 +18,7 @@ end
 -- `op`: an enqueue.
 local function new_task(op, state, due_at, parents, unmet)
   head[H.order] = head[H.order] + 1
-  return {version, at, 0, nil, nil, 0, state, false, false, op[3], nil, op[9], op[6], head[H.order], due_at, op[10],
+  return {version, at, 0, nil, nil, 0, false, false, state, nil, op[3], op[9], op[6], head[H.order], due_at, op[10],
     parents, unmet, op[8], nil, at, op[5]}
 end
 

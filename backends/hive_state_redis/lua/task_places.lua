@@ -3,9 +3,21 @@
 -- due instant, order.
 
 local PLACE, PLACE_SIZE, BIAS = ">HI8I8", 18, 2 ^ 52
-local count, ready_place, touched_lane  -- also for those who write a task at once
+local count, ready_place, leased_key, ended_key, touched_lane  -- also for those who write a task at once
 
 do
+  local leased_keys, ended_keys  -- by queue, by state: to join them for each task would cost more than the rest
+
+  function leased_key(queue)
+    leased_keys[queue] = leased_keys[queue] or P .. "x\0" .. queue
+    return leased_keys[queue]
+  end
+
+  function ended_key(state)
+    ended_keys[state] = ended_keys[state] or P .. "z\0" .. int(state)
+    return ended_keys[state]
+  end
+
   function ready_place(id, task)
     local place = struct.pack(PLACE, task[PRIORITY] + 32768, task[DUE] + BIAS, task[ORDER] + BIAS)
     return P .. "y\0" .. task[QUEUE] .. "\0" .. task[LANE], place .. id
@@ -20,9 +32,9 @@ do
     elseif state == SCHEDULED then
       return P .. "d\0" .. queue, task[DUE], id
     elseif state == LEASED then
-      return P .. "x\0" .. queue, task[UNTIL], id
+      return leased_key(queue), task[UNTIL], id
     elseif state >= COMPLETED then
-      return P .. "z\0" .. int(state), task[FINISHED], id
+      return ended_key(state), task[FINISHED], id
     end
   end
 
@@ -82,7 +94,7 @@ do
 
   after_send[#after_send + 1] = flush_lanes
   resets[#resets + 1] = function()
-    counts, lanes = {}, {}
+    counts, lanes, leased_keys, ended_keys = {}, {}, {}, {}
   end
 
   local function flush_place(id, was, now)

@@ -1,43 +1,42 @@
 -- The fields of all tasks lie in one hash by id, their payloads in another, and their results in a third: so what a
 -- trip has to know of many tasks is read by one command, and written by one.
 
-local VERSION, UPDATED, TOKEN, UNTIL, FINISHED, ATTEMPT, STATE, STOP, RESULT_RAW = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local QUEUE, WORKER, DEDUPE = 10, 11, 12
-local PRIORITY, ORDER, DUE, LANE, PARENTS, UNMET, MOST, ERROR = 13, 14, 15, 16, 17, 18, 19, 20
+local VERSION, UPDATED, TOKEN, UNTIL, FINISHED, ATTEMPT, STOP, RESULT_RAW, STATE, WORKER = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+local QUEUE, DEDUPE, PRIORITY, ORDER, DUE, LANE, PARENTS, UNMET, MOST, ERROR = 11, 12, 13, 14, 15, 16, 17, 18, 19, 20
 local TASK_SIZE = 22  -- the last two: the instant of its making, whether the payload is raw
 local WAITING, SCHEDULED, READY, LEASED, COMPLETED, CANCELLED, GIVEN_UP = 1, 2, 3, 4, 5, 6, 7
 local LEASE_EXPIRED = "lease expired"
 
 local NEVER = -2 ^ 53  -- in the store, instead of an instant
-local head_of_fields, opened_head, rest_of_fields, packed_task, unpacked_task
+
+-- The fields are a MessagePack array. What claims and completions change comes first: nine fields of fixed widths, whose
+-- bytes are cut and joined (see `task_bytes.lua`), and the worker. What follows stays as it is.
+--
+--   1..48   the header, and version, instant, token, end of the lease, instant of the end, of 9 bytes each
+--   49..57  the attempt    58, 59  was a stop requested, is the result raw    60  the state    61..  the worker
+local common_bytes, attempt_bytes, flag_byte, packed_task, unpacked_task
 
 do
-  -- The fields are a MessagePack array. Those that each claim and completion changes come first and have fixed widths,
-  -- so that they can be changed without decoding the rest: six numbers of 8 bytes, a small one, two booleans.
-  local HEAD, OPENED, HEAD_SIZE = ">BI2Bi8Bi8Bi8Bi8Bi8Bi8BBB", ">xxxxi8xi8xi8xi8xi8xi8BBB", 60
-  local ARRAY, INT, NIL, FALSE, TRUE = 220, 211, 192, 194, 195  -- what MessagePack has before them, or for them
+  local COMMON, NUMBER = ">BI2Bi8Bi8Bi8Bi8Bi8", ">Bi8"
+  local ARRAY, INT, FALSE, TRUE = 220, 211, "\194", "\195"  -- what MessagePack has before them, or for them
 
-  function head_of_fields(version, updated, token, ends, finished, attempt, state, stop, result_raw)
-    return struct.pack(HEAD, ARRAY, TASK_SIZE, INT, version, INT, updated, INT, token, INT, ends, INT, finished, INT,
-      attempt, state, stop and TRUE or FALSE, result_raw and TRUE or FALSE)
+  function common_bytes(version, updated, token, ends, finished)
+    return struct.pack(COMMON, ARRAY, TASK_SIZE, INT, version, INT, updated, INT, token, INT, ends, INT, finished)
   end
 
-  -- Token, attempt, whether a stop was requested, whether the result is raw.
-  function opened_head(fields)
-    local _, _, token, _, _, attempt, _, stop, result_raw = struct.unpack(OPENED, fields)
-    return token, attempt, stop == TRUE, result_raw == TRUE
+  function attempt_bytes(attempt)
+    return struct.pack(NUMBER, INT, attempt)
   end
 
-  -- The queue; what stands behind it and the worker, as it is; whether there is a dedupe key.
-  function rest_of_fields(fields)
-    local offset, queue = unpack_one(fields, HEAD_SIZE)
-    offset = unpack_one(fields, offset)
-    return queue, fields:sub(offset + 1), fields:byte(offset + 1) ~= NIL
+  function flag_byte(value)
+    return value and TRUE or FALSE
   end
 
   function packed_task(task)
-    return head_of_fields(task[VERSION], task[UPDATED], task[TOKEN], task[UNTIL] or NEVER, task[FINISHED] or NEVER,
-      task[ATTEMPT], task[STATE], task[STOP], task[RESULT_RAW]) .. pack(unpack(task, QUEUE, TASK_SIZE))
+    local ends, finished = task[UNTIL] or NEVER, task[FINISHED] or NEVER
+    return common_bytes(task[VERSION], task[UPDATED], task[TOKEN], ends, finished) .. attempt_bytes(task[ATTEMPT])
+      .. flag_byte(task[STOP]) .. flag_byte(task[RESULT_RAW]) .. string.char(task[STATE])
+      .. pack(unpack(task, WORKER, TASK_SIZE))
   end
 
   function unpacked_task(fields)
