@@ -148,7 +148,9 @@ def text_of(value: object, option: Option, label: str) -> str:
     match option.type, value:
         case _, str():
             return value
-        case Type.NAMES, list() if all(isinstance(name, str) and "," not in name for name in value):
+        case Type.NAMES, list():
+            if any(not isinstance(name, str) or "," in name for name in value):
+                raise ConfigError(f"{label}: a name is a text without a comma")
             return ",".join(value)
         case Type.FLAG, bool():
             return str(value).lower()

@@ -33,7 +33,7 @@ class Breaker:
     async def call(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Raises HiveStateError."""
         if self.refuses:
-            raise Unavailable("the cache is cut off")
+            raise Unavailable(f"the cache was not reached a moment ago: {self.error}")
         self._trying = self.error is not None
         try:
             async with asyncio.timeout(self._timeout):

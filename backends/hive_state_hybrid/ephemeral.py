@@ -13,8 +13,12 @@ from msgspec.structs import replace
 from hive_state_core.errors import ConfigError, HiveStateError, SchemaMismatch
 from hive_state_core.model import StreamRef
 from hive_state_core.spi import Append, Batch, Committed, Driver, Forgetting, Op, Outcome, Put, Reply, Trim
+from hive_state_hybrid.breaker import Breaker
 
 Answer = TypeVar("Answer")
+
+OPEN_S = 2.0
+"""After which a server that does not answer is not waited for, when it was not reached before."""
 
 SPARE = 0.1
 """Of `stream_maxlen`: a stream is trimmed once it is longer by so much, not at each append."""
@@ -37,6 +41,7 @@ class Ephemeral:
         self._first: dict[StreamRef, int] = {}
         self._opened = False
         self._opening = asyncio.Lock()
+        self._breaker = Breaker(OPEN_S)
 
     async def open(self) -> None:
         """Connect, if that can be done now. Raises ConfigError only."""
@@ -65,7 +70,7 @@ class Ephemeral:
     async def _ready(self) -> Driver:
         async with self._opening:
             if not self._opened:
-                await self.driver.open()
+                await self._breaker.call(self.driver.open)
                 self._opened = True
         return self.driver
 

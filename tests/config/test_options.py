@@ -138,3 +138,26 @@ def test_suggestions() -> None:
     assert suggest("prd", ["prod", "local"]) == "; did you mean prod?"
     assert suggest("zzz", ["prod", "local"]) == "; there are local, prod"
     assert suggest("zzz", []) == "; there are none"
+
+
+NAMES = Option(name="names", type=Type.NAMES, default="", doc="")
+SHARE = Option(name="share", type=Type.NUMBER, least=0, most=1, doc="")
+
+
+def test_names_are_a_list_or_have_commas() -> None:
+    assert text_of(["a", "b"], NAMES, "it") == text_of("a,b", NAMES, "it") == "a,b"
+    assert NAMES.parse("a,b", "it") == "a,b"
+    assert NAMES.parse(text_of([], NAMES, "it"), "it") == ""
+    for wrong in (["a,b"], ["a", 5]):
+        with pytest.raises(ConfigError, match="it: a name is a text without a comma"):
+            text_of(wrong, NAMES, "it")
+    for text in ("a,,b", ",", "a,a"):
+        with pytest.raises(ConfigError, match="names, as a list"):
+            NAMES.parse(text, "it")
+
+
+def test_numbers() -> None:
+    assert SHARE.parse(text_of(0.5, SHARE, "it"), "it") == 0.5
+    for text in ("1.1", "-0.1", "nan", "inf", "much", ""):
+        with pytest.raises(ConfigError, match="it is a number from 0 to 1"):
+            SHARE.parse(text, "it")

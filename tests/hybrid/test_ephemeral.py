@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -172,7 +173,17 @@ async def test_a_fast_store_that_is_not_there_at_first(durable: str, valkey: Any
         with pytest.raises(Unavailable):
             await hive.records.get("presence", "a")
         await asyncio.to_thread(valkey.start)
+        async with asyncio.timeout(10):
+            while not await is_written(hive):
+                await asyncio.sleep(0.05)
+
+
+async def is_written(hive: Store) -> bool:
+    try:
         await hive.records.put("presence", "a", 1)
+    except Unavailable:
+        return False
+    return True
 
 
 async def test_a_cache_makes_room_for_them(durable: str, hybrid: Hybrid) -> None:
@@ -193,6 +204,23 @@ async def test_a_cache_makes_room_for_them(durable: str, hybrid: Hybrid) -> None
             cache = (await hive.stats()).memory["fast"]
         assert cache.most is not None
         assert cache.used > 0.5 * cache.most
+
+
+async def test_a_fast_store_that_says_nothing_holds_nobody_up(
+    durable: str, hybrid: Hybrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hive_state_hybrid.ephemeral.OPEN_S", 0.2)
+    with socket.socket() as mute:  # it takes connections, and never answers
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(100)
+        url = f"redis://127.0.0.1:{mute.getsockname()[1]}"
+        async with opened(hybrid(durable, url, ephemeral=NAMES)) as hive:
+            gets = [hive.records.get("presence", f"{n}") for n in range(3)]
+            claims = [hive.events.claim("logs", f"{n}", consumer="c") for n in range(3)]
+            async with asyncio.timeout(5):  # one after the other would take a second each, and more
+                answers = await asyncio.gather(*gets, *claims, return_exceptions=True)
+            assert all(isinstance(answer, Unavailable) for answer in answers)
+            await hive.records.put("durable", "a", 1)
 
 
 @pytest.mark.parametrize(
