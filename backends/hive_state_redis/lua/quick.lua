@@ -21,32 +21,40 @@ quick[1] = function(op)
   return true
 end
 
-quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parents
-  local id, queue, delay = op[2], op[3], op[7]
-  if op[9] or op[11] or fields_of(id) then
-    return false
-  end
-  local task = new_task(op, delay > 0 and SCHEDULED or READY, at + delay, {}, 0)
-  write_fields(id, packed_task(task))
-  add("HSET", P .. "B", id, ARGV[op[4]])
-  add("ZADD", P .. "T", 0, id)
-  add("ZADD", P .. "u\0" .. queue, 0, id)
-  if delay > 0 then
-    add("ZADD", P .. "d\0" .. queue, task[DUE], id)
-  else
-    local lane, member = ready_place(id, task)
-    add("ZADD", lane, 0, member)
-    touched_lane(lane, queue, op[10], true)
-  end
-  count(queue, task[STATE], 1)
-  return true
-end
-
 do
-  local common  -- bytes of all tasks that the trip completes
+  -- What all tasks that the trip adds, or completes, begin with.
+  local added, completed
 
   resets[#resets + 1] = function()
-    common = nil
+    added, completed = nil, nil
+  end
+
+  -- As `new_task` and `packed_task` make them, without a dedupe key and parents.
+  local function new_fields(op, state, due_at, order)
+    added = added or common_bytes(version, at, 0, NEVER, NEVER) .. attempt_bytes(0) .. flag_byte(false) .. flag_byte(false)
+    return added .. string.char(state)
+      .. pack(nil, op[3], nil, op[6], order, due_at, op[10], {}, 0, op[8], nil, at, op[5])
+  end
+
+  quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parents
+    local id, queue, delay = op[2], op[3], op[7]
+    if op[9] or op[11] or fields_of(id) then
+      return false
+    end
+    local state, due_at, order = delay > 0 and SCHEDULED or READY, at + delay, next_order()
+    write_fields(id, new_fields(op, state, due_at, order))
+    add("HSET", P .. "B", id, ARGV[op[4]])
+    add("ZADD", P .. "T", "0", id)
+    add("ZADD", P .. "u\0" .. queue, "0", id)
+    if delay > 0 then
+      add("ZADD", P .. "d\0" .. queue, instant_text(due_at), id)
+    else
+      local lane, member = ready_place(id, queue, op[10], op[6], due_at, order)
+      add("ZADD", lane, "0", member)
+      touched_lane(lane, queue, op[10], true)
+    end
+    count(queue, state, 1)
+    return true
   end
 
   quick[5] = function(op)  -- complete: without a dedupe key and children
@@ -55,8 +63,8 @@ do
     if not fields then
       return false
     end
-    common = common or common_bytes(version, at, 0, NEVER, at)
-    local queue, new = completed_bytes(fields, op[3], common, op[5])
+    completed = completed or common_bytes(version, at, 0, NEVER, at)
+    local queue, new = completed_bytes(fields, op[3], completed, op[5])
     if not queue then
       return false
     end

@@ -15,10 +15,14 @@ local function put_task(slot, new)
   return new[STATE]
 end
 
+local function next_order()
+  head[H.order] = head[H.order] + 1
+  return head[H.order]
+end
+
 -- `op`: an enqueue.
 local function new_task(op, state, due_at, parents, unmet)
-  head[H.order] = head[H.order] + 1
-  return {version, at, 0, nil, nil, 0, false, false, state, nil, op[3], op[9], op[6], head[H.order], due_at, op[10],
+  return {version, at, 0, nil, nil, 0, false, false, state, nil, op[3], op[9], op[6], next_order(), due_at, op[10],
     parents, unmet, op[8], nil, at, op[5]}
 end
 

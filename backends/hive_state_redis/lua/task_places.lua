@@ -18,16 +18,16 @@ do
     return ended_keys[state]
   end
 
-  function ready_place(id, task)
-    local place = struct.pack(PLACE, task[PRIORITY] + 32768, task[DUE] + BIAS, task[ORDER] + BIAS)
-    return P .. "y\0" .. task[QUEUE] .. "\0" .. task[LANE], place .. id
+  function ready_place(id, queue, lane, priority, due_at, order)
+    local place = struct.pack(PLACE, priority + 32768, due_at + BIAS, order + BIAS)
+    return P .. "y\0" .. queue .. "\0" .. lane, place .. id
   end
 
   -- Where a task is found, besides by its id: key, score, member.
   local function place_of(id, task)
     local state, queue = task[STATE], task[QUEUE]
     if state == READY then
-      local key, member = ready_place(id, task)
+      local key, member = ready_place(id, queue, task[LANE], task[PRIORITY], task[DUE], task[ORDER])
       return key, 0, member
     elseif state == SCHEDULED then
       return P .. "d\0" .. queue, task[DUE], id
