@@ -95,7 +95,8 @@ class Cache(Protocol):
 
     async def push(self, entries: Sequence[Entry]) -> None:
         """Each replaces what is older (removes it, without an image), and fills an empty place for the holder
-        of the lease only. When this returns, nobody is told what is older than these versions any more."""
+        of the lease only; no record comes twice. When this returns, nobody is told what is older than these
+        versions any more."""
         ...
 
     async def now(self) -> int:

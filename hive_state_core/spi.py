@@ -1155,6 +1155,17 @@ class Replication(Loading, Protocol):
         ...
 
 
+@runtime_checkable
+class Settling(Protocol):
+    """Optional, beside `Replication`: marks are taken away by the trips that left them. Who made a trip, and
+    has told the cache of all records that it wrote, need not read its marks."""
+
+    async def settle(self, versions: Sequence[int]) -> None:
+        """Remove those marks of `CACHE` that have one of these versions, each that of a whole trip. A record
+        that earlier trips wrote too may stay marked with the version of one of them."""
+        ...
+
+
 ImageRow = Sequence[Any]
 """An image as a plain row, see `image_rows`."""
 

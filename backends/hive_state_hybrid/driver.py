@@ -218,14 +218,16 @@ class HybridDriver:
         self, batches: Sequence[Batch], reply: Reply[Outcome], sent: float, late: bool = False
     ) -> None:
         """`late`: the instants of the reply are from before `sent`."""
-        front, entries = self._front, list[Entry]()
+        front, entries, trips = self._front, list[Entry](), set[int]()
         front.heard(reply.at)
         for batch, outcome in zip(batches, reply.results, strict=True):
             if isinstance(outcome, Refused):
                 self._refused(outcome)
             elif outcome.version:
                 entries += self._entries(batch, outcome, sent, late or outcome.at != reply.at)
-        await front.tell(entries)
+                if batch.commit_id is None:  # else it may be a part of an earlier trip
+                    trips.add(outcome.version)
+        await front.tell(entries, trips)
 
     def _entries(self, batch: Batch, committed: Committed, sent: float, late: bool) -> Iterable[Entry]:
         front = self._front

@@ -11,7 +11,7 @@ The rules are those of `tests/models/cache_states.py`, and named as there:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 PUSHED_AT_ONCE = 500
 """Entries of one push."""
+
+REST = 0.005
+"""Seconds between two pushes for which nobody waits, so that what is written meanwhile goes together."""
 
 TTL_MARGIN = 0.999
 """Of what is left of a TTL: two clocks need not run equally fast."""
@@ -75,6 +78,7 @@ class Front:
         self._clock: _Instant | None = None  # of the cache
         self._durable: _Instant | None = None
         self._queue: list[Entry] = []
+        self._trips: list[int] = []  # whose entries are in the queue
         self._pusher: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
@@ -182,15 +186,15 @@ class Front:
         self._leases.pop(ref, None)
         return Entry(ref, 0)
 
-    async def tell(self, entries: Sequence[Entry]) -> None:
+    async def tell(self, entries: Sequence[Entry], trips: Collection[int] = ()) -> None:
         """That these are the versions now. At linearizable it returns when nobody is told less any more; else
-        at once, and this Store is told no less."""
+        at once, and this Store is told no less. `trips`: the entries are all that these have written."""
         if not entries:
             return
         if self.fence is not None:
-            await self._confirm(self.fence, entries)
+            await self._confirm(self.fence, entries, trips)
             return
-        self._owe(entries)
+        self._owe(entries, trips)
 
     async def saw(self, entries: Sequence[Entry]) -> None:
         """`tell`, of what was read beside the cache. Who has a lease fills an empty place."""
@@ -208,39 +212,43 @@ class Front:
         self.misses += passes
         return passes
 
-    def _owe(self, entries: Sequence[Entry]) -> None:
+    def _owe(self, entries: Sequence[Entry], trips: Collection[int] = ()) -> None:
         for entry in entries:
             self._owed[entry.ref] = max(entry.version or VERSION_MAX, self._owed.get(entry.ref, 0))
         self._queue += entries
+        self._trips += trips
         if self._pusher is None:
             self._pusher = asyncio.create_task(self._push_all())
 
-    async def _confirm(self, fence: Fence, entries: Sequence[Entry]) -> None:
+    async def _confirm(self, fence: Fence, entries: Sequence[Entry], trips: Collection[int]) -> None:
         if fence.safe:
             return
         try:
             await self.push(entries)
+            self.told.add(trips)
         except HiveStateError:
             await fence.stand()
 
     async def push(self, entries: Sequence[Entry]) -> None:
         """Raises HiveStateError."""
-        for start in range(0, len(entries), PUSHED_AT_ONCE):
-            some = entries[start : start + PUSHED_AT_ONCE]
+        latest = _latest(entries)
+        for start in range(0, len(latest), PUSHED_AT_ONCE):
+            some = latest[start : start + PUSHED_AT_ONCE]
             await self.breaker.call(lambda some=some: self.cache.push(some))  # type: ignore[misc]
-            self.told.add(some)
 
     async def _push_all(self) -> None:
         try:
             while self._queue:
-                entries, self._queue = self._queue, []
+                entries, self._queue, trips, self._trips = self._queue, [], self._trips, []
                 try:
                     await self.push(entries)
+                    self.told.add(trips)
                 except HiveStateError:
                     self.doubt()
                 for entry in entries:
                     if self._owed.get(entry.ref) == (entry.version or VERSION_MAX):
                         del self._owed[entry.ref]
+                await asyncio.sleep(REST)
         finally:
             self._pusher = None
 
@@ -253,3 +261,18 @@ class Front:
         """The record is known to have this version, by a refusal; nothing older is told."""
         self.near.wrote(ref, version)
         self._owe([Entry(ref, version)])
+
+
+def _latest(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Of each record that with the highest version; of equal ones that which may fill. What is pushed at once
+    may arrive in any order, and in this one the others would do nothing."""
+    found: dict[RecordRef, Entry] = {}
+    for entry in entries:
+        other = found.setdefault(entry.ref, entry)
+        if other is not entry and _rank(entry) > _rank(other):
+            found[entry.ref] = entry
+    return list(found.values())
+
+
+def _rank(entry: Entry) -> tuple[int, bool, bool]:
+    return entry.version or VERSION_MAX, entry.lease != "", entry.image is not None

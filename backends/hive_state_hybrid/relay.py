@@ -16,7 +16,7 @@ from hive_state_core.background import Background
 from hive_state_core.caching import Beat, Entry
 from hive_state_core.errors import Conflict, HiveStateError
 from hive_state_core.model import RecordRef
-from hive_state_core.spi import CACHE, Control, ControlState, Driver, Replication
+from hive_state_core.spi import CACHE, Control, ControlState, Driver, Replication, Settling
 from hive_state_hybrid.board import may_answer
 from hive_state_hybrid.front import Front
 
@@ -40,11 +40,17 @@ class Relay(Background):
     async def _run(self) -> None:
         while True:
             try:
+                await self._settle()
                 await self.round()
             except HiveStateError as error:
                 log.debug("a round of the cache's relay failed: %s", error)
-            self._front.told.turn()
             await asyncio.sleep(self._beat / 4)
+
+    async def _settle(self) -> None:
+        """Take away the marks of what this Store has told the cache itself, so that no relay reads them."""
+        trips = self._front.told.turn()
+        if trips and isinstance(self._port, Settling):
+            await self._port.settle(trips)
 
     async def round(self) -> bool:
         """Whether the cache may answer again. Raises HiveStateError."""
@@ -74,9 +80,9 @@ class Relay(Background):
     async def _drop_marked(self) -> None:
         while True:
             marks = await self._port.marks(CACHE, MARKS)
-            records = [Entry(mark.ref, mark.version) for mark in marks if isinstance(mark.ref, RecordRef)]
-            told = self._front.told
-            await self._front.push([entry for entry in records if not told.has(entry.ref, entry.version)])
+            untold = [mark for mark in marks if not self._front.told.has(mark.version)]
+            entries = [Entry(mark.ref, mark.version) for mark in untold if isinstance(mark.ref, RecordRef)]
+            await self._front.push(entries)
             if marks:
                 await self._port.clear(CACHE, marks)
             if len(marks) < MARKS:

@@ -1,35 +1,30 @@
-"""What has reached the cache from here lately, so that the relay need not push it again."""
+"""Which trips of this Store have reached the cache whole, so that nobody need push again what they wrote."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from hive_state_core.caching import Entry
-from hive_state_core.model import RecordRef
+from collections.abc import Iterable, Sequence
 
 
 class Told:
-    """Remembers what was pushed since the turn before the last one.
+    """Remembers the versions of trips that were told since the turn before the last one.
 
-    A push holds for good: who fills an empty place after it has read the record after it. So a mark whose
-    version was pushed has nothing left to drop, be the entry evicted or the server restarted meanwhile.
+    A push holds for good: who fills an empty place after it has read the record after it. So the marks of
+    such a trip have nothing left to drop, be an entry evicted or the server restarted meanwhile.
     """
 
     def __init__(self) -> None:
-        self._now: dict[RecordRef, int] = {}
-        self._before: dict[RecordRef, int] = {}
+        self._now: set[int] = set()
+        self._before: set[int] = set()
 
-    def add(self, entries: Sequence[Entry]) -> None:
-        """The push of these has returned."""
-        now = self._now
-        for entry in entries:
-            if entry.version > now.get(entry.ref, 0):
-                now[entry.ref] = entry.version
+    def add(self, trips: Iterable[int]) -> None:
+        """The pushes of all that these trips wrote have returned."""
+        self._now.update(trips)
 
-    def has(self, ref: RecordRef, version: int) -> bool:
-        """Whether nobody is told anything older than this version any more."""
-        return max(self._now.get(ref, 0), self._before.get(ref, 0)) >= version
+    def has(self, trip: int) -> bool:
+        """Whether nobody is told anything older any more than what this trip wrote."""
+        return trip in self._now or trip in self._before
 
-    def turn(self) -> None:
-        """Called after each round of the relay: what was pushed before the last round is forgotten."""
-        self._before, self._now = self._now, {}
+    def turn(self) -> Sequence[int]:
+        """Called before each round of the relay: those told since the last turn. Earlier ones are forgotten."""
+        self._before, self._now = self._now, set()
+        return list(self._before)

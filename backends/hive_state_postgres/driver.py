@@ -56,6 +56,7 @@ from hive_state_postgres import (
     replies,
     scanning,
     schema,
+    telling,
 )
 from hive_state_postgres.alone import ONE_TASK, call_alone, claims_one
 from hive_state_postgres.claiming import claim_arguments
@@ -266,6 +267,9 @@ class PostgresDriver:
 
     async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
         return await self._port(controlling.clear, sink, marks, writes=True)
+
+    async def settle(self, versions: Sequence[int]) -> None:
+        await self._port(telling.settle, versions, writes=True)
 
     async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
         return await self._port(exporting.images, refs)

@@ -49,6 +49,11 @@ async def clear(db: Connection, statements: Statements, ns: int, done: Sequence[
     return len(there.intersection(told.items()))
 
 
+async def settle(db: Connection, statements: Statements, ns: int, versions: Sequence[int]) -> None:
+    """All that these trips wrote."""
+    await db.execute(statements.named("written_settle"), ns, versions)
+
+
 def _records(row: Row) -> list[RecordRef]:
     return list(map(RecordRef, row["collections"], row["keys"]))
 

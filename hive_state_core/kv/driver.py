@@ -301,6 +301,9 @@ class KVDriver(ABC):
     async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
         return await self._port(lambda trip: replicating.clear(trip.after, sink, marks))
 
+    async def settle(self, versions: Sequence[int]) -> None:
+        await self._port(lambda trip: replicating.settle(trip.after, frozenset(versions)))
+
     async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
         return await replicating.images(self._space(), refs)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -44,7 +44,7 @@ from hive_state_core.model import (
     StreamRef,
     TaskImage,
 )
-from hive_state_core.spi import PEER, Control, ControlState, Digest, Mark, Notes, Span
+from hive_state_core.spi import CACHE, PEER, Control, ControlState, Digest, Mark, Notes, Span
 
 _PAGE = 256
 _TABLES = (RECORD, TASK, QUEUE, EVENT, STREAM, GROUP, PENDING, COMMIT, GONE)
@@ -99,6 +99,12 @@ async def clear(state: Entities, sink: str, done: Sequence[Mark]) -> int:
             state.put(key, None)
             cleared += 1
     return cleared
+
+
+async def settle(state: Entities, versions: Collection[int]) -> None:
+    for key, data in await state.range(*under(MARK, CACHE)):
+        if decode(data, int) in versions:
+            state.put(key, None)
 
 
 # --- images on their way out

@@ -136,12 +136,15 @@ def _send(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
         return
     reads = now.step == "push"
     sent = push(rules, state, now.version, now.lease) if reads else put(rules, state, now.version)
-    yield f"{i} pushes {now.version}", _answered(rules, sent, i, s)
     if not reads:
-        gone = drop(rules, state, now.version)
+        sent = store(sent, s, told=now.version)
+        gone = store(drop(rules, state, now.version), s, told=now.version)
         yield f"{i} drops what is older than {now.version}", _answered(rules, gone, i, s)
+    yield f"{i} pushes {now.version}", _answered(rules, sent, i, s)
     if state.budget.failures:
         failed = spent(state, "failures")
+        if not reads and not rules.settles_pushed:
+            failed = store(failed, s, told=now.version)
         failed = _fenced(failed, s) if rules.waits else _doubting(failed, s)
         waits = rules.waits and (rules.read_waits if reads else rules.write_waits)
         then = caller(failed, i, step="stuck", lease=0) if waits else _answered(rules, failed, i, s)
@@ -196,14 +199,19 @@ def store_steps(rules: Rules, state: State, s: int) -> Iterator[Step]:
     for place, (version, lease) in enumerate(ours.pushes):
         rest = (*ours.pushes[:place], *ours.pushes[place + 1 :])
         owed = 0 if ours.owed == version else ours.owed
-        sent = push(rules, state, version, lease) if lease != WRITTEN else put(rules, state, version)
-        yield f"Store {s} pushes {version}", store(sent, s, pushes=rest, owed=owed)
+        done = store(state, s, pushes=rest, owed=owed)
+        told = store(done, s, told=version) if lease == WRITTEN else done
+        sent = push(rules, told, version, lease) if lease != WRITTEN else put(rules, told, version)
+        yield f"Store {s} pushes {version}", sent
         if lease == WRITTEN:
-            gone = drop(rules, state, version)
-            yield f"Store {s} drops what is older than {version}", store(gone, s, pushes=rest, owed=owed)
+            yield f"Store {s} drops what is older than {version}", drop(rules, told, version)
         if state.budget.failures:
-            failed = _doubting(spent(state, "failures"), s)
-            yield f"Store {s} fails to push {version}", store(failed, s, pushes=rest, owed=owed)
+            failed = _doubting(spent(done if rules.settles_pushed else told, "failures"), s)
+            yield f"Store {s} fails to push {version}", failed
+    if ours.told:
+        mark = state.durable.mark
+        settled = durable(state, mark=0) if mark == ours.told or not rules.clears_by_version else state
+        yield f"Store {s} clears the mark {ours.told}", store(settled, s, told=0)
     if ours.fence and not state.durable.on:
         yield f"Store {s} sees that no cache may answer", store(state, s, fence=0)
     waited = ours.fence == 0 or (ours.fence and not rules.off_when_waited)

@@ -11,7 +11,7 @@ from time import perf_counter
 
 from .cache_protocol import steps
 from .cache_server import answers, entry_of, held_leases
-from .cache_states import LEVELS, NOBODY, Budget, Rules, State, Step, fast, start
+from .cache_states import LEVELS, NOBODY, Budget, Rules, State, Step, fast, start, store
 from .exploring import way_to_wrong
 
 
@@ -36,8 +36,11 @@ def _at_rest(state: State) -> bool:
     )
 
 
-def _canonical(state: State) -> State:
-    """A lease that nobody will use any more is nobody's."""
+def _canonical(rules: Rules, state: State) -> State:
+    """A lease that nobody will use any more is nobody's; a mark that is not there is not to be cleared."""
+    for s, own in enumerate(state.stores):
+        if own.told and own.told != state.durable.mark and rules.clears_by_version:
+            state = store(state, s, told=0)
     lease = state.fast.lease
     unused = lease is not None and lease[0] not in held_leases(state)
     return fast(state, lease=(NOBODY, lease[1])) if lease is not None and unused else state
@@ -53,7 +56,7 @@ def violation(rules: Rules, first: State, most: int | None = None) -> list[str] 
 
 def _steps(rules: Rules, state: State) -> Iterator[Step]:
     for label, following in steps(rules, state):
-        yield label, _canonical(following)
+        yield label, _canonical(rules, following)
 
 
 FAULTS = (

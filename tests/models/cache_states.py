@@ -44,6 +44,7 @@ class Rules:
     relay_drops: bool = True  # the relay fills in what it found marked
     marks: bool = True  # nothing remembers a write whose writer dies
     clears_by_version: bool = True  # a mark is cleared whatever its version is now
+    settles_pushed: bool = True  # a Store clears the mark of what it failed to push
     beats_drained: bool = True  # the relay beats although marks are left
     beats_from_before: bool = True  # a beat counts from when it is given
     write_waits: bool = True  # a write whose push failed is told at once
@@ -112,6 +113,7 @@ class Store(NamedTuple):
     """seen    what its callers were told at most
     owed    what it wrote or read, and is not known to have reached the cache
     pushes  those that are under way while their callers were answered: versions and leases, `WRITTEN` if none
+    told    what it wrote and has pushed last: it may clear the mark of that
     doubt   a push failed: no cache that does not know of it by a later beat
     fence   None; the ticks that are left until no cache can answer; 0: none does
     beside  what was read beside the cache (nothing older is told), and for how many ticks that is remembered
@@ -120,6 +122,7 @@ class Store(NamedTuple):
     seen: int = 1
     owed: int = 0
     pushes: tuple[tuple[int, int], ...] = ()
+    told: int = 0
     doubt: bool = False
     near: Near | None = None
     fence: int | None = None

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
-from hive_state_conformance.checking import check
+from hive_state_conformance.checking import NotRun, check
 from hive_state_conformance.env import Env
 from hive_state_conformance.life import live
 from hive_state_conformance.transfer import (
@@ -42,6 +42,7 @@ from hive_state_core.spi import (
     Batch,
     Cancel,
     ClaimEvents,
+    Committed,
     Complete,
     CreateGroup,
     Delete,
@@ -59,6 +60,7 @@ from hive_state_core.spi import (
     Retention,
     Seek,
     SetPaused,
+    Settling,
     Touch,
     Trim,
 )
@@ -242,6 +244,30 @@ async def cache_is_told_of_records(env: Env) -> None:
     await env.until(await env.now() + 1)
     await env.driver.sweep(100, SWEEP)
     assert await port(env).images([TaskRef("t"), CommitRef("job")]) == [None, None]
+
+
+@check("capture.settled_by_trip", area="R", number=14, needs=NEEDS)
+async def settled_by_trip(env: Env) -> None:
+    """Contract: who settles the version of a trip takes away all marks that the trip left for the cache, and
+    none that another trip left."""
+    ours = port(env)
+    if not isinstance(ours, Settling):
+        raise NotRun("the driver does not offer to settle trips", physics=True)
+    await sinks(ours, CACHE, PEER)
+
+    async def written(*keys: str) -> list[int]:
+        reply = await env.trip(*[Batch((Put(RecordRef("c", key), b"1"),)) for key in keys])
+        return [outcome.version for outcome in reply.results if isinstance(outcome, Committed)]
+
+    async def left(sink: str) -> set[str]:
+        return {mark.ref.key for mark in await ours.marks(sink, 100) if isinstance(mark.ref, RecordRef)}
+
+    before, trip, again = await written("c", "d"), await written("a", "b", "d"), await written("b")
+    await ours.settle(trip)
+    assert {"b", "c"} <= await left(CACHE) <= {"b", "c", "d"}
+    await ours.settle([*again, *before])
+    assert await left(CACHE) == set()
+    assert await left(PEER) == {"a", "b", "c", "d"}
 
 
 @check("capture.gone_is_remembered", area="R", number=15, needs=TASKS)

@@ -34,6 +34,7 @@ from hive_state_core.spi import (
     ScanImage,
     SchemaAction,
     SchemaInfo,
+    Settling,
     Span,
     Stats,
     StreamPage,
@@ -110,6 +111,10 @@ class Mutant:
     def pouring(self) -> Pouring:
         return cast(Pouring, self.right)
 
+    @property
+    def settling(self) -> Settling:
+        return cast(Settling, self.right)
+
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
         return await self.port.control(expect, change)
 
@@ -118,6 +123,9 @@ class Mutant:
 
     async def clear(self, sink: str, marks: Sequence[Mark]) -> int:
         return await self.port.clear(sink, marks)
+
+    async def settle(self, versions: Sequence[int]) -> None:
+        await self.settling.settle(versions)
 
     async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
         return await self.port.images(refs)

@@ -12,6 +12,7 @@ from hive_state_core.image_rows import FIELDS
 from hive_state_core.images import digest_of, key_of
 from hive_state_core.model import EntityRef, Gone, Image, RecordImage, StreamImage, TaskImage, TaskState
 from hive_state_core.spi import (
+    CACHE,
     NO_NOTES,
     PEER,
     Batch,
@@ -97,6 +98,19 @@ class ClearsAtAnyVersion(Mutant):
 class MarksInAnyOrder(Mutant):
     async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
         return (await self.port.marks(sink, 1000))[::-1][:limit]
+
+
+@mutant("capture.settled_by_trip")
+class SettlesWhatIsOlder(Mutant):
+    async def settle(self, versions: Sequence[int]) -> None:
+        marks = await self.port.marks(CACHE, 1000)
+        await self.port.clear(CACHE, [mark for mark in marks if mark.version <= max(versions)])
+
+
+@mutant("capture.settled_by_trip")
+class SettlesTheFirstOnly(Mutant):
+    async def settle(self, versions: Sequence[int]) -> None:
+        await self.settling.settle(versions[:1])
 
 
 @mutant("capture.deleted_is_remembered")
