@@ -132,7 +132,7 @@ class HybridDriver:
 
     def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
         image = self._front.near.peek(ref)
-        return MISSED if image is None and self._front.passes() else image
+        return MISSED if image is None and self._front.passes(ref) else image
 
     async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
         return await self._front.recall(refs, self._own)
@@ -140,23 +140,11 @@ class HybridDriver:
     async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
         sent = monotonic()
         reply = cast("Reply[RecordImage | None]", await self._durable.read(refs))
-        entries: list[Entry] = []
-        for ref, image in zip(refs, reply.results, strict=True):
-            if image is None:
-                entries.append(self._front.unknown(ref))
-            else:
-                entries.append(self._front.entry(image, reply.at, sent, leased=True))
-                self._keep(image, reply.at, sent)
-        self._front.heard(reply.at)
-        await self._front.saw(entries)
+        await self._front.fetched(refs, reply, sent)
         return reply
 
     def counts(self) -> tuple[int, int]:
         return counts(self._front)
-
-    def _keep(self, image: RecordImage, at: int, sent: float) -> None:
-        left = None if image.expires_at is None else image.expires_at - at
-        self._front.near.keep(image, sent, left)
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
         sent = monotonic()

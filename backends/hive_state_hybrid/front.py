@@ -196,6 +196,20 @@ class Front:
             return
         self._owe(entries, trips)
 
+    async def fetched(self, refs: Sequence[RecordRef], reply: Reply[RecordImage | None], sent: float) -> None:
+        """What `recall` missed, or was not asked for, as the durable store has it."""
+        self.heard(reply.at)
+        at, leases, seen, entries = reply.at, self._leases, self.seen, list[Entry]()
+        for ref, image in zip(refs, reply.results, strict=True):
+            if image is not None:
+                self.near.keep(image, sent, None if image.expires_at is None else image.expires_at - at)
+            if seen is not None and ref not in leases:
+                seen.add(ref, VERSION_MAX if image is None else image.version)
+            else:
+                leased = self.unknown(ref) if image is None else self.entry(image, at, sent, leased=True)
+                entries.append(leased)
+        await self.saw(entries)
+
     async def saw(self, entries: Sequence[Entry]) -> None:
         """`tell`, of what was read beside the cache. Who has a lease fills an empty place."""
         if self.seen is None:
@@ -206,9 +220,9 @@ class Front:
                 self.seen.add(entry.ref, entry.version or VERSION_MAX)
         await self.tell([entry for entry in entries if entry.lease])
 
-    def passes(self) -> bool:
+    def passes(self, ref: RecordRef) -> bool:
         """Whether a read is not to ask the cache."""
-        passes = self.worth.passes()
+        passes = self.worth.passes(ref)
         self.misses += passes
         return passes
 

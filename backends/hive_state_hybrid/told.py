@@ -25,6 +25,6 @@ class Told:
         return trip in self._now or trip in self._before
 
     def turn(self) -> Sequence[int]:
-        """Called before each round of the relay: those told since the last turn. Earlier ones are forgotten."""
+        """Before each round of the relay: those told since the last turn. Earlier ones are forgotten."""
         self._before, self._now = self._now, set()
         return list(self._before)

@@ -95,7 +95,8 @@ class RedisCache:
         return await self._link.listen(self._prefix + b"news", heard)
 
     async def _run(self, name: str, keys: Sequence[bytes], args: Sequence[bytes | str | int]) -> Any:
-        return await (await self._opened()).script(_script(name), keys, args)
+        link = self._link or await self._opened()
+        return await link.script(_script(name), keys, args)
 
     async def _opened(self) -> Link:
         """Connects, if the server could not be reached before."""
