@@ -10,6 +10,7 @@ before that moment is not kept any more either.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from time import monotonic
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class Near:
     def __init__(self, size: int, ttl: float) -> None:
         self._size = size
         self._ttl = ttl
-        self._kept: dict[RecordRef, _Kept] = {}
+        self._kept = OrderedDict[RecordRef, _Kept]()  # a dict takes long to find its oldest item
         self._closed = 0.0
         self.hits: int = 0
 
@@ -67,11 +68,12 @@ class Near:
         self._insert(ref, _Kept(version, image, use, now + self._ttl), now)
 
     def _insert(self, ref: RecordRef, kept: _Kept, now: float) -> None:
-        self._kept.pop(ref, None)
-        while len(self._kept) >= self._size:
-            oldest = next(iter(self._kept), None)
-            if oldest is None or self._kept[oldest].guard > now:
+        all_kept = self._kept
+        all_kept.pop(ref, None)
+        while len(all_kept) >= self._size:
+            oldest = next(iter(all_kept), None)
+            if oldest is None or all_kept[oldest].guard > now:
                 self._closed = now
                 return
-            del self._kept[oldest]
-        self._kept[ref] = kept
+            del all_kept[oldest]
+        all_kept[ref] = kept
