@@ -146,3 +146,13 @@ async def test_a_cache_that_nobody_tells_is_given_up(hive: Store, url: str) -> N
     assert await driver.marks(CACHE, 10) == []
     await hive.records.put("c", "k", 1)
     assert await driver.marks(CACHE, 10) == []
+
+
+async def test_marks_of_whole_trips_are_settled(hive: Store) -> None:
+    """Those of two statements, an update and an insert, have one version."""
+    driver = hive._driver
+    await sinks(hive, CACHE)
+    await hive.records.put("c", "a", 1)
+    version = await hive.records.put_many("c", {"a": 2, "b": 2})
+    await driver.settle([version])
+    assert [mark.ref.key for mark in await driver.marks(CACHE, 10)] == ["a"]
