@@ -27,7 +27,8 @@ Race = Callable[[Hive], Awaitable[None]]
 
 
 async def warmed(hive: Hive) -> None:
-    """The cache holds 1, and may answer."""
+    """The cache holds 1, and may answer. Nothing is marked any more."""
+    await hive.two.beat()
     await hive.two.read()
     await hive.two.settled()
     await hive.two.beat()
@@ -262,6 +263,19 @@ async def a_write_while_a_mark_is_cleared(hive: Hive) -> None:
     assert await three.read() == b"3"
 
 
+async def a_mark_of_a_push_that_fails(hive: Hive) -> None:
+    one, two, three = hive.sides
+    await warmed(hive)
+    one.door.cut = True
+    await one.write(b"2")
+    await one.settled()
+    one.door.cut = False
+    await one.driver._relay._settle()
+    await asyncio.sleep(BOUND)
+    await two.beat()
+    assert await three.read() == b"2"
+
+
 async def a_late_beat(hive: Hive) -> None:
     one, two, three = hive.sides
     await warmed(hive)
@@ -381,6 +395,7 @@ LINEARIZABLE: dict[str, Race] = {
 BOUNDED: dict[str, Race] = {
     "marks": a_writer_that_dies,
     "clears_by_version": a_write_while_a_mark_is_cleared,
+    "settles_pushed": a_mark_of_a_push_that_fails,
     "beats_drained": a_writer_that_dies,
     "beats_from_before": a_late_beat,
     "owes": an_own_write,

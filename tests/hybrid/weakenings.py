@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hive_state_core.caching import Beat, Entry
+from hive_state_core.errors import HiveStateError
 from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import CACHE, Mark
 from hive_state_hybrid.board import ANSWERS, CUT_OFF
@@ -29,6 +30,9 @@ from hive_state_redis.caching import RedisCache
 from hive_state_redis.connecting import Script
 
 Weaken = Callable[[pytest.MonkeyPatch], None]
+
+HOLDS = "leased and name ~= '' and string.sub(there, 30) == name"
+"""That who pushes has the lease, in the script."""
 
 
 def in_script(name: str, rule: str, instead: str) -> Weaken:
@@ -85,8 +89,7 @@ async def fills_in(_drop: object, relay: Relay) -> None:
 
 def relay_fills(patch: pytest.MonkeyPatch) -> None:
     in_method(Relay, "_drop_marked", fills_in)(patch)
-    holds = "redis.call('GET', lease_of(entry)) == stamp .. name"
-    in_script("cache_push", holds, f"(name == 'relay' or {holds})")(patch)
+    in_script("cache_push", HOLDS, f"stamp and not entry and (name == 'relay' or {HOLDS})")(patch)
 
 
 async def no_marks(*_: object) -> list[Mark]:
@@ -165,6 +168,13 @@ async def to_itself(saw: Any, front: Front, entries: Sequence[Entry]) -> None:
     await saw(front, [entry for entry in entries if entry.lease])
 
 
+async def as_if_pushed(push: Any, front: Front, entries: Sequence[Entry]) -> None:
+    try:
+        await push(front, entries)
+    except HiveStateError:
+        front.doubt()
+
+
 def owes_nothing(_least: object, _front: Front, refs: Sequence[RecordRef]) -> list[int]:
     return [0] * len(refs)
 
@@ -197,16 +207,15 @@ def for_ever(_until: object, _near: Near, _asked: float, _left: int | None) -> f
 
 
 WEAKENINGS: dict[str, Weaken] = {
-    "guarded": in_script("cache_push", "there < version then", "true then"),
-    "replaces_only": in_script("cache_push", "(there or fills)", "true"),
-    "write_voids": in_script("cache_push", "redis.call('DEL', entry, lease_of(entry))", ""),
-    "fill_needs_lease": in_script(
-        "cache_push", "and redis.call('GET', lease_of(entry)) == stamp .. name", ""
-    ),
+    "guarded": in_script("cache_push", "string.sub(there, 29, 44) < version then", "true then"),
+    "replaces_only": in_script("cache_push", "(entry or fills)", "true"),
+    "write_voids": in_script("cache_push", "gone[#gone + 1] = KEYS[i + 1]", ""),
+    "fill_needs_lease": in_script("cache_push", HOLDS, "stamp and not entry and name ~= ''"),
     "readers_push": in_method(Front, "saw", to_itself),
     "relay_drops": relay_fills,
     "marks": in_method(MemoryDriver, "marks", no_marks),
     "clears_by_version": in_method(MemoryDriver, "clear", clears_all),
+    "settles_pushed": in_method(Front, "push", as_if_pushed),
     "beats_drained": in_method(Relay, "_drop_marked", nothing_async),
     "beats_from_before": in_method(RedisCache, "beat", beats_from_now),
     "write_waits": in_method(HybridDriver, "_wrote", told_at_once),
