@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -16,11 +17,20 @@ from hive_state_conformance.runner import conform
 from hive_state_core import Store, open_store
 from hive_state_core.choosing import Choice
 from hive_state_core.embedded import valkey_server
-from hive_state_core.errors import ConfigError, Conflict, InvalidArgument, NotFound, Unavailable
+from hive_state_core.errors import (
+    ConfigError,
+    Conflict,
+    Indeterminate,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
 from hive_state_core.events import Gap
-from hive_state_core.model import StreamImage, StreamRef
-from hive_state_core.spi import Page, Scan
+from hive_state_core.following import current
+from hive_state_core.model import RecordRef, StreamImage, StreamRef
+from hive_state_core.spi import Batch, Committed, Outcome, Page, Put, Reply, Scan
 from hive_state_hybrid.listing import with_heads
+from hive_state_hybrid.parted import PartedDriver
 
 from .conftest import Hybrid
 from .test_conformance import failed, faults
@@ -204,6 +214,31 @@ async def test_a_cache_makes_room_for_them(durable: str, hybrid: Hybrid) -> None
             cache = (await hive.stats()).memory["fast"]
         assert cache.most is not None
         assert cache.used > 0.5 * cache.most
+
+
+async def test_a_trip_of_unknown_end_is_asked_of_the_fast_store(
+    durable: str, valkey_url: str, hybrid: Hybrid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(hybrid(durable, valkey_url, ephemeral=NAMES)) as hive:
+        driver = cast(PartedDriver, current(hive._driver))
+        fast = driver._ephemeral.driver
+        commit = fast.commit
+
+        async def unheard(batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+            await commit(batches, trip_id)
+            raise Indeterminate("the connection broke, by the test")
+
+        monkeypatch.setattr(fast, "commit", unheard)
+        put = Batch((Put(RecordRef("presence", "unknown-end"), b"1"),))
+        with pytest.raises(Indeterminate):
+            await driver.commit([put], "of-unknown-end")
+        reply = await driver.outcome("of-unknown-end")
+        assert reply is not None
+        (committed,) = reply.results
+        assert isinstance(committed, Committed)
+        record = await hive.records.get("presence", "unknown-end")
+        assert record is not None
+        assert record.version == committed.version
 
 
 async def test_a_fast_store_that_says_nothing_holds_nobody_up(
