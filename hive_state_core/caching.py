@@ -79,8 +79,7 @@ class Cache(Protocol):
 
     async def open(self, store_id: str) -> None:
         """Called before anything else. If it fails, the calls that follow try to connect. `store_id` names
-        the
-        store whose images it holds."""
+        the store whose images it holds."""
         ...
 
     async def close(self) -> None:
@@ -89,8 +88,7 @@ class Cache(Protocol):
 
     async def ask(self, refs: Sequence[RecordRef], lease: str, gated: bool) -> Asked:
         """What it holds of each. Where it holds nothing, and nobody has the lease, the caller has it now
-        under
-        the name `lease`. `gated`: after the end of the beat it finds nothing, and gives no lease."""
+        under the name `lease`. `gated`: after the end of the beat it finds nothing, and gives no lease."""
         ...
 
     async def push(self, entries: Sequence[Entry]) -> None:

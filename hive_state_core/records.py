@@ -35,8 +35,7 @@ class Records:
         self, collection: str, key: str, *, fresh: bool = False, timeout: float | None = None
     ) -> Record | None:
         """The record, or None if it is absent. `fresh`: as the store has it now, also where a cache might
-        tell
-        less; `get_many` and the lists always are."""
+        tell less; `get_many` and the lists always are."""
         (image,) = await self._trips.read((ref_of(collection, key),), timeout, fresh)
         if image is None:
             return None

@@ -74,8 +74,10 @@ Concurrency and cancellation
 ----------------------------
 All methods are called on one event loop. Core does not cancel a write trip that was handed over, except
 by giving up on it when the process ends; if it is cancelled all the same, the effect must be whole or
-absent and the driver usable. A method must not block the loop for more than about a millisecond. Nothing
-is called after `close`, nothing but `schema` and `examine` before `open`.
+absent and the driver usable. A method must not block the loop for more than about a millisecond, and what
+reads or writes must give way to it at least once (`await asyncio.sleep(0)` will do): a caller's loop would
+let nobody else have a turn. Nothing is called after `close`, nothing but `schema` and `examine` before
+`open`.
 
 Errors
 ------
@@ -915,9 +917,8 @@ MISSED = Missed.MISSED
 @runtime_checkable
 class Caching(Protocol):
     """Optional, for a driver with a cache. Core asks here for a single record, unless it is to be fresh:
-    first
-    `peek`, then `recall`, then `fetch`. What is told is what the store's consistency level allows, for each
-    record by itself and from no common snapshot."""
+    first `peek`, then `recall`, then `fetch`. What is told is what the store's consistency level allows, for
+    each record by itself and from no common snapshot."""
 
     def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
         """Synchronous: the record if it is at hand; None = go on; MISSED = go on with `fetch`."""
@@ -979,8 +980,7 @@ deleted is forgotten, for a copy of it may still be on its way."""
 
 CACHE = "cache"
 """The sink of a cache in front of the store. It is told of records only, and nothing is remembered as gone
-for
-its sake."""
+for its sake."""
 
 TERM_SHIFT = 43
 TERM_MAX = VERSION_MAX >> TERM_SHIFT
@@ -1019,8 +1019,8 @@ class Control(msgspec.Struct, frozen=True, kw_only=True):
 class Mark(msgspec.Struct, frozen=True, gc=False):
     """It says that the image of `ref` still has to reach `sink`. At most one per sink and entity, with the
     newest version; of the sink `CACHE` a driver may keep older ones too, and tells the newest. The mark of a
-    stream stands for its events too: those above the target's `last` are sent
-    first, then the StreamImage, which also trims."""
+    stream stands for its events too: those above the target's `last` are sent first, then the StreamImage,
+    which also trims."""
 
     sink: str
     ref: EntityRef
@@ -1108,9 +1108,8 @@ class Replication(Loading, Protocol):
 
     Capture. Every write trip of `Driver`, `sweep` included, also writes, for each entity it changed and each
     active sink that wants it (`CACHE` wants records only), a mark with the entity's new version, in the same
-    transaction. So a process that runs
-    yesterday's configuration captures too. An image changes only together with its version: what changes
-    the counts of a group changes the group.
+    transaction. So a process that runs yesterday's configuration captures too. An image changes only
+    together with its version: what changes the counts of a group changes the group.
 
     Deleting. While a sink but `CACHE` is active, a deleted entity that is no record leaves a `Gone`, whose
     version is that of the trip. A sweep removes tombstones and Gones only if `PEER` is not active and no sink

@@ -116,6 +116,10 @@ class KVDriver(ABC):
     async def disconnect(self) -> None:  # noqa: B027
         """Give back what `connect` took."""
 
+    async def _now(self) -> int:
+        await asyncio.sleep(0)  # primitives may never wait: a loop of calls lets others have their turn
+        return await self.now()
+
     # --- life
 
     @property
@@ -199,7 +203,7 @@ class KVDriver(ABC):
     # --- reads
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
-        now = await self.now()
+        now = await self._now()
         found = await self._space().load([HEAD, *map(key_of, refs)])
         head = read_head(found[0])
         at = max(now, head.clock)
@@ -207,11 +211,11 @@ class KVDriver(ABC):
         return Reply(head.control.epoch, at, images)
 
     async def scan(self, query: Scan, fresh: bool = False) -> Page:
-        return await reading.scan(self._space(), query, await self.now())
+        return await reading.scan(self._space(), query, await self._now())
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
         async def once() -> Reply[StreamPage] | None:
-            return await following.pages(self._space(), reads, await self.now())
+            return await following.pages(self._space(), reads, await self._now())
 
         return await self._again(once)
 
@@ -258,7 +262,7 @@ class KVDriver(ABC):
         self, decide: Callable[[Trip], Awaitable[T]], settle: Callable[[Trip], Awaitable[bool]]
     ) -> tuple[Trip, T]:
         async def once() -> tuple[Trip, T] | None:
-            now = await self.now()
+            now = await self._now()
             space = self._space()
             found = (await space.load([HEAD]))[0]
             trip = Trip(space, found, now)

@@ -63,7 +63,7 @@ def test_it_passes_what_it_declares(target: Path, tmp_path: Path, part: int) -> 
     assert counts.keys() <= {"passed", "refused-as-declared", "not-run"}, counts
     assert counts["passed"] > 50, counts
     not_run = {report["reasons"][id] for id in ids_of(part) if report["checks"][id] == "not-run"}
-    assert not_run <= {"news are looked for here, not pushed"}
+    assert not_run <= {"news are looked for here, not pushed", "the driver has nothing to make ready"}
 
 
 def test_its_options_are_checked_like_those_of_any_other(target: Path, tmp_path: Path) -> None:

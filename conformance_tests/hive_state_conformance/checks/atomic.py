@@ -62,7 +62,7 @@ async def seen_whole(env: Env) -> None:
         while not ended.is_set():
             values = {record.value async for record in stores[-1].records.list("c")}
             assert len(values) <= 1, f"torn: {values}"
-            await asyncio.sleep(0)  # a store in memory may answer without a pause
+            await asyncio.sleep(0)  # a driver may answer without a pause
 
     await together(write(), look())
 

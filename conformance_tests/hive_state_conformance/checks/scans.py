@@ -140,6 +140,7 @@ async def stable_under_change(env: Env) -> None:
             await env.store.records.put("c", key, 2)
             await env.store.records.put("c", f"{(turn * 7) % 120 // 2 * 2:03}", 3)
             await env.store.records.delete("c", key)
+            await asyncio.sleep(0)  # a driver may answer without a pause
             turn += 2
 
     async def look() -> None:
