@@ -80,9 +80,6 @@ class File(Snapshot):
                 name = f"{PREFIX}capture_{found.name}_{event.lower()}"
                 self.execute(f"CREATE TRIGGER {name} AFTER {event} ON {found.name} BEGIN {notes} END")
 
-    def is_captured(self) -> bool:
-        return any(self.rows("SELECT 1 FROM sqlite_master WHERE name = ?", (CHANGES,)))
-
     def changes(self, after: int, limit: int) -> list[Change]:
         sql = f"SELECT seq, tbl, key FROM {CHANGES} WHERE seq > ? ORDER BY seq LIMIT ?"
         return [Change(seq, tbl.decode(), key) for seq, tbl, key in self.rows(sql, (after, limit))]

@@ -25,6 +25,7 @@ from hive_state_core.migration.phases import (
     noted,
     read_job,
 )
+from hive_state_core.migration.presence import forget_gone
 from hive_state_core.migration.running import StaleCopy
 from hive_state_core.migration.sealing import unseal
 from hive_state_core.migration.switching import make_standby, refuse_moved
@@ -154,6 +155,7 @@ class Live:
         if row.peer is not None or PEER in row.sinks:
             await self.target.control(row.epoch, replace(row, peer=None, sinks=row.sinks - {PEER}))
         await self.target.note(FORGOTTEN)
+        await self._forget_gone()
         return job
 
     async def _require_free(self, row: Control) -> None:
@@ -203,6 +205,12 @@ class Live:
         row = await self.source.control()
         await self.source.control(row.epoch, replace(row, peer=None))
         await self.source.note(FORGOTTEN)
+        await self._forget_gone()
+
+    async def _forget_gone(self) -> None:
+        """Processes that were killed meanwhile took no leave."""
+        for driver, port in zip(self.drivers, (self.source, self.target), strict=True):
+            await forget_gone(driver, port)
 
     # --- knobs
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from hive_state_core.migration.crossing import NotDrained, cross
 from hive_state_core.migration.judging import against_switch, oldest_mark_ms, verify
 from hive_state_core.migration.leasing import Lease
 from hive_state_core.migration.phases import Phase
+from hive_state_core.migration.presence import PREFIX, Process
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.working import Worker, silent
 from hive_state_core.model import TaskState
@@ -167,6 +169,24 @@ async def test_the_age_of_marks_is_told_behind_one_of_a_stream(sides: Sides) -> 
         oldest = await oldest_mark_ms(live.drivers[0], live.source)
         assert oldest is not None
         assert oldest >= 10
+
+
+@pytest.mark.parametrize("end", ["complete", "cancel"])
+async def test_killed_processes_are_forgotten_at_the_end(sides: Sides, end: str) -> None:
+    killed = Process(id="1", pid=1, host="h", store="local", knows=(), epoch=1, at=1)
+    name = PREFIX + killed.id
+    await sides.reach(Phase.VERIFIED)
+    async with sides.live() as live:
+        await live.source.note({name: msgspec.json.encode(killed)})
+        await live.target.note({name: msgspec.json.encode(killed)})
+        if end == "complete":
+            await cross(live)
+            await live.complete()
+    if end == "cancel":
+        await opening.cancel(sides.source, sides.target)
+    async with sides.live() as live:
+        assert name not in await live.source.notes()
+        assert name not in await live.target.notes()
 
 
 async def test_a_switch_that_takes_too_long_is_given_up(sides: Sides) -> None:
