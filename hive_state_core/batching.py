@@ -22,6 +22,7 @@ import msgspec
 
 from hive_state_core.crowd import FEW, Crowd
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, InvalidArgument, Unavailable
+from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
 from hive_state_core.outliving import Outliving
 from hive_state_core.telemetry import Meter
 
@@ -74,8 +75,8 @@ class Lane(Generic[Item, Result]):
         meter: Meter,
         crowd: Crowd,
         *,
-        most: int,
-        most_bytes: int,
+        most: int = TRIP_BATCHES,
+        most_bytes: int = TRIP_BYTES,
         writes: bool = True,
         abandoned: Callable[[Item, Result], None] | None = None,
     ) -> None:

@@ -23,7 +23,6 @@ from hive_state_core.errors import (
     Unsupported,
 )
 from hive_state_core.features import Facility
-from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
 from hive_state_core.model import ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.op_rules import WANTED_BY_OPS, conflict_keys, facilities_of, giving_back
 from hive_state_core.refusals import refusal_error
@@ -79,55 +78,29 @@ class Trips:
         self._ephemeral: Trips | None = Trips(driver, telemetry) if self._apart.names else None
         self.crowd: Crowd = Crowd(driver.features.trips)
         self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
-            self._send_reads,
-            telemetry.reads,
-            self.crowd,
-            most=TRIP_BATCHES,
-            most_bytes=TRIP_BYTES,
-            writes=False,
+            self._send_reads, telemetry.reads, self.crowd, writes=False
         )
         self._commit: Lane[Batch, Outcome] = Lane(
-            lambda batches: self._write(self.driver.commit, batches),
-            telemetry.commits,
-            self.crowd,
-            most=TRIP_BATCHES,
-            most_bytes=TRIP_BYTES,
+            lambda batches: self._write(self.driver.commit, batches), telemetry.commits, self.crowd
         )
         self._claim: Lane[ClaimRequest, Claimed] = Lane(
             lambda requests: self._write(self.driver.claim, requests),
             telemetry.claims,
             self.crowd,
-            most=TRIP_BATCHES,
-            most_bytes=TRIP_BYTES,
             abandoned=self._give_back,
         )
         self._stream: Lane[StreamRead, StreamPage] = Lane(
-            self._send_streams,
-            telemetry.streams,
-            self.crowd,
-            most=TRIP_BATCHES,
-            most_bytes=TRIP_BYTES,
-            writes=False,
+            self._send_streams, telemetry.streams, self.crowd, writes=False
         )
         self._forgetting: Forgetting | None = driver if isinstance(driver, Forgetting) else None
         self._caching: Caching | None = driver if isinstance(driver, Caching) else None
         if self._caching is not None:
             telemetry.cache = self._caching.counts
         self._recall: Lane[RecordRef, RecordImage | Missed | None] = Lane(
-            self._send_recalls,
-            telemetry.recalls,
-            Crowd(1),
-            most=TRIP_BATCHES,
-            most_bytes=TRIP_BYTES,
-            writes=False,
+            self._send_recalls, telemetry.recalls, Crowd(1), writes=False
         )
         self._fetch: Lane[RecordRef, RecordImage | None] = Lane(
-            self._send_fetches,
-            telemetry.fetches,
-            self.crowd,
-            most=TRIP_BATCHES,
-            most_bytes=TRIP_BYTES,
-            writes=False,
+            self._send_fetches, telemetry.fetches, self.crowd, writes=False
         )
         self._own_id = uuid4().hex
         self._trips = 0
