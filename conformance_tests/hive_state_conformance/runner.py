@@ -137,7 +137,7 @@ async def _run(check: Check, harness: Harness, timeout: float) -> str:
             return ", ".join(facility.value for facility in lacking)
     except TimeoutError:
         if limit.expired():
-            raise AssertionError(f"no end within {timeout:g} s") from None
+            raise AssertionError(f"no end within {timeout:g} s: it hangs, or is too slow") from None
         raise
     finally:
         if env is not None:
