@@ -12,7 +12,20 @@ from msgspec.structs import replace
 
 from hive_state_core.errors import ConfigError, HiveStateError, SchemaMismatch
 from hive_state_core.model import StreamRef
-from hive_state_core.spi import Append, Batch, Committed, Driver, Forgetting, Op, Outcome, Put, Reply, Trim
+from hive_state_core.spi import (
+    Append,
+    Batch,
+    Committed,
+    Driver,
+    Examining,
+    Finding,
+    Forgetting,
+    Op,
+    Outcome,
+    Put,
+    Reply,
+    Trim,
+)
 from hive_state_hybrid.breaker import Breaker
 
 Answer = TypeVar("Answer")
@@ -54,6 +67,16 @@ class Ephemeral:
 
     async def close(self) -> None:
         await self.driver.close()
+
+    async def examine(self) -> list[Finding]:
+        """What `doctor` finds of the fast store. That it cannot be reached is in nobody's way."""
+        if not isinstance(self.driver, Examining):
+            return []
+        try:
+            found = await self.driver.examine()
+        except HiveStateError as error:
+            return [Finding(name="ephemeral", status="warn", sentence=str(error), mend="start the server")]
+        return [replace(each, name=f"ephemeral {each.name}") for each in found]
 
     async def call(self, ask: Callable[[Driver], Awaitable[Answer]]) -> Answer:
         """The answer of the fast store. After a restart without its data it is empty: that is made up for

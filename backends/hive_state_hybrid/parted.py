@@ -32,7 +32,6 @@ from hive_state_core.spi import (
     Control,
     ControlState,
     Driver,
-    Examining,
     Finding,
     Outcome,
     Page,
@@ -98,9 +97,7 @@ class PartedDriver(HybridDriver):
         return await super().schema(action)
 
     async def examine(self) -> Sequence[Finding]:
-        fast = self._ephemeral.driver
-        found = list(await super().examine())
-        return [*found, *(await fast.examine())] if isinstance(fast, Examining) else found
+        return [*await super().examine(), *await self._ephemeral.examine()]
 
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
         row = await super().control(expect, change)

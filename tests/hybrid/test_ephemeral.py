@@ -182,7 +182,9 @@ async def test_a_fast_store_that_is_not_there_at_first(durable: str, valkey: Any
     async with opened(hybrid(durable, valkey.url, ephemeral=NAMES)) as hive:
         with pytest.raises(Unavailable):
             await hive.records.get("presence", "a")
+        assert {each.name: each.status for each in await hive.examine()}["ephemeral"] == "warn"
         await asyncio.to_thread(valkey.start)
+        assert "ephemeral durability" in {each.name for each in await hive.examine()}
         async with asyncio.timeout(10):
             while not await is_written(hive):
                 await asyncio.sleep(0.05)
