@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from hive_state_core.background import Background
-from hive_state_core.errors import HiveStateError, SchemaMismatch
+from hive_state_core.errors import Closed, HiveStateError, SchemaMismatch
 from hive_state_core.member import Member
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import read_job
@@ -46,6 +46,8 @@ class Sender(Background):
                 live = await self._live()
                 if live is not None:
                     await self._work(live)
+            except Closed as error:  # the other store was dropped: it is connected with anew
+                log.debug("nothing is sent to the other store for a moment: %s", error)
             except HiveStateError as error:
                 if str(error) != told:
                     log.warning("nothing is sent to the other store for now: %s", error)
