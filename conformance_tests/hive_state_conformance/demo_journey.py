@@ -180,12 +180,8 @@ class Journey:
             await both.capture()
             worker = Worker(both, lambda _, kind, count: self._tell(kind, count))
             await self._step("copy", worker.until(lambda seen: seen.phase is not Phase.DUAL))
-            sending = asyncio.create_task(worker.run())
-            try:
+            async with worker.beside():
                 await self._there_back_and_there(both)
-            finally:
-                sending.cancel()
-                await asyncio.wait({sending})
 
     async def _there_back_and_there(self, both: Live) -> None:
         if not await self._compare("compare", both):

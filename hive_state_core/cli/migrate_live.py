@@ -35,7 +35,7 @@ def knobs(command: Any) -> Any:
 
 _TRIGGERS = "What rollback triggers do: act on their own, say what they would have done, nothing (act)."
 _CHUNK = "Rows of a transaction of the copy (2000)."
-_THROTTLE = "Rest after each of them (0)."
+_THROTTLE = "Rest after each of them, at least; twice as long as it took, up to 1 s (0)."
 _BUDGET = "Writes may wait for so long for a switch before it is given up (2)."
 ACCEPT = click.option("--accept-durability", is_flag=True, help="Go on although a power cut may lose writes.")
 BACKUP = click.option(
@@ -290,13 +290,15 @@ async def _on_to_verified(live: Live, as_json: bool) -> int:
     worker = Worker(live, progress.tell)
     try:
         seen = await worker.until(lambda seen: seen.phase is not Phase.DUAL)
+        progress.close()
+        if seen.phase is Phase.COPIED:
+            async with worker.beside():
+                checked = await _verify(live, as_json)
+            if not checked.clean:
+                return _tell_checked(checked, as_json)
     finally:
         progress.close()
         await worker.release()
-    if seen.phase is Phase.COPIED:
-        checked = await _verify(live, as_json)
-        if not checked.clean:
-            return _tell_checked(checked, as_json)
     await _tell_status(live, as_json)
     return EXIT.OK
 

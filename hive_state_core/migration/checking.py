@@ -27,6 +27,7 @@ from hive_state_core.apart import apart_of
 from hive_state_core.features import Facility
 from hive_state_core.images import Key, digest_of, key_of, kind_of
 from hive_state_core.migration.live import Live
+from hive_state_core.migration.pacing import Rhythm
 from hive_state_core.migration.phases import Situation
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.verifying import pages
@@ -98,14 +99,18 @@ class Check:
 
     async def run(self) -> Checked:
         """Everything, once by the port and once as a reader sees it."""
+        rhythm = Rhythm()
         for kind in KINDS:
             async for images, span in pages(self.source, kind):
-                if await self.target.digest(span) != digest_of(images):
+                if await self.target.digest(span) == digest_of(images):
+                    await rhythm.rest()
+                else:  # where the hive is at work it has to be overtaken
                     await self._settle(kind, await self._differing(images, span))
+                    rhythm.begin()
                 self._count(kind, len(images))
                 if len(self.checked.found) > MOST:
                     return self.checked
-        await self._reread()
+        await self._reread(rhythm)
         return self.checked
 
     async def some(self, refs: Iterable[EntityRef]) -> Checked:
@@ -130,7 +135,7 @@ class Check:
 
     # --- as a reader sees it
 
-    async def _reread(self) -> None:
+    async def _reread(self, rhythm: Rhythm) -> None:
         for query in await self._queries():
             async for found in _scan(self._ours, query):
                 images = [image for image in found if not self._apart.has(image.ref)]  # type: ignore[union-attr]
@@ -141,6 +146,9 @@ class Check:
                 }
                 if differing:
                     await self._settle(kind_of(images[0]), differing)
+                    rhythm.begin()
+                else:
+                    await rhythm.rest()
                 self.checked.reread += len(images)
 
     async def _queries(self) -> list[Scan]:

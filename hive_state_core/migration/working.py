@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from hive_state_core.errors import Closed, Conflict, HiveStateError, SchemaMismatch
@@ -16,18 +17,17 @@ from hive_state_core.migration.findings import add_stuck
 from hive_state_core.migration.guarding import Guard
 from hive_state_core.migration.handover import finish
 from hive_state_core.migration.job import read_cursor
+from hive_state_core.migration.judging import oldest_mark_ms
 from hive_state_core.migration.leasing import LOOK, Lease
 from hive_state_core.migration.live import Live
+from hive_state_core.migration.pacing import Rhythm
 from hive_state_core.migration.phases import Job, Phase, Situation, read_job
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.sealing import Impatience
 from hive_state_core.spi import Control, ControlState, Kind
 
 IDLE = 0.05
-"""Seconds of rest when nothing is marked."""
-
-REST = 0.25
-"""Seconds of rest after all that was marked was sent: what is written again meanwhile is sent once."""
+"""Seconds of rest after a round, at least."""
 
 PAGE = 1000
 """Marks in a round."""
@@ -50,7 +50,7 @@ class Worker:
         self._lease = Lease(live.source)
         self._impatience = Impatience()
         self._pump: tuple[tuple[str, int], Pump] | None = None
-        self._full = 0  # rounds one after the other that left something behind
+        self._rhythm = Rhythm()
         self._guard = Guard(live)
         self._phase = Phase.LEGACY
 
@@ -77,6 +77,16 @@ class Worker:
                 await self._watch_trouble()
                 await asyncio.sleep(LOOK)
 
+    @asynccontextmanager
+    async def beside(self) -> AsyncIterator[None]:
+        """`run`, beside something else."""
+        running = asyncio.create_task(self.run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
     async def _watch_trouble(self) -> None:
         try:
             await self._guard.troubled()
@@ -84,7 +94,11 @@ class Worker:
             log.debug("nor is it watched: %s", error)
 
     async def until(self, done: Callable[[Situation], bool]) -> Situation:
-        """Work, or let another process work, until that is so. Raises what goes wrong."""
+        """Work until that is so, in the place of those processes that have other work too. Raises what goes
+        wrong."""
+        if done(seen := await self._live.look()):
+            return seen
+        await self._lease.take()
         while not done(seen := await self._live.look()):
             if not await self.turn():
                 await asyncio.sleep(LOOK / 5)
@@ -137,30 +151,23 @@ class Worker:
 
     async def _send_on(self, seen: Situation, throttle: float) -> None:
         expect = seen.source if seen.back else seen.target
+        live = self._live
+        source, target = (live.target, live.source) if seen.back else (live.source, live.target)
         if self._pump is None or self._pump[0] != (expect.store_id, expect.epoch):
-            live = self._live
-            ports = (live.target, live.source) if seen.back else (live.source, live.target)
-            self._pump = (expect.store_id, expect.epoch), Pump(*ports, expect)
+            self._pump = (expect.store_id, expect.epoch), Pump(source, target, expect)
         pump = self._pump[1]
         until, stuck = monotonic() + LOOK, pump.stuck
+        self._rhythm.hasten(await oldest_mark_ms(live.drivers[1 if seen.back else 0], source) or 0)
         try:
             while monotonic() < until:
-                began = monotonic()
-                sent = await pump.round(PAGE)
+                self._rhythm.begin()
+                await pump.round(PAGE)
                 self._guard.count(failed=False)
-                await asyncio.sleep(max(throttle, self._rest(sent, monotonic() - began)))
+                await self._rhythm.rest(max(throttle, IDLE))
         except Conflict:  # the hive has turned round, or the other store is not what it was
             self._pump = None
         if pump.stuck > stuck:
             await add_stuck(self._live.source, pump.poison, pump.wrong)
-
-    def _rest(self, sent: int, seconds: float) -> float:
-        """After a round that took so long. Those who work get as much time as it took; less and less of it,
-        while there is more to send than goes into a round."""
-        self._full = self._full + 1 if sent >= PAGE else 0
-        if self._full:
-            return seconds / self._full
-        return REST if sent else IDLE
 
 
 _BUSY = (Phase.DUAL, Phase.COPIED, Phase.VERIFIED, Phase.REVERSE)
@@ -180,9 +187,10 @@ class Throttled(Pace):
         self._guard = guard
         self._job = job
         self._next = monotonic() + LOOK
+        self._rhythm = Rhythm()
 
     async def next(self) -> None:
-        await asyncio.sleep(self._job.throttle)
+        await self._rhythm.rest(self._job.throttle)
         if monotonic() < self._next:
             return
         self._next = monotonic() + LOOK

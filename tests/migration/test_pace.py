@@ -1,21 +1,45 @@
-"""How much a worker that sends on leaves to those who work."""
+"""How much the work of a migration leaves to those who work."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hive_state_core.migration.working import IDLE, PAGE, REST, Worker
+from hive_state_core.migration.leasing import Lease
+from hive_state_core.migration.pacing import HASTE, LONGEST, RESTS, Rhythm
+from hive_state_core.migration.phases import Phase
+from hive_state_core.migration.working import Worker
 
 from .sides import Sides
 
 
-async def test_rests_between_rounds(tmp_path: Path) -> None:
-    """Long where all was sent; as long as the round took where more is left, and ever less while it is."""
+def test_rests_longer_than_it_works() -> None:
+    """But not for ever."""
+    rhythm = Rhythm()
+    assert rhythm.due(0.25) == RESTS * 0.25
+    assert rhythm.due(LONGEST) == LONGEST
+
+
+def test_rests_less_while_it_falls_behind() -> None:
+    """Each time it is told that it is more behind than before; once it is not, it comes back to its rests."""
+    rhythm = Rhythm()
+    worked = LONGEST / RESTS / 2
+    for behind, divided in ((10, 2), (20, 4), (20, 2), (30, 4), (0, 2), (0, 1), (0, 1)):
+        rhythm.hasten(behind)
+        assert rhythm.due(worked) == RESTS * worked / divided
+    for behind in range(1, 20):
+        rhythm.hasten(behind)
+    assert rhythm.due(worked) == RESTS * worked / HASTE
+
+
+async def test_who_does_nothing_else_comes_first(tmp_path: Path) -> None:
+    """A worker that is to work until something is so takes the place of the one that works beside a hive."""
     sides = Sides.files(tmp_path)
+    await sides.reach(Phase.DUAL)
     async with sides.live() as live:
+        beside = Lease(live.source)
+        assert await beside.hold()
         worker = Worker(live)
-        assert worker._rest(0, 0.5) == IDLE
-        assert worker._rest(PAGE - 1, 0.5) == REST
-        assert [worker._rest(PAGE, 0.6) for _ in range(3)] == [0.6, 0.3, 0.6 / 3]
-        assert worker._rest(1, 0.5) == REST
-        assert worker._rest(PAGE, 0.6) == 0.6
+        await worker.until(lambda seen: seen.phase is Phase.COPIED)
+        assert not await Lease(live.source).hold()
+        await worker.release()
+        assert await Lease(live.source).hold()
