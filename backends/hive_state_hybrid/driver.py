@@ -132,7 +132,7 @@ class HybridDriver:
 
     def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
         image = self._front.near.peek(ref)
-        return MISSED if image is None and self._front.passes(ref) else image
+        return MISSED if image is None and self._front.passes() else image
 
     async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
         return await self._front.recall(refs, self._own)

@@ -220,9 +220,9 @@ class Front:
                 self.seen.add(entry.ref, entry.version or VERSION_MAX)
         await self.tell([entry for entry in entries if entry.lease])
 
-    def passes(self, ref: RecordRef) -> bool:
+    def passes(self) -> bool:
         """Whether a read is not to ask the cache."""
-        passes = self.worth.passes(ref)
+        passes = self.worth.passes()
         self.misses += passes
         return passes
 
