@@ -74,11 +74,13 @@ def conformance(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Live moves with every fault there is, and the suite on all of hybrid; CI takes a selection of them."""
+    """Live moves with every fault there is, the suite on all of hybrid, races of real processes over it, and
+    longer searches of its model; CI takes a selection of them."""
     install(session, "test", project=True)
     tests = (
         "tests/migration",
         "tests/hybrid",
+        "tests/models/test_cache.py",
         "tests/cli/test_demo_migrate.py",
         "tests/legacy/test_foreign.py",
         "tests/redis/test_killed.py",

@@ -33,6 +33,27 @@ def way_to_wrong(
     return None
 
 
+def anything_wrong(
+    first: State,
+    steps: Callable[[State], Iterable[tuple[str, State]]],
+    wrong: Callable[[State], str | None],
+) -> str | None:
+    """What is wrong in any state that can be reached, None: nothing. Of states that were seen only hashes are
+    kept, so there may be a great many; two of a million have the same one with a chance of 1 to 10^7."""
+    seen, queue = {hash(first)}, deque([first])
+    while queue:
+        state = queue.popleft()
+        found = wrong(state)
+        if found:
+            return found
+        for _, following in steps(state):
+            mark = hash(following)
+            if mark not in seen:
+                seen.add(mark)
+                queue.append(following)
+    return None
+
+
 def _way_to(state: State, came_from: dict[State, tuple[State, str] | None]) -> list[str]:
     way = []
     while (step := came_from[state]) is not None:

@@ -7,11 +7,12 @@ after so many states, those of the shortest ways first; `python -m tests.models.
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields, replace
 
 import pytest
 
-from .cache_search import violation
+from .cache_search import anywhere, violation
 from .cache_states import LEVELS, Budget, Rules, start
 
 pytestmark = pytest.mark.no_cover  # nothing of the product runs here
@@ -82,3 +83,19 @@ def test_a_level_holds(level: str, fault: str) -> None:
 def test_linearizable_holds_to_the_end(fault: str) -> None:
     budget = Budget(1)._replace(**{fault: 1})
     assert violation(LINEARIZABLE, start(LINEARIZABLE, budget, 1, 2)) is None
+
+
+@pytest.mark.skipif(os.environ.get("HIVE_STATE_FAULTS") != "all", reason="takes minutes: nox -s faults")
+@pytest.mark.timeout(540)
+@pytest.mark.parametrize("level", ["bounded", "session"])
+@pytest.mark.parametrize("fault", ["", "failures", "crashes", "evictions", "restarts"])
+def test_a_level_holds_to_the_end(level: str, fault: str) -> None:
+    """One caller with every fault, and two of one Store without."""
+    rules = LEVELS[level]
+    budget = Budget(1)._replace(**{fault: 1}) if fault else Budget(1)
+    assert anywhere(rules, start(rules, budget, 1, 1 if fault else 2)) is None
+
+
+def test_what_is_wrong_anywhere_is_found() -> None:
+    weakened = replace(LINEARIZABLE, write_voids=False)
+    assert anywhere(weakened, start(weakened, Budget(1), 1, 2)) is not None
