@@ -217,6 +217,8 @@ class Lane(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while len(self._waiting) >= (FEW if self._away else 1):
+                if self._away and self._crowd.is_crowded():  # who is under way goes on
+                    break
                 trip = self._take()
                 if not trip and self._away:  # all that wait meet what is under way, whose runner goes on
                     break
@@ -229,7 +231,7 @@ class Lane(Generic[Item, Result]):
                 if company:
                     # The callers that were just answered get one turn to ask for more, so that
                     # they travel together again instead of the quickest of them alone.
-                    await asyncio.sleep(0)
+                    await self._crowd.give_way()
         finally:
             self._runners.discard(cast(asyncio.Task[None], asyncio.current_task()))
             self._crowd.runners -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from hive_state_core.limits import TRIP_BATCHES
@@ -20,7 +21,7 @@ class Crowd:
 
     def __init__(self, most: int = 1) -> None:
         self.most = most
-        self.runners = 0
+        self.runners: int = 0
         self._counts: list[Callable[[], int]] = []
 
     def join(self, count: Callable[[], int]) -> None:
@@ -29,6 +30,18 @@ class Crowd:
 
     def has_room(self) -> bool:
         return self.runners < self.most
+
+    def is_crowded(self) -> bool:
+        return self.runners > self.most
+
+    async def give_way(self) -> None:
+        """A runner whose trip is back waits for a turn of the event loop, and counts for nothing meanwhile.
+        Who was just answered may leave in another lane, beside what is under way there."""
+        self.runners -= 1
+        try:
+            await asyncio.sleep(0)
+        finally:
+            self.runners += 1
 
     def share(self) -> int:
         """Calls that a trip takes, at most."""

@@ -64,9 +64,9 @@ async def tasks(ferry: Ferry) -> AsyncIterator[list[asyncio.Task[object]]]:
     await asyncio.gather(*started, return_exceptions=True)
 
 
-def new_lane(ferry: Ferry, crowd: Crowd) -> Lane[int, int]:
+def new_lane(ferry: Ferry, crowd: Crowd, most: int = 256) -> Lane[int, int]:
     meter = Meter(lambda _: "call", lambda _: ())
-    lane = Lane[int, int](ferry.send, meter, crowd, most=256, most_bytes=1 << 20)
+    lane = Lane[int, int](ferry.send, meter, crowd, most=most, most_bytes=1 << 20)
     lane.open()
     return lane
 
@@ -174,6 +174,36 @@ async def test_a_second_trip_of_a_lane_waits_for_room_among_all_lanes(
     tasks.append(asyncio.create_task(lane.call(CALLERS)))
     await settled()
     assert len(ferry.left) == 3
+
+
+async def test_who_was_just_answered_leaves_in_another_lane_beside_what_is_under_way_there(
+    ferry: Ferry, crowd: Crowd, tasks: list[asyncio.Task[object]]
+) -> None:
+    """As claims do after completions: the server has the next trip when it is done with the one at hand."""
+    lane, other = new_lane(ferry, crowd), new_lane(ferry, crowd)
+
+    async def both(number: int) -> None:
+        await other.call(number)
+        await lane.call(number)
+
+    tasks += [asyncio.create_task(lane.call(n)) for n in range(FEW)]
+    tasks += [asyncio.create_task(both(n)) for n in range(100, 100 + FEW)]
+    await settled()
+    assert len(ferry.left) == 2
+    await ferry.land(1)
+    assert ferry.left[2:] == [[*range(100, 100 + FEW)]]
+
+
+async def test_where_one_trip_at_a_time_is_wanted_none_leaves_beside_it(
+    ferry: Ferry, tasks: list[asyncio.Task[object]]
+) -> None:
+    lane = new_lane(ferry, Crowd(1), most=FEW)
+    tasks += [asyncio.create_task(call_again(lane, n, 2)) for n in range(2 * FEW)]
+    await settled()
+    assert [len(trip) for trip in ferry.left] == [FEW]
+    for landed in range(3):
+        await ferry.land(landed)
+        assert [len(trip) for trip in ferry.left] == [FEW] * (landed + 2)
 
 
 async def test_closing_waits_for_every_trip(
