@@ -756,12 +756,14 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was looked at for `hive-state doctor`; `mend` says what to do if it is not ok."""
+    """Something that was looked at for `hive-state doctor`; `mend` says what to do if it is not ok. `free`:
+    bytes of room, where that is what was looked at."""
 
     name: str
     status: Literal["ok", "warn", "fail"]
     sentence: str
     mend: str | None = None
+    free: int | None = None
 
 
 class SchemaInfo(msgspec.Struct, frozen=True, kw_only=True):

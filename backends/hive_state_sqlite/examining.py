@@ -40,7 +40,7 @@ def _place(path: str) -> Iterator[Finding]:
     room = shutil.disk_usage(folder).free
     mend = None if room >= LITTLE_ROOM else "make room: a write that finds none is refused"
     sentence = f"{room / 1e9:.1f} GB are free in {folder}"
-    yield Finding(name="room", status="warn" if mend else "ok", sentence=sentence, mend=mend)
+    yield Finding(name="room", status="warn" if mend else "ok", sentence=sentence, mend=mend, free=room)
 
 
 def _rights(path: str, folder: str) -> Finding:

@@ -20,6 +20,9 @@ from hive_state_core.spi import PEER, Driver, Examining, Finding, Replication, S
 SKEW_MS = 1000
 """So far may the clocks of the two stores be apart."""
 
+ROOM = 2
+"""How many times the size of the old store has to be free where the new one is."""
+
 MANY = 100_000
 """Marks among which those are looked for that are waived."""
 
@@ -94,6 +97,7 @@ async def against_start(live: Live, *, accept_durability: bool) -> list[str]:
         found.append(f"the clocks of the two stores are {apart / 1000:.1f} s apart: set them right")
     if not accept_durability:
         found += _volatile(live)
+    found += await _cramped(live)
     for name, finding in await examined(live):
         if finding.status == "fail":
             found.append(f"{name}: {finding.sentence}" + (f": {finding.mend}" if finding.mend else ""))
@@ -157,6 +161,18 @@ async def _lacking(live: Live) -> AsyncIterator[str]:
     for facility, images in missing.items():
         if images:
             yield f"{live.names[1]} does not offer {facility.value}, which {live.names[0]} makes use of"
+
+
+async def _cramped(live: Live) -> list[str]:
+    """Where the target's disk may not hold what the source does."""
+    held, target = (await live.drivers[0].stats()).size_bytes, live.drivers[1]
+    findings = await target.examine() if isinstance(target, Examining) else ()
+    return [
+        f"{live.names[0]} takes {held / 1e6:,.0f} MB, of which {live.names[1]} would want up to"
+        f" {ROOM * held / 1e6:,.0f}, with its write-ahead log: {each.sentence}; make room"
+        for each in findings
+        if held is not None and each.free is not None and each.free < ROOM * held
+    ]
 
 
 def _volatile(live: Live) -> list[str]:

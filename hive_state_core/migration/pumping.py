@@ -11,7 +11,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from hive_state_core.errors import Conflict, HiveStateError, Unavailable
+from hive_state_core.errors import Conflict, HiveStateError, Indeterminate, Unavailable
 from hive_state_core.images import digest_of, key_of
 from hive_state_core.migration.failpoints import reached
 from hive_state_core.model import EntityRef, EventImage, GroupImage, Image, StreamImage, StreamRef
@@ -19,6 +19,9 @@ from hive_state_core.spi import PEER, Control, Mark, Replication, Span
 
 PAGE = 500
 """Marks in a round."""
+
+PASSING = (Unavailable, Indeterminate, Conflict)
+"""What says nothing of the images: they are sent once more, by this pump or another."""
 
 MOST = 1000
 """Entities that are put aside, or found wrong, before a pump gives up."""
@@ -55,7 +58,7 @@ class Pump:
         pairs = [(mark, image) for mark, image in zip(marks, images, strict=True) if image is not None]
         try:
             await self._send([image for _, image in pairs])
-        except (Unavailable, Conflict):
+        except PASSING:
             raise
         except HiveStateError:
             for mark, image in pairs:
@@ -87,7 +90,7 @@ class Pump:
         """One that spoils a round must not keep back the others."""
         try:
             await self._send([image])
-        except (Unavailable, Conflict):
+        except PASSING:
             raise
         except HiveStateError as error:
             self.poison[ref] = str(error)

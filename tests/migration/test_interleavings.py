@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hive_state_core import Store
-from hive_state_core.errors import Internal, InvalidArgument, Unavailable
+from hive_state_core.errors import HiveStateError, Indeterminate, Internal, InvalidArgument, Unavailable
 from hive_state_core.limits import VALUE_BYTES
 from hive_state_core.migration import crossing, failpoints
 from hive_state_core.migration.crossing import cross
@@ -318,14 +318,18 @@ async def test_poison_is_waived_by_its_name(sides: Sides, hive: Store) -> None:
     assert await hive.records.get("c", "k") is not None
 
 
-async def test_a_store_that_refuses_now_and_then(sides: Sides, hive: Store) -> None:
+@pytest.mark.parametrize("error", [Unavailable, Indeterminate])
+async def test_a_store_that_refuses_now_and_then(
+    sides: Sides, hive: Store, error: type[HiveStateError]
+) -> None:
+    """Or does not say what became of a load."""
     loads = 0
 
     async def refuse(_: Sequence[Image]) -> None:
         nonlocal loads
         loads += 1
         if loads % 5 == 1:
-            raise Unavailable("a deadlock")
+            raise error("a deadlock")
 
     await sides.reach(Phase.COPIED)
     async with sides.live() as live:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -17,7 +19,7 @@ from hive_state_core.errors import Conflict, NotEmpty, NotPrimary, StoreMoved
 from hive_state_core.following import Following
 from hive_state_core.migration import crossing, opening, sealing
 from hive_state_core.migration.crossing import NotDrained, cross
-from hive_state_core.migration.judging import against_switch, oldest_mark_ms, verify
+from hive_state_core.migration.judging import against_start, against_switch, oldest_mark_ms, verify
 from hive_state_core.migration.leasing import Lease
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.presence import PREFIX, Process
@@ -311,6 +313,21 @@ async def test_an_old_store_that_was_put_back_is_refused(sides: Sides, tmp_path:
         await sides.open("moving").open()
     async with sides.open("prod") as hive:
         await hive.records.put("c", "k", 1)
+
+
+async def test_a_disk_that_is_too_small_stands_in_the_way(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the size of what is to be moved."""
+    await populate(sides.source, 1)
+    await open_store(sides.target).upgrade_schema()
+    async with sides.live() as live:
+        held = (await live.drivers[0].stats()).size_bytes
+        assert held is not None
+        for room, told in ((2 * held, []), (2 * held - 1, ["make room"])):
+            monkeypatch.setattr(shutil, "disk_usage", lambda _, room=room: SimpleNamespace(free=room))
+            found = await against_start(live, accept_durability=True)
+            assert [sentence.rpartition("; ")[2] for sentence in found] == told
 
 
 async def test_who_cannot_follow_stands_in_the_way(sides: Sides) -> None:

@@ -25,6 +25,7 @@ MIDDLE = "migration/test_interleavings.py"
 KILLED = "migration/faults/test_killed.py"
 AGENTS = "migration/faults/test_agents.py"
 SERVER = "migration/faults/test_postgres.py"
+NETWORK = "migration/faults/test_network.py"
 FOREIGN = "legacy/test_foreign.py"
 
 MATRIX: dict[int, Row] = {
@@ -60,7 +61,7 @@ MATRIX: dict[int, Row] = {
     13: Row(
         "a very large row",
         (f"{MIDDLE}::test_the_largest_value",),
-        "20 MB: a value has 16 MiB at most",
+        "20 MB: a value has 16 MiB at most, and that is what moves, by copy and by pump",
     ),
     14: Row(
         "a program that knows nothing of us writes, in dual",
@@ -107,7 +108,8 @@ MATRIX: dict[int, Row] = {
     29: Row(
         "the old file put back from yesterday",
         ("migration/test_live.py::test_an_old_store_that_was_put_back_is_refused",),
-        "by a process that opens the old store alone, which writes to it",
+        "by a process that opens the old store alone: it writes to it, for nothing in reach says that"
+        " it is of yesterday; docs/operate/live-migration.md says so",
     ),
     30: Row(
         "the new store put back from a backup",
@@ -123,13 +125,19 @@ MATRIX: dict[int, Row] = {
     ),
     33: Row(
         "the reply to a commit is lost",
-        ("unit/test_trips.py::test_after_a_lost_reply_the_outcome_is_asked",),
-        "with a network that drops it",
+        (
+            "unit/test_trips.py::test_after_a_lost_reply_the_outcome_is_asked",
+            f"{NETWORK}::test_the_answer_to_a_commit_is_lost",
+            f"{NETWORK}::test_the_answer_to_a_load_is_lost",
+        ),
     ),
     34: Row(
         "the new store hangs",
-        (f"{MIDDLE}::test_a_slow_store_keeps_nobody_waiting",),
-        "for a minute, by a stopped server",
+        (
+            f"{MIDDLE}::test_a_slow_store_keeps_nobody_waiting",
+            f"{NETWORK}::test_the_other_store_hangs",
+        ),
+        "for a minute: seconds, after which the triggers of test_triggers.py are asked",
     ),
     35: Row("the new store is slow", (f"{MIDDLE}::test_a_slow_store_keeps_nobody_waiting",)),
     36: Row(
@@ -139,8 +147,8 @@ MATRIX: dict[int, Row] = {
     37: Row("one load of five fails", (f"{MIDDLE}::test_a_store_that_refuses_now_and_then",)),
     38: Row(
         "the new store's disk is full",
-        ("postgres/test_adversity.py::test_a_full_disk",),
-        "while a hive moves",
+        ("postgres/test_adversity.py::test_a_full_disk", f"{NETWORK}::test_the_other_store_is_full"),
+        "a disk that is full: the server says that it is",
     ),
     39: Row(
         "the old store's disk is full",
