@@ -16,6 +16,9 @@ LONGEST = 1.0
 HASTE = 16.0
 """By what a rest is divided at most, if the work falls behind."""
 
+FAR_MS = 10_000
+"""Who is so far behind makes haste until that is less, as after a long copy: well before a trigger fires."""
+
 
 class Rhythm:
     """Of one work. A piece of it begins now, with `begin`, and after each rest."""
@@ -37,8 +40,9 @@ class Rhythm:
         """Seconds of rest after so many of work."""
         return min(RESTS * worked / self._haste, LONGEST)
 
-    def hasten(self, behind: float) -> None:
-        """How far the work is behind. If that is more than when it was told last, rests become shorter, else
-        longer again."""
-        self._haste = min(self._haste * 2, HASTE) if behind > self._behind else max(self._haste / 2, 1.0)
-        self._behind = behind
+    def hasten(self, behind_ms: float) -> None:
+        """How far the work is behind. If that is far, or more than when it was told last, rests become
+        shorter, else longer again."""
+        grows = behind_ms > min(self._behind, FAR_MS)
+        self._haste = min(self._haste * 2, HASTE) if grows else max(self._haste / 2, 1.0)
+        self._behind = behind_ms

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hive_state_core.migration.leasing import Lease
-from hive_state_core.migration.pacing import HASTE, LONGEST, RESTS, Rhythm
+from hive_state_core.migration.pacing import FAR_MS, HASTE, LONGEST, RESTS, Rhythm
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.working import Worker
 
@@ -26,9 +26,11 @@ def test_rests_less_while_it_falls_behind() -> None:
     for behind, divided in ((10, 2), (20, 4), (20, 2), (30, 4), (0, 2), (0, 1), (0, 1)):
         rhythm.hasten(behind)
         assert rhythm.due(worked) == RESTS * worked / divided
-    for behind in range(1, 20):
-        rhythm.hasten(behind)
+    for behind in range(20):
+        rhythm.hasten(2 * FAR_MS - behind)
     assert rhythm.due(worked) == RESTS * worked / HASTE
+    rhythm.hasten(FAR_MS)
+    assert rhythm.due(worked) == RESTS * worked / HASTE * 2
 
 
 async def test_who_does_nothing_else_comes_first(tmp_path: Path) -> None:
