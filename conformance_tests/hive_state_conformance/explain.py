@@ -12,9 +12,10 @@ SHOWN = 200
 
 
 def explain(error: BaseException) -> str:
-    """The message of a failure; for a bare `assert`, its source and the names in it."""
+    """The message of a failure; for a bare `assert`, its source and the names in it. Of several that failed
+    alike, once."""
     if isinstance(error, BaseExceptionGroup):
-        return "; ".join(map(explain, error.exceptions))
+        return "; ".join(dict.fromkeys(map(explain, error.exceptions)))
     if not isinstance(error, AssertionError):
         return f"{type(error).__name__}: {error}{_place(error.__traceback__)}"
     return (str(error) or _source(error.__traceback__)) + "".join(
