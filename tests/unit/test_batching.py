@@ -233,6 +233,21 @@ async def test_an_answer_that_came_before_its_cancelled_caller_woke_is_handed_ba
     assert abandoned == [(0, 0)]
 
 
+async def test_an_answer_is_handed_back_whose_caller_is_cancelled_before_it_wakes(
+    new_lane: Lane[int, int], carrier: Carrier, abandoned: list[tuple[int, int]]
+) -> None:
+    async def send(items: Sequence[int]) -> Sequence[int | HiveStateError]:
+        answers = await Carrier.send(carrier, items)
+        asyncio.get_running_loop().call_soon(first.cancel)
+        return answers
+
+    new_lane._send = send  # type: ignore[assignment]
+    first = asyncio.create_task(new_lane.call(0))
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert abandoned == [(0, 0)]
+
+
 async def test_a_caller_that_is_cancelled_while_it_is_answered(
     new_lane: Lane[int, int], carrier: Carrier, abandoned: list[tuple[int, int]]
 ) -> None:
