@@ -57,7 +57,7 @@ class _Doer:
     """What the work takes for its Task while the caller's does it, so that a timeout of the work cancels the
     work and not the caller. `does`: the Task that does it, or else what it waits for."""
 
-    __slots__ = ("_caller", "_loop", "_must_end", "_requests", "does")
+    __slots__ = ("__weakref__", "_caller", "_loop", "_must_end", "_requests", "does")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()

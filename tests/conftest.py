@@ -15,11 +15,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 def pytest_configure(config: pytest.Config) -> None:
     """End what measures a worker before its session does: `no_cover` pauses the session's alone.
 
-    One measurement begins with the process, one with pytest-cov; both have seen imports.
+    One measurement begins with the process, and is saved at its end; one with pytest-cov.
     """
     while hasattr(config, "workerinput") and (begun := coverage.Coverage.current()) is not None:
-        begun.stop()
-        begun.save()
+        begun.stop()  # and not saved: each that begins erases the files of those before it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
