@@ -77,7 +77,7 @@ class Guard:
             "differences": Reading(findings.shadow_wrong / max(findings.shadowed, 1), findings.shadowed),
             "errors": self._failed(),
         }
-        if seen.phase is not Phase.DUAL:  # what changes during the copy waits for its end
+        if seen.phase in (Phase.VERIFIED, Phase.REVERSE):  # what waited for the copy's end was sent by then
             readings["mark age"] = Reading((await oldest_mark_ms(driver, port) or 0) / 1000)
         if not seen.back:
             tempo = slower(await processes(driver, port))

@@ -21,7 +21,7 @@ from hive_state_postgres.options import Options
 from hive_state_postgres.statements import Statements
 from hive_state_sqlite.examining import examine, file_system_of
 
-FINDING = {"name", "status", "sentence", "mend"}
+FINDING = {"name", "status", "sentence", "mend", "free"}
 
 
 def by_name(found: Any) -> dict[str, Any]:

@@ -645,6 +645,25 @@ async def test_a_claim_that_was_cancelled_leaves_nothing_leased(hive: Store) -> 
         assert await hive.tasks.count(states=["ready"]) == 1, f"cancelled after {turns} turns"
 
 
+async def test_a_claim_that_was_cancelled_and_found_nothing_gives_nothing_back(
+    hive: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[object] = []
+    monkeypatch.setattr(hive._trips, "_release", released.append)
+    driver_claim = hive._trips.driver.claim
+
+    async def answered_too_late(requests: Any, trip_id: str) -> Any:
+        reply = await driver_claim(requests, trip_id)
+        asyncio.get_running_loop().call_soon(claims[0].cancel)
+        return reply
+
+    monkeypatch.setattr(hive._trips.driver, "claim", answered_too_late)
+    claims = [asyncio.create_task(hive.tasks.claim("q", worker="w"))]
+    with pytest.raises(asyncio.CancelledError):
+        await claims[0]
+    assert released == []
+
+
 # --- units
 
 

@@ -127,6 +127,9 @@ class Mutant:
     async def settle(self, versions: Sequence[int]) -> None:
         await self.settling.settle(versions)
 
+    async def warm(self) -> None:
+        """Nothing is cold here."""
+
     async def images(self, refs: Sequence[EntityRef]) -> Sequence[Image | None]:
         return await self.port.images(refs)
 
