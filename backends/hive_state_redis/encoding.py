@@ -49,8 +49,6 @@ from hive_state_core.spi import (
 FIXED_ARGUMENTS = 4
 """Before the values: the batches, the trip's id, the trips whose replies were heard, the news."""
 
-EXPECTED = 6
-"""Place of the version in a lone Put that expects one."""
 LEASE_IS = 3
 """Code of that check."""
 PARENTS = 10

@@ -98,23 +98,28 @@ class Door:
             raise Unavailable("cut off, by the test")
 
 
+def options_of(level: Consistency, beat: float, near: float) -> Options:
+    """`near`: seconds that a process answers from its own memory, where the level lets it."""
+    near = 0.0 if level is Consistency.LINEARIZABLE else near
+    return Options(
+        durable="d",
+        fast="f",
+        consistency=level,
+        max_staleness=beat + near,
+        near_ttl=near,
+        near_size=100,
+        cache_ttl=3600.0,
+        cache_timeout=5.0,
+        beat=beat,
+    )
+
+
 class Side:
     """A process: its door to the cache, its driver, and what its callers do."""
 
     def __init__(self, durable: MemoryDriver, cache: Cache, level: Consistency) -> None:
         self.door = Door(cache)
-        near = 0.0 if level is Consistency.LINEARIZABLE else NEAR
-        options = Options(
-            durable="d",
-            fast="f",
-            consistency=level,
-            max_staleness=BEAT + near,
-            near_ttl=near,
-            near_size=100,
-            cache_ttl=3600.0,
-            cache_timeout=5.0,
-            beat=BEAT,
-        )
+        options = options_of(level, BEAT, NEAR)
         self.driver = HybridDriver(durable, self.door, options)
         self.front = self.driver._front
         self.trips = Trips(self.driver)

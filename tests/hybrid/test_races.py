@@ -17,12 +17,13 @@ from hive_state_core.spi import Batch, Delete, Put, Reply, VersionIs
 from hive_state_core.trips import Trips
 from hive_state_core.url import parse_url
 from hive_state_hybrid.driver import HybridDriver
-from hive_state_hybrid.options import Options
 from hive_state_hybrid.seen import Seen
 from hive_state_hybrid.told import Told
 from hive_state_hybrid.worth import ROUND, THROUGH, WINDOW, Worth
 from hive_state_memory.caching import Held, MemoryCache
 from hive_state_memory.driver import MemoryDriver, memory_of
+
+from .sides import options_of
 
 REF = RecordRef("c", "k")
 BEAT = 0.2
@@ -62,18 +63,7 @@ class Side:
 
     def __init__(self, durable: MemoryDriver, held: dict[str, Held], level: Consistency) -> None:
         self.cache = Cache(held)
-        near = 0.0 if level is Consistency.LINEARIZABLE else 0.05
-        options = Options(
-            durable="d",
-            fast="f",
-            consistency=level,
-            max_staleness=BEAT + near,
-            near_ttl=near,
-            near_size=100,
-            cache_ttl=3600.0,
-            cache_timeout=5.0,
-            beat=BEAT,
-        )
+        options = options_of(level, BEAT, 0.05)
         self.driver = HybridDriver(durable, self.cache, options)
         self.trips = Trips(self.driver)
 
