@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +13,11 @@ from msgspec.structs import replace
 
 from hive_state_conformance.transfer import turn
 from hive_state_core import Store, open_store
-from hive_state_core.errors import SchemaMismatch
+from hive_state_core.errors import SchemaMismatch, Unavailable
 from hive_state_core.model import TaskImage, TaskRef, TaskState
 from hive_state_core.spi import Batch, ClaimedTasks, ClaimTasks, Complete, ControlState
 from hive_state_sqlite import claiming, trip
+from hive_state_sqlite.turnstile import Turnstile
 
 
 @pytest.fixture
@@ -113,3 +115,14 @@ async def test_a_namespace_that_was_dropped_meanwhile(hive: Store, path: Path) -
     await open_store(f"sqlite:///{path}")._driver.schema("drop")
     with pytest.raises(SchemaMismatch, match="dropped while this store was open"):
         await hive.records.put("c", "k", 2)
+
+
+async def test_who_cannot_get_in_says_so(path: Path) -> None:
+    async with open_store(f"sqlite:///{path}?timeout=0.05") as hive:
+        with closing(Turnstile(path)) as other:
+            assert other.acquire(0)
+            with pytest.raises(Unavailable, match=r"other processes kept it busy for 0\.05 s"):
+                await hive.tasks.enqueue("q", 1)
+            other.release()
+        assert await hive.tasks.count() == 0
+        await hive.tasks.enqueue("q", 1)
