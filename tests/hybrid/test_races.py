@@ -26,7 +26,8 @@ from hive_state_memory.driver import MemoryDriver, memory_of
 from .sides import options_of
 
 REF = RecordRef("c", "k")
-BEAT = 0.2
+BEAT = 1.0
+"""Seconds: more than a busy machine takes between two lines of a test."""
 
 
 class Cache(MemoryCache):

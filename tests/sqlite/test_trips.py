@@ -14,8 +14,18 @@ from msgspec.structs import replace
 from hive_state_conformance.transfer import turn
 from hive_state_core import Store, open_store
 from hive_state_core.errors import SchemaMismatch, Unavailable
-from hive_state_core.model import TaskImage, TaskRef, TaskState
-from hive_state_core.spi import Batch, ClaimedTasks, ClaimTasks, Complete, ControlState
+from hive_state_core.model import RecordRef, TaskImage, TaskRef, TaskState
+from hive_state_core.spi import (
+    Batch,
+    ClaimedTasks,
+    ClaimTasks,
+    Committed,
+    Complete,
+    ControlState,
+    Put,
+    Refused,
+    VersionIs,
+)
 from hive_state_sqlite import claiming, trip
 from hive_state_sqlite.turnstile import Turnstile
 
@@ -115,6 +125,20 @@ async def test_a_namespace_that_was_dropped_meanwhile(hive: Store, path: Path) -
     await open_store(f"sqlite:///{path}")._driver.schema("drop")
     with pytest.raises(SchemaMismatch, match="dropped while this store was open"):
         await hive.records.put("c", "k", 2)
+
+
+async def test_of_swaps_that_travel_together_each_has_its_own_end(hive: Store) -> None:
+    refs = [RecordRef("c", key) for key in ("as expected", "newer", "not there")]
+    known = [await hive.records.put("c", ref.key, 1) for ref in refs[:2]]
+    await hive.records.put("c", "newer", 2)
+    swaps = [
+        Batch((Put(ref, b"3"),), (VersionIs(ref, version),))
+        for ref, version in zip(refs, [*known, 7], strict=True)
+    ]
+    swapped, *refused = (await hive._driver.commit(swaps, "trip")).results
+    assert isinstance(swapped, Committed)
+    assert all(isinstance(each, Refused) for each in refused)
+    assert [image and image.value for image in (await hive._driver.read(refs)).results] == [b"3", b"2", None]
 
 
 async def test_who_cannot_get_in_says_so(path: Path) -> None:

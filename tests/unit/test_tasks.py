@@ -23,7 +23,7 @@ from hive_state_core.errors import (
 from hive_state_core.ids import derived_id, error_text, new_id
 from hive_state_core.leases import Lease
 from hive_state_core.limits import ERROR_BYTES
-from hive_state_core.model import TaskState
+from hive_state_core.model import TaskRef, TaskState
 from hive_state_core.spi import Batch, Complete, Extend, Fail, Release, Take
 from hive_state_core.task_model import Task
 
@@ -643,6 +643,16 @@ async def test_a_claim_that_was_cancelled_leaves_nothing_leased(hive: Store) -> 
             pass
         await asyncio.sleep(0.002)
         assert await hive.tasks.count(states=["ready"]) == 1, f"cancelled after {turns} turns"
+
+
+async def test_a_lease_that_cannot_be_given_back_is_logged(
+    hive: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    await hive.tasks.enqueue("q", 1)
+    (leased,) = await hive.tasks.claim("q", worker="w")
+    Fault(hive, Release, busy, 1)
+    await hive._trips._release([Release(TaskRef(leased.id), leased.token)])
+    assert "the lease of an abandoned claim was not released, it will run out: busy" in caplog.text
 
 
 async def test_a_claim_that_was_cancelled_and_found_nothing_gives_nothing_back(
