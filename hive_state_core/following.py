@@ -210,6 +210,8 @@ class Following:
             try:
                 answer = await send(member.driver)
                 self.tempo.took(monotonic() - began)
+                if isinstance(answer, Reply) and answer.epoch != member.epoch:
+                    self._presence.hasten()
                 return answer
             except (StoreMoved, NotPrimary) as error:
                 await self._follow(member, error)
@@ -222,10 +224,11 @@ class Following:
         """Look at its control row, and go where that says. Raises as `_send` does."""
         row = await member.port.control()
         left = None if row.state is ControlState.SEALED else refusal(row.state, row.peer)
-        if left is None:
-            member.epoch = row.epoch
-        else:
+        if left is not None:
             await self._follow(member, left)
+        elif row.epoch != member.epoch:
+            member.epoch = row.epoch
+            self._presence.hasten()
 
     async def _follow(self, left: Member, error: HiveStateError) -> None:
         """Go where the row of this one says, unless somebody did meanwhile. Raises `error` if that is not
@@ -264,7 +267,8 @@ class Following:
 
     async def _opened(self, name: str) -> Member:
         if name not in self._members:
-            self._members[name] = Member(name, self._find(name))
+            driver = await asyncio.to_thread(self._find, name)  # a backend that is new here is imported
+            self._members.setdefault(name, Member(name, driver))
         await self._members[name].open()
         return self._members[name]
 

@@ -129,6 +129,10 @@ async def against_switch(live: Live, seen: Situation) -> list[str]:
                 f"process {process.pid} on {process.host} cannot reach the store {live.names[1]}: look at"
                 " its network, its rights, and its configuration"
             )
+        elif process.reaches is None:
+            found.append(
+                f"process {process.pid} on {process.host} makes ready to go to the store {live.names[1]}: wait"
+            )
         elif process.epoch < seen.source.epoch:
             found.append(f"process {process.pid} on {process.host} has not seen the newest state yet: wait")
     return found

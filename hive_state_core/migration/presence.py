@@ -8,6 +8,7 @@ import os
 import random
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,10 +18,11 @@ from hive_state_core.background import Background
 from hive_state_core.errors import HiveStateError
 from hive_state_core.migration.sealing import Impatience
 from hive_state_core.model import RecordRef
-from hive_state_core.spi import PEER, Driver, Replication
+from hive_state_core.spi import PEER, Control, ControlState, Driver, Replication
 
 if TYPE_CHECKING:
     from hive_state_core.following import Following
+    from hive_state_core.member import Member
 
 PREFIX = "process/"
 EVERY = 5.0
@@ -36,7 +38,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """id     of one open Store
     store  the name under which it was opened
     knows  the names of the stores to which it can follow the hive
-    reaches  whether it reaches the store at the other end of the migration; None: there is none
+    reaches  whether it reaches the store at the other end of the migration, and is ready to go there; None: it
+           is about to find out, or there is none
     usual_ms, now_ms, trips  see `Tempo`
     epoch  of the control row that it has seen last
     at     instant of the store at which it said so
@@ -90,6 +93,13 @@ class Presence(Background):
         self._id = uuid4().hex
         self._impatience = Impatience()
         self._told: Replication | None = None
+        self._moving = False
+        self._early = asyncio.Event()
+
+    def hasten(self) -> None:
+        """The control row was seen to have changed: do not wait for the next look, unless that is soon."""
+        if not self._moving:
+            self._early.set()
 
     async def stop(self) -> None:
         """It is not there any more."""
@@ -101,17 +111,23 @@ class Presence(Background):
                 log.debug("a process could not take its leave: %s", error)
 
     async def _run(self) -> None:
-        pause = 0.0
         while True:
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-            pause = self._every
-            try:
-                if await self._beat():
-                    pause = self._every / 10
-            except HiveStateError as error:
-                log.debug("the control row could not be looked at: %s", error)
-            except Exception:  # a defect: it must not end the looking, nor pass unseen
-                log.exception("a look at the control row failed")
+            self._early.clear()
+            self._moving = await self._look()
+            pause = self._every / 10 if self._moving else self._every
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.8, 1.2)):
+                    await self._early.wait()
+
+    async def _look(self) -> bool:
+        """Whether the hive is being moved; False also if that cannot be told."""
+        try:
+            return await self._beat()
+        except HiveStateError as error:
+            log.debug("the control row could not be looked at: %s", error)
+        except Exception:  # a defect: it must not end the looking, nor pass unseen
+            log.exception("a look at the control row failed")
+        return False
 
     async def _beat(self) -> bool:
         """Whether the hive is being moved."""
@@ -121,14 +137,22 @@ class Presence(Background):
             await self._following.refresh(member)
             member = self._following.at
             row = await member.port.control()
-        tempo = self._following.tempo
-        tempo.turn(moving=PEER in row.sinks)
+        self._following.tempo.turn(moving=PEER in row.sinks)
         if PEER not in row.sinks and row.peer is None:
             return False
         await self._impatience.spend(member.port, row)
+        if row.state is ControlState.SEALED:  # nobody is to wait for us now
+            return True
+        if not self._moving:  # a switch waits for us from now on
+            await self._tell(member, row, None)
         reaches = None if row.peer is None else await self._following.reach(row.peer)
         if reaches and row.peer is not None:
             await self._following.warm(row.peer)
+        await self._tell(member, row, reaches)
+        return True
+
+    async def _tell(self, member: Member, row: Control, reaches: bool | None) -> None:
+        tempo = self._following.tempo
         me = Process(
             id=self._id,
             pid=os.getpid(),
@@ -144,4 +168,3 @@ class Presence(Background):
         )
         self._told = member.port
         await member.port.note({PREFIX + self._id: msgspec.json.encode(me)})
-        return True

@@ -139,6 +139,22 @@ async def test_the_store_at_the_other_end_is_reached_ahead(config: Config) -> No
         assert await reaches() is True
 
 
+@pytest.mark.parametrize("reads", [True, False])
+async def test_who_works_on_the_hive_sees_at_once_that_it_is_moved(config: Config, reads: bool) -> None:
+    """A switch may come before its next look at the control row, and must not find it unprepared."""
+    hive = store(config, "local")
+    following = hive._driver
+    assert isinstance(following, Following)
+    following._presence._every = 3600.0
+    async with store(config, "local", follow=False) as local, hive:
+        await hive.records.put("c", "k", 1)
+        await change(local.replication(), peer="prod")
+        await (hive.records.get("c", "k") if reads else hive.records.put("c", "k", 2))
+        async with asyncio.timeout(30):
+            while not [each for each in await processes(local._driver, local.replication()) if each.reaches]:
+                await asyncio.sleep(0.01)
+
+
 async def test_without_other_stores_nothing_stands_between(config: Config) -> None:
     alone = Config({"stores": {"local": config.stores["local"]}})
     driver = store(alone, "local")._driver

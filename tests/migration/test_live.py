@@ -346,6 +346,27 @@ async def test_who_cannot_follow_stands_in_the_way(sides: Sides) -> None:
         await hive.records.put("c", "k", 1)
 
 
+async def test_who_is_not_ready_to_follow_stands_in_the_way(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready, warm = asyncio.Event(), Following.warm
+
+    async def late(following: Following, name: str) -> None:
+        await ready.wait()
+        await warm(following, name)
+
+    monkeypatch.setattr(Following, "warm", late)
+    await sides.reach(Phase.VERIFIED)
+    async with sides.open("local"), sides.live() as live:
+        async with asyncio.timeout(30):
+            while not (found := await against_switch(live, await live.look())):
+                await asyncio.sleep(0.01)
+            assert "makes ready to go to the store prod" in found[0]
+            ready.set()
+            while await against_switch(live, await live.look()):
+                await asyncio.sleep(0.01)
+
+
 async def test_the_other_store_is_opened_beforehand(sides: Sides) -> None:
     """Also if it is dropped and made anew meanwhile."""
     async with sides.open("local") as hive:
