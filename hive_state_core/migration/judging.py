@@ -131,7 +131,7 @@ async def against_switch(live: Live, seen: Situation) -> list[str]:
             )
         elif process.reaches is None:
             found.append(
-                f"process {process.pid} on {process.host} makes ready to go to the store {live.names[1]}: wait"
+                f"process {process.pid} on {process.host} makes ready to go to {live.names[1]}: wait"
             )
         elif process.epoch < seen.source.epoch:
             found.append(f"process {process.pid} on {process.host} has not seen the newest state yet: wait")

@@ -38,8 +38,8 @@ class Process(msgspec.Struct, frozen=True, kw_only=True):
     """id     of one open Store
     store  the name under which it was opened
     knows  the names of the stores to which it can follow the hive
-    reaches  whether it reaches the store at the other end of the migration, and is ready to go there; None: it
-           is about to find out, or there is none
+    reaches  whether it reaches the store at the other end of the migration, and is ready to go there; None:
+           it is about to find out, or there is none
     usual_ms, now_ms, trips  see `Tempo`
     epoch  of the control row that it has seen last
     at     instant of the store at which it said so

@@ -361,7 +361,7 @@ async def test_who_is_not_ready_to_follow_stands_in_the_way(
         async with asyncio.timeout(30):
             while not (found := await against_switch(live, await live.look())):
                 await asyncio.sleep(0.01)
-            assert "makes ready to go to the store prod" in found[0]
+            assert "makes ready to go to prod" in found[0]
             ready.set()
             while await against_switch(live, await live.look()):
                 await asyncio.sleep(0.01)
