@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import signal
 import sqlite3
 import subprocess
@@ -23,6 +21,8 @@ from hive_state_core.cli import main
 from hive_state_core.errors import Unavailable
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import Batch, Committed, Complete, Driver, Enqueue, Enqueued, Outcome, Put, Reply
+
+from .terminal import run_on_terminal
 
 KEYS = {
     *("url", "workload", "agents", "seconds", "operations", "ops_per_s", "tasks_enqueued", "tasks_completed"),
@@ -157,14 +157,9 @@ def test_one_line_a_second_where_there_is_no_terminal() -> None:
 
 
 def test_a_picture_is_drawn_over_on_a_terminal() -> None:
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen([*CLI, "demo", "--seconds", "1", "--agents", "5"], stdout=PIPE, stderr=theirs)
-    os.close(theirs)
-    out, _ = process.communicate(timeout=60)
-    drawn = os.read(ours, 1_000_000).decode()
-    os.close(ours)
-    assert process.returncode == 0
-    assert b"Nothing was lost" in out
+    done, drawn = run_on_terminal(*CLI, "demo", "--seconds", "1", "--agents", "5")
+    assert done.returncode == 0
+    assert "Nothing was lost" in done.stdout
     assert "\x1b[F" * 5 in drawn
     for part in ("ops/s", "waiting", "latency, ms", "read", "write", "claim"):
         assert part in drawn

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import random
 import signal
 import subprocess
@@ -25,6 +24,8 @@ from hive_state_conformance.demo_hive import Hive, Share
 from hive_state_core import open_store
 from hive_state_core.cli import main
 from hive_state_core.migration.checking import Checked, Why
+
+from .terminal import run_on_terminal
 
 ALL = os.environ.get("HIVE_STATE_FAULTS") == "all"
 KEYS = {
@@ -116,17 +117,12 @@ def test_on_a_terminal_the_step_is_drawn_over(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setenv("TERM", "xterm")
     if not colour:
         monkeypatch.setenv("NO_COLOR", "1")
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen([*CLI, "demo", *QUICK], stdout=PIPE, stderr=theirs)
-    os.close(theirs)
-    out, _ = process.communicate(timeout=100)
-    drawn = os.read(ours, 1_000_000).decode()
-    os.close(ours)
-    assert process.returncode == 0, drawn
-    assert b"Nothing was lost" in out
+    done, drawn = run_on_terminal(*CLI, "demo", *QUICK)
+    assert done.returncode == 0, drawn
+    assert "Nothing was lost" in done.stdout
     assert "\x1b[F" in drawn
     assert ("\x1b[32m" in drawn) is colour
-    assert b"\x1b" not in out
+    assert "\x1b" not in done.stdout
 
 
 def interrupt(args: list[str], after: float) -> None:
