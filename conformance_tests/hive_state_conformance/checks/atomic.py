@@ -187,7 +187,7 @@ async def commit_id_at_peer(env: Env) -> None:
     first = await move(env.store, 5, "job")
     await env.store.records.put("c", "k", 6)
     assert await move(peer, 5, "job") == first
-    record = await peer.records.get("c", "k")
+    record = await peer.records.get("c", "k", fresh=True)
     assert record is not None
     assert record.value == 6
 

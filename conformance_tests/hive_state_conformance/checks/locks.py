@@ -67,14 +67,14 @@ async def mutual_exclusion(env: Env) -> None:
             async with store.locks.acquire("l", ttl=30) as lock:
                 inside += 1
                 assert inside == 1, "two hold the lock"
-                found = await store.records.get("c", "k")
+                found = await store.records.get("c", "k", fresh=True)  # who had the lock before wrote it
                 await store.records.put("c", "k", 1 if found is None else found.value + 1)
                 tokens.append(lock.fencing_token)
                 inside -= 1
 
     async with asyncio.timeout(PATIENCE * 2):
         await together(*(step(stores[n % len(stores)]) for n in range(6)))
-    record = await env.store.records.get("c", "k")
+    record = await env.store.records.get("c", "k", fresh=True)
     assert record is not None
     assert record.value == 24
     assert tokens == sorted(set(tokens)), "tokens do not grow"
