@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from hive_state_core import Store, open_store
-from hive_state_core.choosing import choose
+from hive_state_core.choosing import Choice, choose
 from hive_state_core.errors import Conflict, HiveStateError, Unavailable
 from hive_state_core.model import RecordRef
 from hive_state_core.spi import Batch, Delete
@@ -133,6 +133,19 @@ def disturb(dice: random.Random, dies: bool) -> None:
     late("push", may_die=True)
 
 
+async def opened(choice: Choice, until: float) -> Store:
+    """The store, as soon as its servers are there: one of them may be down just now."""
+    while True:
+        hive = open_store(choice, janitor=False)
+        try:
+            await hive.open()
+            return hive
+        except Unavailable:
+            if monotonic() > until:
+                raise
+            await asyncio.sleep(0.1)
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("config", type=Path)
@@ -147,11 +160,10 @@ async def main() -> None:
     dice = random.Random(options.seed)
     disturb(dice, options.dies)
     until = monotonic() + options.seconds
-    async with open_store(choose("prod", options.config), janitor=False) as hive:
-        journal = Journal(options.file)
-        await asyncio.gather(
-            *(agent(hive, random.Random(dice.random()), until, journal) for _ in range(AGENTS))
-        )
+    hive = await opened(choose("prod", options.config), until)
+    journal = Journal(options.file)
+    await asyncio.gather(*(agent(hive, random.Random(dice.random()), until, journal) for _ in range(AGENTS)))
+    await hive.close()
 
 
 if __name__ == "__main__":

@@ -217,9 +217,8 @@ async def test_a_cache_makes_room_for_them(durable: str, hybrid: Hybrid) -> None
 
 
 async def more_than_half_full(hive: Store) -> bool:
-    cache = (await hive.stats()).memory["fast"]
-    assert cache.most is not None
-    return cache.used > 0.5 * cache.most
+    cache = (await hive.stats()).memory.get("fast")  # a busy server may not answer in time
+    return cache is not None and cache.most is not None and cache.used > 0.5 * cache.most
 
 
 async def test_a_trip_of_unknown_end_is_asked_of_the_fast_store(

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from hive_state_conformance.harness import UrlHarness
-from hive_state_conformance.report import Status
 from hive_state_conformance.runner import conform
 from hive_state_core import Store, open_store
 from hive_state_core.model import QueueRef, Topic
 
 from .conftest import Hybrid
+from .test_conformance import failed, faults
 
 QUEUE = frozenset[Topic]({QueueRef("q")})
 
@@ -87,10 +87,10 @@ async def test_who_enqueues_and_ends_is_heard(durable: str, valkey_url: str, hyb
         assert await waiting
 
 
-@pytest.mark.timeout(120)
+@faults
 async def test_what_the_suite_says_of_waking(durable: str, valkey_url: str, hybrid: Hybrid) -> None:
     checks = ["records", "tasks", "streams", "not_before_visible", "many_waits", "work_gets_what_comes"]
     report = await conform(
         UrlHarness(hybrid(durable, valkey_url)), select=[f"wake.{each}" for each in checks]
     )
-    assert not [f"{each.check.id}: {each.reason}" for each in report.results if each.status is Status.FAILED]
+    assert not failed(report)
