@@ -34,8 +34,8 @@ _PARTS = (
     "lookup",
 )
 _FUNCTIONS = (
-    ("quick", "commit"),
-    ("handing", "ready_lanes", "claim_tasks", "claim_events", "claim"),
+    ("quick", "commit_alone", "commit"),
+    ("handing", "ready_lanes", "claim_tasks", "claim_events", "claim_alone", "claim"),
     ("sweep",),
     ("outcome",),
     ("read",),

@@ -6,7 +6,7 @@
 --
 -- Lua shows numbers with 14 digits, and Redis may write 1e+8: a number that becomes text goes through `int`.
 --
--- The library is loaded once and keeps its variables, so each call begins by setting them anew.
+-- The library is loaded once and keeps its variables, so what uses them begins by setting them anew.
 
 local P, ARGV
 local call, pack, unpacked, unpack_one  -- of Redis, which are not there while the library is loaded
@@ -112,9 +112,6 @@ end
 local function begin_call(keys, arguments, traits)
   call, pack, unpacked, unpack_one = redis.call, cmsgpack.pack, cmsgpack.unpack, cmsgpack.unpack_one
   P, ARGV = keys[1], arguments
-  for _, reset in ipairs(resets) do
-    reset()
-  end
   local entry
   if traits.trip then
     entry, known_trip = unpack(call("MGET", P .. "h", P .. "c\0" .. ARGV[2]))
@@ -125,7 +122,8 @@ local function begin_call(keys, arguments, traits)
 end
 
 -- A function of the library. `reads`: it changes nothing. `anywhere`: also where there is no namespace. `trip`: a trip,
--- whose id is the second argument.
+-- whose id is the second argument. `alone`: tried first, with none of the variables set anew; its reply, or nothing if it
+-- is not for that.
 local function define(name, run, traits)
   traits = traits or {}
   local function called(keys, arguments)
@@ -133,7 +131,13 @@ local function define(name, run, traits)
     if not head and not traits.anywhere then
       return {"?"}
     end
-    local reply = run()
+    local reply = traits.alone and traits.alone()
+    if not reply then
+      for _, reset in ipairs(resets) do
+        reset()
+      end
+      reply = run()
+    end
     ARGV = nil
     return reply
   end

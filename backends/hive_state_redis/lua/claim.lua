@@ -57,11 +57,11 @@ do
     keep()
     finish(ARGV[2], function()
       summarize(summary)
-      return "l" .. handed[1] .. ARGV[1] .. pack(version, held)
+      return kept_claim(handed[1], held)
     end)
     if not handed[1] then  -- nothing changed
       summarize(summary)
     end
     return handed
-  end, {trip = true})
+  end, {trip = true, alone = claim_alone})
 end

@@ -7,7 +7,7 @@ do
 
   -- Straight away: nobody refuses any more, and without sinks there is no mark to be left.
   local function lease_at_once(id)
-    local fields = claimed_bytes(fields_of(id), run.common, run.packed_worker)
+    local fields = claimed_bytes(fields_of(id), run.common, run.packed_worker, run.middles)
     write_fields(id, fields)
     add("ZADD", run.leased_key, run.ends, id)
     run.at_once = run.at_once + 1
@@ -47,7 +47,7 @@ do
 
   local function begin_run(queue, lease)
     local ends = at + lease
-    run = {queue = queue, lease = lease, leased_key = leased_key(queue), ends = instant_text(ends), at_once = 0,
+    run = {queue = queue, lease = lease, leased_key = leased_key(queue), ends = instant_text(ends), at_once = 0, middles = {},
       common = common_bytes(version, at, version, ends, NEVER), may_be_quick = #head[H.sinks] == 0}
   end
 

@@ -116,13 +116,13 @@ do
 
     local reply
     if all_plain then
-      reply = "\148" .. pack(head[H.epoch], at, version, 0)
+      reply = all_done()
     else
       local n = #outcomes
       reply = "\148" .. pack(head[H.epoch], at, version) .. string.char(0xdc, math.floor(n / 256), n % 256)
         .. table.concat(outcomes)
     end
-    finish(ARGV[2], "k" .. struct.pack("<I4", #reply) .. reply .. ARGV[1], ARGV[4])
+    finish(ARGV[2], kept_commit(reply), ARGV[4])
     return reply
-  end, {trip = true})
+  end, {trip = true, alone = commit_alone})
 end

@@ -4,36 +4,63 @@
 
 local quick = {}
 
--- put, perhaps with a version that is expected: over a present record, without an end, whose index entries stay
-quick[1] = function(op)
+-- The reply to a trip whose outcomes are all plain.
+local function all_done()
+  return "\148" .. pack(head[H.epoch], at, version, 0)
+end
+
+-- What is kept of a trip that got this reply.
+local function kept_commit(reply)
+  return "k" .. struct.pack("<I4", #reply) .. reply .. ARGV[1]
+end
+
+-- A record over which a put may go without more ado, perhaps with a version that is expected: it is there, has no end, and
+-- its index entries stay. Its place, and what it becomes; else nothing.
+local function put_over(op)
   local place = P .. "r\0" .. op[2]
   local old = call("GETRANGE", place, 0, FIXED + 255)
   if old == "" then
-    return false
+    return
   end
   local actual, created, created_at, _, _, flags, size = struct.unpack(RECORD, old)
   local index = op[5] and ARGV[op[5]] or ""
   if (op[7] and op[7] ~= actual) or flags > RAW or (op[6] and op[6] ~= -1) or size > 256 or old:sub(FIXED + 1, FIXED + size) ~= index then
-    return false
+    return
   end
   local fixed = struct.pack(RECORD, version, created, created_at, at, 0, op[4] and RAW or 0, size)
-  put_string(place, fixed .. index .. ARGV[op[3]])
+  return place, fixed .. index .. ARGV[op[3]]
+end
+
+quick[1] = function(op)  -- put
+  local place, record = put_over(op)
+  if not place then
+    return false
+  end
+  put_string(place, record)
   return true
 end
 
+-- What all tasks that the trip adds begin with.
+local function added_bytes()
+  return common_bytes(version, at, 0, NEVER, NEVER) .. attempt_bytes(0) .. flag_byte(false) .. flag_byte(false)
+end
+
+-- As `new_task` and `packed_task` make them, without a dedupe key and parents.
+local function new_fields(op, added, state, due_at, order)
+  return added .. string.char(state)
+    .. pack(nil, op[3], nil, op[6], order, due_at, op[10], {}, 0, op[8], nil, at, op[5])
+end
+
+-- And what all begin with that it completes.
+local function ended_bytes()
+  return common_bytes(version, at, 0, NEVER, at)
+end
+
 do
-  -- What all tasks that the trip adds, or completes, begin with.
   local added, completed
 
   resets[#resets + 1] = function()
     added, completed = nil, nil
-  end
-
-  -- As `new_task` and `packed_task` make them, without a dedupe key and parents.
-  local function new_fields(op, state, due_at, order)
-    added = added or common_bytes(version, at, 0, NEVER, NEVER) .. attempt_bytes(0) .. flag_byte(false) .. flag_byte(false)
-    return added .. string.char(state)
-      .. pack(nil, op[3], nil, op[6], order, due_at, op[10], {}, 0, op[8], nil, at, op[5])
   end
 
   quick[4] = function(op)  -- enqueue: a new task, without a dedupe key and parents
@@ -41,8 +68,9 @@ do
     if op[9] or op[11] or fields_of(id) then
       return false
     end
+    added = added or added_bytes()
     local state, due_at, order = delay > 0 and SCHEDULED or READY, at + delay, next_order()
-    write_fields(id, new_fields(op, state, due_at, order))
+    write_fields(id, new_fields(op, added, state, due_at, order))
     add("HSET", P .. "B", id, ARGV[op[4]])
     add("ZADD", P .. "T", "0", id)
     add("ZADD", P .. "u\0" .. queue, "0", id)
@@ -63,7 +91,7 @@ do
     if not fields then
       return false
     end
-    completed = completed or common_bytes(version, at, 0, NEVER, at)
+    completed = completed or ended_bytes()
     local queue, new = completed_bytes(fields, op[3], completed, op[5])
     if not queue then
       return false

@@ -5,22 +5,16 @@ local claimed_bytes, completed_bytes
 do
   local NIL, STRING, STRING_8, STRING_END = 192, 160, 217, 191  -- of MessagePack: nothing, and short strings
   local IS_LEASED, IS_COMPLETED = "\4", "\5\192"  -- the state; behind the latter, no worker
-  local claimed  -- attempt and flags before a claim, and those behind it with the state: there are a few only
 
-  resets[#resets + 1] = function()
-    claimed = {}
-  end
-
-  local function claimed_middle(before)
-    local _, attempt = struct.unpack(">Bi8", before)
-    claimed[before] = attempt_bytes(attempt + 1) .. before:sub(10) .. IS_LEASED
-    return claimed[before]
-  end
-
-  -- Of a ready task, which has no worker. `common`: see `common_bytes`. `worker`: packed.
-  function claimed_bytes(fields, common, worker)
+  -- Of a ready task, which has no worker. `common`: see `common_bytes`. `worker`: packed. `known`: a table in which attempt
+  -- and flags before claims have those behind them with the state, of which there are a few only.
+  function claimed_bytes(fields, common, worker, known)
     local before = fields:sub(49, 59)
-    return common .. (claimed[before] or claimed_middle(before)) .. worker .. fields:sub(62)
+    if not known[before] then
+      local _, attempt = struct.unpack(">Bi8", before)
+      known[before] = attempt_bytes(attempt + 1) .. before:sub(10) .. IS_LEASED
+    end
+    return common .. known[before] .. worker .. fields:sub(62)
   end
 
   -- Where what follows the worker begins, if there is one, with a name that is not too long.

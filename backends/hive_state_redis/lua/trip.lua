@@ -116,7 +116,7 @@ resets[#resets + 1] = function()
   changed, noted, refusal = false, 0, nil
 end
 
-local begin, finish
+local begin, finish, begin_alone, finish_alone
 
 do
   -- The replies of these trips were heard, and go. `heard`: their ids in MessagePack, or nothing.
@@ -130,6 +130,18 @@ do
     end
   end
 
+  local function number_trip()
+    at = instant()
+    version = head[H.term] * 8796093022208 + head[H.counter] + 1
+  end
+
+  local function advanced_head()
+    head[H.counter] = head[H.counter] + 1
+    head[H.clock] = at
+    head[H.version] = version
+    return packed(head, H.size)
+  end
+
   -- The trip begins: what the caller has to be told, if it must not write.
   function begin(heard)
     if head[H.state] ~= "open" then
@@ -139,31 +151,54 @@ do
       return {"void"}
     end
     forget(heard)
-    at = instant()
-    version = head[H.term] * 8796093022208 + head[H.counter] + 1
+    number_trip()
   end
 
-  -- All that was decided is written, if it is anything. `reply`, or what it gives when all is written, is kept under the
-  -- trip's id until it is heard, or for a day.
+  -- A reply is kept under its trip's id until it is heard, or for a day.
   local DAY = 24 * 3600 * 1000
 
+  local function keep_reply(trip_id, reply, news)
+    call("SET", P .. "c\0" .. trip_id, reply, "PX", DAY)
+    if news and news ~= "" then
+      call("PUBLISH", P .. "b", news)
+    end
+  end
+
+  -- All that was decided is written, if it is anything. `reply`: that which is kept, or gives it when all is written.
   function finish(trip_id, reply, news)
     if not changed then
       return
     end
-    head[H.counter] = head[H.counter] + 1
-    head[H.clock] = at
-    head[H.version] = version
-    put_string(P .. "h", packed(head, H.size))
+    put_string(P .. "h", advanced_head())
     write_slots()
     if type(reply) == "function" then
       reply = reply()
     end
     if trip_id then
-      call("SET", P .. "c\0" .. trip_id, reply, "PX", DAY)
+      keep_reply(trip_id, reply, news)
     end
-    if news and news ~= "" then
-      call("PUBLISH", P .. "b", news)
+  end
+
+  -- A trip of one plain call needs nothing of the above: it asks, and then writes, by the commands themselves. The slots and
+  -- what is gathered are left as they are, so they are not even made anew. It is for a store without sinks.
+  local ONE = 145  -- what MessagePack has before an array of one
+
+  -- The only request of the trip, if it may be done so; else nothing.
+  function begin_alone()
+    if ARGV[1]:byte() == ONE and head[H.state] == "open" and not known_trip and #head[H.sinks] == 0 then
+      number_trip()
+      return unpacked(ARGV[1])[1]
     end
+  end
+
+  -- All else is written. `key`, `value`: a string that goes with it, if there is one.
+  function finish_alone(reply, news, key, value)
+    if key then
+      call("MSET", P .. "h", advanced_head(), key, value)
+    else
+      call("SET", P .. "h", advanced_head())
+    end
+    keep_reply(ARGV[2], reply, news)
+    forget(ARGV[3])
   end
 end

@@ -1,10 +1,15 @@
 -- What time brings about in a queue: leases that are over are taken away, due tasks promoted, up to `limit` of
 -- both, earliest first. How many of each.
-local turn
+local turn, is_due
 
 do
   local function due_in(table, queue, limit)
     return call("ZRANGEBYSCORE", P .. table .. "\0" .. queue, "-inf", int(at), "WITHSCORES", "LIMIT", 0, limit)
+  end
+
+  -- Whether there is anything to be turned.
+  function is_due(queue)
+    return #due_in("x", queue, 1) > 0 or #due_in("d", queue, 1) > 0
   end
 
   function turn(queue, limit)
