@@ -69,12 +69,12 @@ async def import_legacy(
     as_json: bool,
     **rules: str,
 ) -> int:
-    """Import FILE, the SQLite file of an original hive, and verify what came over.
+    """Import FILE, the file of an original hive.
 
-    The file is copied in a moment and never changed; its hive may run on. Rows that cannot be taken go into a
-    quarantine in the store, with all their bytes, until a rule settles them or they are waived; while there
-    are some, the command exits with 3. Run again it changes nothing, and goes on where it was killed. What
-    the store itself has written since is never replaced.
+    What came over is verified. The file is copied in a moment and never changed; its hive may run on. Rows
+    that cannot be taken go into a quarantine in the store, with all their bytes, until a rule settles them or
+    they are waived; while there are some, the command exits with 3. Run again it changes nothing, and goes on
+    where it was killed. What the store itself has written since is never replaced.
     """
     from hive_state_legacy.options import make_options
     from hive_state_legacy.running import Plan, run

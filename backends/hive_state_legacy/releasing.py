@@ -13,11 +13,12 @@ from hive_state_core.cli.frame import async_command, emit_json, json_option
 @json_option
 @async_command
 async def release_legacy(file: str, yes: bool, as_json: bool) -> None:
-    """Make FILE that of an original hive again, and nothing else, after its hive has moved for good.
+    """Let FILE take writes of an original hive again.
 
-    Since the switch each write to it fails, so that a program that was forgotten cannot write where nobody
-    looks any more. That ends: the triggers are dropped, and the folder beside the file is removed. The rows
-    stay as they were at the switch. Refused while the hive may still come back, until `migrate complete`.
+    That is, after its hive has moved for good. Since the switch each write to it fails, so that a program
+    that was forgotten cannot write where nobody looks any more. That ends: the triggers are dropped, and the
+    folder beside the file is removed. The rows stay as they were at the switch. Refused while the hive may
+    still come back, until `migrate complete`.
     """
     from hive_state_legacy.driver import LegacyDriver
     from hive_state_legacy.options import make_options

@@ -80,10 +80,11 @@ async def bench(
     raw: bool,
     as_json: bool,
 ) -> int:
-    """Measure each STORE (a URL, a configured name or a preset): rate, CPU and latency of each workload.
+    """Measure each STORE.
 
-    Works on a store that is in use: in a namespace of its own, which is dropped afterwards. Each workload
-    ends in an invariant that is read from the store; exits with 3 if one does not hold.
+    That is rate, CPU and latency of each workload. Works on a store that is in use: in a namespace of its
+    own, which is dropped afterwards. Each workload ends in an invariant that is read from the store; exits
+    with 3 if one does not hold.
     """
     from hive_state_conformance.bench import Job, environment, measure
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 async def conform(
     store: StoreArgument, select: tuple[str, ...], list_only: bool, term: int | None, as_json: bool
 ) -> int:
-    """Judge the backend of STORE by the conformance suite: a URL, a configured name or a preset.
+    """Judge the backend of STORE by the suite.
 
     Works on a store that is in use: each check writes to a namespace of its own, which is removed
     afterwards. Exits with 3 if a check failed.

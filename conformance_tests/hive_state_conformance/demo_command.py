@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @json_option
 @async_command
 async def demo(store: StoreArgument, migrate: bool, agents: int, seconds: float, as_json: bool) -> int:
-    """Let agents work on a store for some seconds, then audit it.
+    """Let agents work on a store, then audit it.
 
     The store is the configured one if none is given, and a new SQLite file if none is configured.
 

@@ -37,7 +37,7 @@ async def list_(
     if as_json:
         emit_json({"agents": [agent_object(agent, values=False) for agent in found], "more": more})
         return
-    headers = ("agent", "status", "current task", "context", "capabilities", "seen at")
+    headers = ("agent", "status", "context", "current task", "seen at", "capabilities")
     show.table(headers, [_row(agent) for agent in found], empty="There is no such agent.")
     tell_more(more)
 
@@ -104,8 +104,8 @@ def _row(agent: Agent) -> tuple[show.Cell, ...]:
     return (
         agent.id,
         agent.status,
-        agent.current_task,
         agent.context_usage,
-        ", ".join(agent.capabilities),
+        agent.current_task,
         agent.seen_at,
+        ", ".join(agent.capabilities),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hive_state_core.cli.frame import Settings, emit_json, json_option
-from hive_state_core.cli.show import columns, setting_text
+from hive_state_core.cli.show import columns, setting_text, table
 from hive_state_core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,11 +16,14 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-v", "--verbose", is_flag=True, help="Show the options of each, and tracebacks.")
+@click.option("-v", "--verbose", is_flag=True, help="Show all URLs and options of each, and tracebacks.")
 @json_option
 @click.pass_context
 def backends(ctx: click.Context, verbose: bool, as_json: bool) -> None:
-    """List the backends, what they lack, and the plugins that failed."""
+    """List the backends.
+
+    Those that can be opened, what they lack, and the plugins that failed.
+    """
     from hive_state_core.plugins import registry
 
     found, failed = registry.backends(), registry.failures()
@@ -29,14 +32,13 @@ def backends(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     if as_json:
         emit_json({"backends": list(map(_told, found)), "failures": list(map(_failure, failed))})
         return
-    if verbose:
+    if verbose and found:
         for backend in found:
             _show(backend)
     else:
-        columns((each.name, _schemes(each), each.summary) for each in found)
+        rows = [(each.name, f"{each.schemes[0]}://", each.summary) for each in found]
+        table(("backend", "URL", ""), rows, empty="There is no backend.")
         _say_what_is_missing(found)
-    if not found:
-        click.echo("There is no backend.")
     for failure in failed:
         click.echo(f"{failure}" + (f"\n{failure.traceback}" if verbose else ""))
 

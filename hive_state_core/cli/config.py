@@ -50,9 +50,10 @@ def config() -> None:
 @json_option
 @async_command
 async def show(store: str | None, sources: bool, as_json: bool) -> None:
-    """Show each value that is in force, for STORE or for the store that is used without it.
+    """Show each value that is in force.
 
-    Secrets are shown as ***. JSON always has the sources.
+    It is for STORE, or for the store that is used without it. Secrets are shown as ***. JSON always has the
+    sources.
     """
     from hive_state_core.effective import settings_of
 
@@ -75,9 +76,9 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 @config.command()
 @json_option
 def check(as_json: bool) -> int:
-    """Check the whole configuration: every store, its options and secrets. Connects to nothing.
+    """Check the whole configuration.
 
-    Exits with 2 if something is wrong.
+    That is every store, its options and secrets. Connects to nothing. Exits with 2 if something is wrong.
     """
     from hive_state_core.config_file import read_config
 

@@ -31,8 +31,9 @@ SKEW_S = 2.0
 @json_option
 @async_command
 async def doctor(store: LiveStore, as_json: bool) -> int:
-    """Examine this installation and STORE: versions, rights, schema, clocks, durability; say how to mend it.
+    """Examine this installation and STORE.
 
+    Versions, rights, schema, clocks, durability: says what is wrong with them, and how to mend it.
     Exits with 3 if something is wrong; if STORE cannot be used, with the code of that (5: it is unreachable).
     """
     from hive_state_core.errors import HiveStateError

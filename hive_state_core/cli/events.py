@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def events() -> None:
-    """Look at the event streams of a store and their groups, and act on them."""
+    """Look at event streams and their groups, and act on them."""
 
 
 @events.command()
@@ -80,7 +80,10 @@ async def groups(store: LiveStore, stream: str | None, as_json: bool) -> None:
 async def read(
     store: LiveStore, stream: str, start: int | None, reverse: bool, limit: int, values: bool, as_json: bool
 ) -> None:
-    """Read events, without any group; with --values their bodies too. Go on with --start."""
+    """Read events, without any group.
+
+    With --values their bodies too. Go on with --start.
+    """
     async with store.open() as hive:
         found = await hive.events.read(stream, start=start, limit=limit, reverse=reverse)
     if as_json:
@@ -231,7 +234,10 @@ def _tell_dead(done: str, seqs: list[int], as_json: bool) -> None:
 @json_option
 @async_command
 async def drop_group(store: LiveStore, stream: str, group: str, as_json: bool) -> None:
-    """Remove GROUP, and what it knows of the events it had; the events stay."""
+    """Remove GROUP, and what it knows of events.
+
+    The events stay.
+    """
     async with store.open() as hive:
         if not await hive.events.drop_group(stream, group):
             raise NotFound(f"there is no group {group!r} of stream {stream!r}")

@@ -16,16 +16,16 @@ from hive_state_core.cli.stores import StoreArgument, store_argument
 @store_argument
 @async_command
 async def export_(store: StoreArgument) -> None:
-    """Write all that is in STORE to stdout, one JSON object a line, in a stable order.
+    """Write all that is in STORE to stdout.
 
-    Two stores that hold the same give the same bytes. Works on a store that has moved or is a standby too;
-    one in use is not caught at one instant.
+    One JSON object a line, in a stable order. Two stores that hold the same give the same bytes. A store that
+    the hive has left, or a standby, gives what it has itself. One in use is not caught at one instant.
     """
     from hive_state_core.migration.lines import export_lines
     from hive_state_core.store import open_store
 
     out = sys.stdout.buffer
-    async with store.or_missing().chosen() as chosen, open_store(chosen, janitor=False) as hive:
+    async with store.or_missing().chosen() as chosen, open_store(chosen, janitor=False, follow=False) as hive:
         async for line in export_lines(hive.replication()):
             out.write(line)
     out.flush()
@@ -39,9 +39,10 @@ async def export_(store: StoreArgument) -> None:
 @json_option
 @async_command
 async def import_(store: StoreArgument, source: BinaryIO, as_json: bool) -> None:
-    """Read an export into STORE, which has to be empty; its schema is created.
+    """Read an export into STORE, which has to be empty.
 
-    Until the last line was read the store takes no writes: what was cut off can be imported again.
+    Its schema is created. Until the last line was read the store takes no writes: what was cut off can be
+    imported again.
     """
     from hive_state_core.migration.importing import import_lines
     from hive_state_core.migration.opening import name_of

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 @json_option
 @async_command
 async def health(store: LiveStore, as_json: bool, timeout: float, **limits: Any) -> int:
-    """Look whether STORE deserves a look: is it reachable and quick, do queues and groups pile up?
+    """Tell whether STORE deserves a look.
 
-    The options are the thresholds. Exits with 3 if something is above its own; if the store cannot be asked,
-    with the code of that (5: it is unreachable).
+    Is it reachable and quick, do queues and groups pile up? The options are the thresholds. Exits with 3 if
+    something is above its own; if the store cannot be asked, with the code of that (5: it is unreachable).
     """
     from hive_state_core.health import Thresholds
 

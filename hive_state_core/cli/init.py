@@ -13,7 +13,7 @@ from hive_state_core.cli.stores import StoreArgument, store_argument
 @json_option
 @async_command
 async def init(store: StoreArgument, as_json: bool) -> None:
-    """Create or upgrade the schema of STORE: a URL, a configured name or a preset.
+    """Create or upgrade the schema of STORE.
 
     Running it again changes nothing.
     """

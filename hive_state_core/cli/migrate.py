@@ -53,8 +53,10 @@ async def run(
     raw: bool,
     as_json: bool,
 ) -> int:
-    """Carry on with the live migration that was begun by `start`, until Ctrl-C or its end: copy, and send on
-    what changes. Any number of processes may do so; they take turns.
+    """Carry on with what `start` began; or move at rest.
+
+    Copies, and sends on what changes, until Ctrl-C or the end of the migration. Any number of processes may
+    do so; they take turns.
 
     With --offline: move a hive that is at rest: seal, copy, verify, hand over. In the end the store --from
     says where the hive is, and can still be read; the store --to has it. Versions, leases, positions of
@@ -100,8 +102,11 @@ async def run(
 @json_option
 @async_command
 async def cancel(source: str | None, target: str | None, as_json: bool) -> None:
-    """Give up a move that did not come to its end, live or offline: the hive lives in the store --from, as
-    before. What was copied is dropped. After a switch, use `rollback` first."""
+    """Give up a move, live or offline.
+
+    The hive lives in the store --from, as before. What was copied is dropped. After a switch, use `rollback`
+    first.
+    """
     from hive_state_core.migration.opening import cancel as cancel_live
     from hive_state_core.migration.opening import opened
 

@@ -104,7 +104,9 @@ async def start(
     as_json: bool,
     **given: Any,
 ) -> int:
-    """Begin to move a hive that works on, or go on with it: mark what changes, copy, send on, compare.
+    """Begin to move a hive that works on, or go on.
+
+    Mark what changes, copy, send on, compare.
 
     Ends when --to has everything and was compared with it. Nothing waits meanwhile. Ctrl-C is harmless: the
     same command goes on. What changes has to be sent on by somebody until the switch, and after it: by the
@@ -159,7 +161,7 @@ async def verify(source: str | None, target: str | None, waive: tuple[str, ...],
 @json_option
 @async_command
 async def status(source: str | None, target: str | None, watch: float | None, as_json: bool) -> None:
-    """Say how far the migration is, what stands in its way, and what to type next."""
+    """Say how far the migration is, and what to type next."""
     async with chosen_live(source, target) as (_, _, live):
         while True:
             found = await migrate_status.look(live)
@@ -191,7 +193,10 @@ async def pause(source: str | None, target: str | None, as_json: bool) -> None:
 @json_option
 @async_command
 async def resume(source: str | None, target: str | None, as_json: bool, **given: Any) -> None:
-    """Go on after a pause; or, at any time, with another chunk, throttle or budget."""
+    """Go on after a pause, or with other knobs.
+
+    Those that are given (chunk, throttle, budget, triggers) may be set at any time.
+    """
     async with chosen_live(source, target) as (_, _, live):
         await live.change(paused=False, **_given(given))
         await _tell_status(live, as_json)
@@ -256,8 +261,10 @@ async def rollback(source: str | None, target: str | None, as_json: bool) -> Non
 @dangerous("The old store will not be kept current any more, and there is no way back. Go on?")
 @async_command
 async def complete(source: str | None, target: str | None, as_json: bool) -> None:
-    """End the migration: the old store is not kept current any more, and there is NO WAY BACK. It is not
-    removed."""
+    """End the migration; there is NO WAY BACK.
+
+    The old store is not kept current any more. It is not removed.
+    """
     async with chosen_live(source, target) as (_, _, live):
         await live.complete()
         await _tell_status(live, as_json)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal
 from unicodedata import combining, east_asian_width
 
 import click
@@ -22,11 +22,15 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | bool | datetime | None
 
+NARROWEST = 10
+"""Columns of a terminal that are left to what is folded: a date has room."""
+
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "dead": "red", "paused": "yellow"}
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]], *, empty: str) -> None:
-    """The rows under their headers; numbers to the right. `empty` is said instead of a table of none."""
+    """The rows under their headers; numbers to the right, the longest texts last.
+    `empty` is said instead of a table of none."""
     if not rows:
         click.echo(empty)
         return
@@ -73,7 +77,7 @@ def text_of(cell: Cell) -> str:
         case float():
             return f"{cell:,.2f}"
         case datetime():
-            return cell.isoformat(sep=" ", timespec="milliseconds")
+            return f"{cell.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
     return printable(cell)
 
 
@@ -108,12 +112,17 @@ def _rich() -> Console | None:
 def _drawn(
     console: Console, headers: Sequence[str], texts: Sequence[Sequence[str]], right: Sequence[bool]
 ) -> None:
+    """Only what stands last in a line is folded: an id or a URL is there to be copied. Where even that has no
+    room, the terminal breaks the lines."""
     from rich.table import Table
     from rich.text import Text
 
+    *firm, last = [max(map(_width, column)) for column in zip(headers, *texts, strict=True)]
+    console.width = max(console.width, sum(firm) + 2 * len(firm) + min(last, NARROWEST))
     drawn = Table(box=None, pad_edge=False, header_style="bold")
-    for header, to_the_right in zip(headers, right, strict=True):
-        drawn.add_column(header, justify="right" if to_the_right else "left", overflow="fold")
+    for number, header in enumerate(headers):
+        justify: Literal["left", "right"] = "right" if right[number] else "left"
+        drawn.add_column(header, justify=justify, overflow="fold", no_wrap=number < len(firm))
     for row in texts:
         drawn.add_row(*(Text(text, style=_STYLES.get(text, "")) for text in row))
     console.print(drawn)

@@ -37,7 +37,7 @@ SLOWEST = 20
 @json_option
 @async_command
 async def stats(store: LiveStore, watch: float | None, as_json: bool) -> None:
-    """Count what is in STORE, and tell how fast it changes.
+    """Count what is in STORE, and how fast it changes.
 
     Takes a second, to see what changes in it. The latencies are those of the processes that share them
     (`hive.share_stats()`): since they began, or with --watch since the last look.

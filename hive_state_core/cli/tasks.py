@@ -58,7 +58,7 @@ async def list_(
     if as_json:
         emit_json({"tasks": [task_object(task, values=False) for task in found], "more": more})
         return
-    headers = ("task", "queue", "state", "priority", "attempt", "of", "worker", "created at", "due at")
+    headers = ("task", "queue", "state", "tries", "worker", "due at")
     show.table(headers, [_row(task) for task in found], empty="There is no such task.")
     tell_more(more)
 
@@ -121,7 +121,10 @@ async def cancel(store: LiveStore, id: str, as_json: bool) -> None:
 @json_option
 @async_command
 async def redrive(store: LiveStore, id: str, as_json: bool) -> None:
-    """Let one dead or cancelled task be tried again, its attempts counting anew."""
+    """Let one dead or cancelled task be tried again.
+
+    Its attempts count anew.
+    """
     async with store.open() as hive:
         if not await hive.tasks.redrive(id):
             raise _not_redriven(id, await hive.tasks.get(id))
@@ -146,7 +149,10 @@ async def redrive_all(store: LiveStore, queue: str | None, as_json: bool) -> Non
 @json_option
 @async_command
 async def pause(store: LiveStore, queue: str, as_json: bool) -> None:
-    """Let nothing be claimed from QUEUE until it is resumed; leases that are out go on."""
+    """Let nothing be claimed from QUEUE until `resume`.
+
+    Leases that are out go on.
+    """
     async with store.open() as hive:
         await hive.tasks.pause(queue)
     _tell_paused(queue, True, as_json)
@@ -209,10 +215,7 @@ def _row(task: Task) -> tuple[show.Cell, ...]:
         task.id,
         task.queue,
         task.state.value,
-        task.priority,
-        task.attempt,
-        task.max_attempts,
+        f"{task.attempt} of {task.max_attempts}",
         task.worker,
-        task.created_at,
         task.due_at,
     )

@@ -271,12 +271,14 @@ def test_backends(broken: None) -> None:
     result = run("backends")
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
-        "abc  abc:// abcs://  Is abc.",
+        "backend  URL",
+        "abc      abc://  Is abc.",
         "the backend abc needs no_such_driver: pip install no-such-driver",
         "plugin 'gone' (no_such_module) failed with ModuleNotFoundError: No module named 'no_such_module'",
     ]
     for args in (("-v", "backends"), ("backends", "-v")):
         verbose = run(*args).stdout
+        assert "abc  abc:// abcs://\n" in verbose
         assert "    pin  -  a number (a whole number, 1 or more, secret)\n" in verbose
         assert "Traceback" in verbose
 

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from hive_state_core import open_store
@@ -53,6 +54,25 @@ def test_a_move(tmp_path: Path) -> None:
     again = run("migrate", "run", "--offline", "--from", one, "--to", other)
     assert again.exit_code == 4
     assert "has moved to" in again.stderr
+
+
+def test_a_store_that_the_hive_has_left_is_exported_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = urls(tmp_path)
+    config = tmp_path / "hive-state.toml"
+    config.write_text(f'use = "one"\n[stores.one]\nurl = "{one}"\n[stores.other]\nurl = "{other}"\n')
+    monkeypatch.setenv("HIVE_STATE_CONFIG", str(config))
+    assert run("migrate", "run", "--offline", "--from", "one", "--to", "other").exit_code == 0
+    left = run("export", "one").stdout_bytes
+    asyncio.run(put_more(other))
+    assert run("export", "one").stdout_bytes == left
+    assert run("export", "other").stdout_bytes != left
+
+
+async def put_more(url: str) -> None:
+    async with open_store(url) as hive:
+        await hive.records.put("c", "later", 1)
 
 
 def test_differences(tmp_path: Path) -> None:

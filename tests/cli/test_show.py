@@ -39,7 +39,7 @@ def test_an_empty_table_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> Non
         (False, "no"),
         (1234567, "1,234,567"),
         (0.5, "0.50"),
-        (datetime(2026, 1, 2, 3, 4, 5, 678900, UTC), "2026-01-02 03:04:05.678+00:00"),
+        (datetime(2026, 1, 2, 3, 4, 5, 678900, UTC), "2026-01-02 03:04:05Z"),
         ("a\tb\u202e", "a\\tb\\u202e"),
         ("", ""),
     ],
@@ -67,6 +67,22 @@ def test_rich_draws_on_a_terminal_and_takes_no_markup(monkeypatch: pytest.Monkey
     assert "\x1b[32mok" in out
     assert "[red]x[/red]\\x1b[2J" in out
     assert "\x1b[2J" not in out
+
+
+def test_rich_folds_only_what_stands_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = StringIO()
+    monkeypatch.setattr(show, "_rich", lambda: Console(file=drawn, width=40))
+    show.table(("id", ""), [("an-id-of-20-letters-", "some words that are folded")], empty="")
+    found = [line.rstrip() for line in drawn.getvalue().splitlines()][1:]
+    assert found == ["an-id-of-20-letters-  some words that", "                      are folded"]
+
+
+def test_rich_cuts_no_id_where_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = StringIO()
+    monkeypatch.setattr(show, "_rich", lambda: Console(file=drawn, width=20))
+    show.table(("id", "at"), [("an-id-of-20-letters-", "2026-01-02 03:04:05Z")], empty="")
+    found = [line.rstrip() for line in drawn.getvalue().splitlines()][1:]
+    assert found == ["an-id-of-20-letters-  2026-01-02", "                      03:04:05Z"]
 
 
 @pytest.mark.parametrize(
