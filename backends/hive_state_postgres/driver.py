@@ -190,9 +190,9 @@ class PostgresDriver:
         encoded = Encoded(batches)
         head = (self._ns, trip_id, encoded.shape)
         if encoded.flat:
-            (row,) = await self._write_flat(self._statements.commit_flat, head, encoded.arguments)
+            (row,) = await self._write_flat(head, encoded)
         else:
-            (row,) = await self._write_locking(self._statements.commit, head, encoded.arguments)
+            (row,) = await self._write_locking(self._statements.commit, head, encoded.arguments(True))
         self._listener.happened(hashes_of(batches))
         return replies.commit_reply(encoded.shape, encoded.task_ids, row)
 
@@ -345,18 +345,20 @@ class PostgresDriver:
             await asyncio.sleep(random.random() * pause)
             pause = min(pause * 2, 0.05)
 
-    async def _write_flat(self, statement: str, head: tuple[Any, ...], rest: tuple[Any, ...]) -> Any:
+    async def _write_flat(self, head: tuple[Any, ...], encoded: Encoded) -> Any:
         """A commit of flat batches: carefully, if the like of it lately met others on the same things."""
         self._opened()
-        if self._careful == 0:
+        statement = self._statements.commit_flat
+        if self._careful == 0 and encoded.may_hurry:
+            arguments = (*head, False, *encoded.arguments(careful=False))
             try:
-                return await self._pool.run(lambda db: db.fetch(statement, *head, False, *rest), writes=True)
+                return await self._pool.run(lambda db: db.fetch(statement, *arguments), writes=True)
             except Unavailable as error:
                 if sqlstate(error) not in (*AGAIN, READ_ONLY):
                     raise
             self._careful = CAREFUL_TRIPS
-        self._careful -= 1
-        return await self._write(statement, *head, True, *rest)
+        self._careful = max(0, self._careful - 1)
+        return await self._write(statement, *head, True, *encoded.arguments(careful=True))
 
     async def _write_locking(self, statement: str, head: tuple[Any, ...], rest: tuple[Any, ...]) -> Any:
         """A commit of the general path; alone among the writers if it depends on what no lock can hold."""

@@ -11,9 +11,10 @@ from hive_state_postgres.general import General
 
 
 class Encoded:
-    """`shape`: that of each batch (see `shape_of`), g on the general path; `flat`: there is no g."""
+    """`shape`: that of each batch (see `shape_of`), g on the general path; `flat`: there is no g.
+    `may_hurry`: a flat trip that its writes can decide."""
 
-    __slots__ = ("arguments", "flat", "shape", "task_ids")
+    __slots__ = ("_general", "_quick", "flat", "may_hurry", "shape", "task_ids")
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         shapes = [shape_of(batch) for batch in batches]
@@ -29,8 +30,13 @@ class Encoded:
             ordinal += len(batch.ops)
         self.shape = "".join(shapes)
         self.task_ids = quick.task_ids
+        self.may_hurry = self.flat and quick.may_hurry
+        self._quick, self._general = quick, general
+
+    def arguments(self, careful: bool) -> tuple[Any, ...]:
+        """Those from `p_put_places` on. `careful`: of a flat trip, see `Flat.arguments`."""
+        quick, general = self._quick, self._general
         if self.flat:
-            self.arguments: tuple[Any, ...] = quick.arguments()
-        else:
-            general.lock_records(*quick.record_locks)
-            self.arguments = (*quick.quick_arguments(), *general.arguments())
+            return quick.arguments(careful)
+        general.lock_records(*quick.record_locks)
+        return (*quick.quick_arguments(), *general.arguments())

@@ -57,7 +57,7 @@ def _flat_check(check: Check, ops: Sequence[Op]) -> bool:
     return isinstance(check, LeaseIs) or check.version > 0 or _is_put(check, ops)
 
 
-def _is_put(check: VersionIs | CreatedIs, ops: Sequence[Op]) -> bool:
+def _is_put(check: Check, ops: Sequence[Op]) -> bool:
     return isinstance(check, VersionIs) and any(type(op) is Put and op.ref == check.ref for op in ops)
 
 
@@ -78,6 +78,7 @@ def is_own_check(batch: Batch) -> bool:
 
 
 Row = tuple[Any, ...]
+_NOTHING_DECIDED = (None, None, None, (), (), (), (), ())
 
 
 def _columns(rows: Sequence[Row], count: int) -> Sequence[Sequence[Any]]:
@@ -100,6 +101,8 @@ class Flat:
         self._checked: list[Row] = []
         self._leased: list[str] = []
         self._groups: set[tuple[str, str]] = set()
+        self.may_hurry: bool = True
+        """Whether all checks and leases are of what their batch writes, so that the writes decide them."""
 
     @property
     def task_ids(self) -> Sequence[str]:
@@ -117,15 +120,22 @@ class Flat:
         """From `p_put_places` to `p_requires`."""
         return (*_columns(self._puts, 8), *_columns(self._tasks, 11))
 
-    def arguments(self) -> tuple[Any, ...]:
-        """All from `p_put_places` on. Records and tasks are in the order in which they are to be locked."""
+    def arguments(self, careful: bool) -> tuple[Any, ...]:
+        """All from `p_put_places` on. Records and tasks are in the order in which they are to be locked.
+        `careful`: what batches of several operations depend on is decided before anything is written."""
         self._puts.sort(key=itemgetter(1, 2))
         self._ends.sort(key=itemgetter(1))
-        return (
+        written = (
             *self.quick_arguments(),
             *_columns(self._ends, 5),
             *_columns(self._events, 4),
             list(self._streams),
+        )
+        return (*written, *(self._decided() if careful else _NOTHING_DECIDED))
+
+    def _decided(self) -> tuple[Any, ...]:
+        """From `p_versions` on."""
+        return (
             _json(self._versions),
             _json(self._leases),
             _json(self._acks),
@@ -145,6 +155,7 @@ class Flat:
         else:
             for index, check in enumerate(checks):
                 self._check(place, index, check)
+                self.may_hurry &= _is_put(check, ops)
                 if type(check) is VersionIs:
                     expects[check.ref] = -2 - check.version
         for index, op in enumerate(ops):
@@ -154,16 +165,19 @@ class Flat:
                 case Enqueue():
                     self._enqueue(place, ordinal + index, op)
                 case Complete():
-                    self._ends.append((place, op.ref.id, op.token, op.result, op.raw))
-                    if not lone:
-                        self._leases.append(
-                            {"z": place, "i": index, "k": False, "t": op.ref.id, "e": op.token}
-                        )
+                    self._complete(place, index, op, lone)
                 case Append():
                     head = self._streams.setdefault(op.ref.stream, len(self._streams) + 1)
                     self._events.append((place, head, op.body, op.raw))
                 case _:
                     self._ack(place, index, cast(Ack, op))
+
+    def _complete(self, place: int, index: int, op: Complete, lone: bool) -> None:
+        token = op.token if lone else -op.token
+        self._ends.append((place, op.ref.id, token, op.result, op.raw))
+        if not lone:
+            self._leases.append({"z": place, "i": index, "k": False, "t": op.ref.id, "e": op.token})
+            self.may_hurry &= op.token > 0
 
     def _check(self, place: int, index: int, check: Check) -> None:
         item = {"z": place, "i": index, "k": True}
@@ -190,6 +204,7 @@ class Flat:
     def _ack(self, place: int, index: int, op: Ack) -> None:
         stream, group = op.ref.stream, op.ref.group
         self._groups.add((stream, group))
+        self.may_hurry = False
         for seq, token in op.deliveries:
             self._acks.append({"z": place, "i": index, "s": stream, "g": group, "q": seq, "e": token})
 

@@ -108,7 +108,7 @@ class _Rehearsal:
     async def _commit(self, batches: Sequence[Batch], careful: bool = False) -> int:
         encoded = Encoded(batches)
         name = "commit_flat" if encoded.flat else "commit"
-        (row,) = await self._call(name, encoded.shape, careful, *encoded.arguments)
+        (row,) = await self._call(name, encoded.shape, careful, *encoded.arguments(careful))
         return int(row["version"])
 
     async def _call(self, name: str, *arguments: object) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import asyncpg  # type: ignore[import-untyped]
 import pytest
@@ -22,7 +22,9 @@ from hive_state_core.spi import (
     Enqueue,
     Enqueued,
     Put,
+    Reason,
     Refused,
+    Release,
     SetPaused,
     StreamRead,
     VersionIs,
@@ -230,3 +232,53 @@ async def test_a_cancelled_task_is_not_completed_alone(hive: Store) -> None:
     await commit(hive, Batch((Enqueue(TaskRef("t"), "q", b"1"),)), "t")
     await commit(hive, Batch((Cancel(TaskRef("t")),)), "cancel")
     assert isinstance(await commit(hive, Batch((Complete(TaskRef("t"), 0),)), "done"), Refused)
+
+
+async def test_units_that_hold_are_decided_by_what_they_write(hive: Store) -> None:
+    units = [await unit_of(hive, id) for id in ("t1", "t2")]
+    reply = await hive._driver.commit(units, "trip")
+    assert all(isinstance(outcome, Committed) for outcome in reply.results)
+    assert hive._driver._careful == 0  # type: ignore[attr-defined]
+    assert [(await read(hive, TaskRef(id))).state for id in ("t1", "t2")] == [TaskState.COMPLETED] * 2
+
+
+async def test_a_unit_that_does_not_hold_is_refused_whole_and_alone(hive: Store) -> None:
+    """The lease of one is over, the record of another has changed; the trip begins anew, carefully."""
+    lost, outdated, held = [await unit_of(hive, id) for id in ("lost", "outdated", "held")]
+    complete = cast(Complete, lost.ops[0])
+    await commit(hive, Batch((Release(complete.ref, complete.token),)), "released")
+    await commit(hive, Batch((Put(RecordRef("c", "outdated"), b"x"),)), "changed")
+    reply = await hive._driver.commit([lost, outdated, held], "trip")
+    first, second, third = reply.results
+    assert isinstance(first, Refused)
+    assert isinstance(second, Refused)
+    assert (first.reason, first.ref) == (Reason.LEASE, complete.ref)
+    assert (second.reason, second.ref) == (Reason.VERSION, RecordRef("c", "outdated"))
+    assert isinstance(third, Committed)
+    assert await read(hive, RecordRef("c", "lost")) is None
+    assert (await read(hive, TaskRef("outdated"))).state is TaskState.LEASED
+    assert hive._driver._careful == postgres_driver.CAREFUL_TRIPS - 1  # type: ignore[attr-defined]
+
+
+async def test_what_a_unit_does_not_write_is_decided_before(hive: Store) -> None:
+    """A check of a record that it only looks at, and a completion that can hold for nobody."""
+    made = await commit(hive, Batch((Put(A, b"1"),)), "made")
+    looks = Batch((Put(RecordRef("c", "b"), b"1"),), (VersionIs(A, made.version + 1),))
+    nobodys = Batch((Complete(TaskRef("t"), 0), Put(RecordRef("c", "d"), b"1")))
+    for batch in (looks, nobodys):
+        reply = await hive._driver.commit(
+            [batch, Batch((Put(RecordRef("c", "e"), b"1"),))], type(batch.ops[0]).__name__
+        )
+        assert [type(outcome) for outcome in reply.results] == [Refused, Committed]
+    assert await read(hive, RecordRef("c", "b")) is None
+    assert await read(hive, RecordRef("c", "d")) is None
+    assert hive._driver._careful == 0  # type: ignore[attr-defined]
+
+
+async def unit_of(hive: Store, id: str) -> Batch:
+    """Completes a task of that id that was claimed, and makes a record of that key."""
+    await commit(hive, Batch((Enqueue(TaskRef(id), "q", b"1"),)), f"enqueued {id}")
+    task = await claim(hive, f"claimed {id}")
+    assert task is not None
+    record = RecordRef("c", id)
+    return Batch((Complete(task.ref, task.token), Put(record, b"1")), (VersionIs(record, 0),))

@@ -18,9 +18,9 @@ BEGIN
             SELECT u.*, x.tid
             FROM unnest(p_places, p_ids, p_tokens, p_results, p_raws) u(place, id, token, result, raw),
             LATERAL (SELECT ctid AS tid FROM hive.tasks x WHERE x.ns = p_ns AND x.id = u.id OFFSET 0) x
-            WHERE u.token > 0 AND u.place <> ALL (p_refused) OFFSET 0
+            WHERE u.token <> 0 AND u.place <> ALL (p_refused) OFFSET 0
         ) u
-        WHERE t.ctid = u.tid AND t.token = u.token AND t.version < p_version
+        WHERE t.ctid = u.tid AND t.token = abs(u.token) AND t.version < p_version
         RETURNING t.id
     )
     SELECT array_agg(id) INTO v_done FROM turned;
@@ -37,7 +37,7 @@ BEGIN
         INTO others
         FROM unnest(p_places, p_ids, p_tokens) u(place, id, token)
         LEFT JOIN LATERAL (SELECT x.token FROM hive.tasks x WHERE x.ns = p_ns AND x.id = u.id OFFSET 0) t ON true
-        WHERE u.id <> ALL (coalesce(v_done, '{}')) AND u.place <> ALL (p_refused)
+        WHERE u.token >= 0 AND u.id <> ALL (coalesce(v_done, '{}')) AND u.place <> ALL (p_refused)
           AND (u.token = 0 OR t.token IS DISTINCT FROM u.token);
         IF done + coalesce(jsonb_array_length(others), 0)
             <> (SELECT count(*) FROM unnest(p_places) place WHERE place <> ALL (p_refused))

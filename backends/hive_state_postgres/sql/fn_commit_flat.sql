@@ -1,7 +1,8 @@
 -- A commit trip of flat batches: their parts are Puts, plain Enqueues, Completes, Appends and Acks, and their checks can be
 -- decided before anything is written; so all of it goes set by set. `p_shape` has a letter for each part (p, e, c, a, k),
 -- those of a batch of several in parentheses; places count the batches from 0. The checks of Puts, and the leases of
--- Completes, that are alone in their batch are decided where they are written, all others by hive.decide.
+-- Completes, that are alone in their batch are decided where they are written; all others by hive.decide, or, if the trip
+-- may hurry, there too, and then the trip begins anew, carefully, if one does not hold.
 -- Where nothing is decided before, and `p_careful` is not set, nothing is locked before either: each statement locks what it
 -- writes, in the same order as hive.lock, and only what has no version beyond that of the trip. If others were quicker, the
 -- trip begins anew, carefully.
