@@ -6,12 +6,13 @@ What goes where nothing is yet, as a copy into a standby does, is sent by COPY; 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 from hive_state_core.control import require_loadable
 from hive_state_core.images import instant_of, key_of, kind_of
+from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import EventImage, Gone, Image, RecordImage, StreamImage, TaskImage
 from hive_state_core.naming import name_of
 from hive_state_core.spi import Control, ControlState, Kind, Notes
@@ -19,7 +20,7 @@ from hive_state_postgres.controlling import require_expected, write_notes
 from hive_state_postgres.dialing import Connection
 from hive_state_postgres.errors import dropped
 from hive_state_postgres.exporting import TABLES
-from hive_state_postgres.loadrows import COLUMNS, load_row
+from hive_state_postgres.loadrows import COLUMNS, Row, load_row
 from hive_state_postgres.statements import Statements
 from hive_state_postgres.yielding import without_clashes
 
@@ -27,7 +28,7 @@ COPY_FROM = 100
 """Images of one kind from which on COPY pays."""
 
 CHUNK = 500
-"""Upserts that are sent together."""
+"""Rows in an upsert, at most."""
 
 
 async def load(
@@ -129,14 +130,16 @@ class _Load:
             await self._execute("load_unlink", [key_of(image)[0] for image in images])
             images = await without_clashes(self._db, self._statements, self._ns, images)
         if kind == "event":
-            statement = self._statements.named("load_event")
-        else:
-            statement = self._statements.qualify(_upsert_statement(kind))
+            return len(await self._db.fetchmany(self._statements.named("load_event"), self._rows(images)))
+        latest = {key_of(image): image for image in images}
+        statement = self._statements.qualify(_upsert_statement(kind))
         written = 0
-        for n in range(0, len(images), CHUNK):
-            rows = [load_row(self._ns, image) for image in images[n : n + CHUNK]]
-            written += len(await self._db.fetchmany(statement, rows))
+        for rows in _chunks(self._rows(latest.values())):
+            written += int((await self._db.execute(statement, rows)).split()[-1])
         return written
+
+    def _rows(self, images: Iterable[Image]) -> list[Row]:
+        return [load_row(self._ns, image) for image in images]
 
     # -- what was deleted
 
@@ -191,13 +194,22 @@ def _streams_of(images: Sequence[Image]) -> list[str]:
 
 
 def _upsert_statement(kind: Kind) -> str:
-    """Of one row; it gives a row back if it wrote."""
+    """Of rows of the table's own type, no two with one key: a statement for each would cost the server four
+    times as much."""
     table, columns = TABLES[kind], COLUMNS[kind]
-    places = ", ".join(f"${n}" for n in range(1, len(columns) + 1))
-    insert = f"INSERT INTO hive.{table.name} AS t ({', '.join(columns)})"
-    key = ("ns", *table.key)
+    names, key = ", ".join(columns), ("ns", *table.key)
     sets = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in key)
     return (
-        f"{insert} VALUES ({places}) ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets}"
-        " WHERE excluded.version > t.version RETURNING 1"
+        f"INSERT INTO hive.{table.name} AS t ({names}) SELECT {names} FROM unnest($1::hive.{table.name}[])"
+        f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {sets} WHERE excluded.version > t.version"
     )
+
+
+def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Of up to CHUNK rows, and of values up to about REPLY_BYTES: the server takes each as a whole."""
+    start, room = 0, REPLY_BYTES
+    for n, row in enumerate(rows):
+        room -= sum([len(value) for value in row if isinstance(value, bytes)])
+        if n + 1 == len(rows) or n + 1 - start == CHUNK or room < 0:
+            yield rows[start : n + 1]
+            start, room = n + 1, REPLY_BYTES

@@ -29,8 +29,12 @@ from hive_state_core.migration import copying
 from hive_state_core.migration.lines import export_lines
 from hive_state_core.migration.opening import move, opened
 from hive_state_core.migration.report import Report
-from hive_state_core.model import Gone, TaskImage, TaskRef
+from hive_state_core.model import Gone, RecordImage, RecordRef, TaskImage, TaskRef
 from hive_state_core.spi import PEER, Control, ControlState, Kind, Span
+from hive_state_postgres import loading
+from hive_state_postgres.driver import PostgresDriver
+from hive_state_postgres.exporting import TABLES
+from hive_state_postgres.loadrows import COLUMNS
 
 
 async def populate(choice: Choice, rounds: int = 3) -> None:
@@ -231,3 +235,45 @@ def test_beside_a_bare_copy(tmp_path: Path, url: str) -> None:
             await db.close()
 
     assert asyncio.run(left()) == 0
+
+
+async def test_the_rows_of_a_load_are_those_of_the_tables(url: str) -> None:
+    """An upsert takes rows of the table's own type: all columns, in their order."""
+    statement = (
+        "SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute"
+        " WHERE attrelid = 'hive.{}'::regclass AND attnum > 0"
+    )
+    async with open_store(url, janitor=False) as hive:
+        driver = hive._driver
+        assert isinstance(driver, PostgresDriver)
+        for kind, columns in COLUMNS.items():
+            asked = driver._statements.qualify(statement.format(TABLES[kind].name))
+            ((found,),) = await driver._ask(asked)
+            assert tuple(found) == columns, kind
+
+
+async def test_a_load_of_what_is_there_already(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In several statements, by number or size. Of two images of one record the newer one counts."""
+    monkeypatch.setattr(loading, "CHUNK", 4)
+    monkeypatch.setattr(loading, "REPLY_BYTES", 1000)
+
+    def image(n: int, version: int, size: int = 1) -> RecordImage:
+        return RecordImage(
+            ref=RecordRef("c", str(n)),
+            version=version,
+            created_version=1,
+            value=b"x" * size,
+            raw=False,
+            index=(),
+            created_at=1,
+            updated_at=2,
+            expires_at=None,
+        )
+
+    async with open_store(url, janitor=False) as hive:
+        port = hive.replication()
+        assert await port.load([image(n, 5) for n in range(10)]) == 10
+        newer = [image(n, 6, size=900 if n % 2 else 1) for n in range(9)]
+        assert await port.load([image(3, 7), *newer, image(9, 4), image(3, 6)]) == 9
+        found = await port.images([RecordRef("c", str(n)) for n in range(10)])
+        assert [each.version for each in found if each] == [6, 6, 6, 7, 6, 6, 6, 6, 6, 5]
