@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option
 from hive_state_core.cli.stores import StoreArgument
 from hive_state_legacy.options import QUARANTINE, RULES
 
@@ -18,6 +18,31 @@ if TYPE_CHECKING:
     from hive_state_legacy.verify import Verified
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+IMPORTED: Keys = {
+    "file": "its path",
+    "dry_run": "whether nothing was to be written or verified",
+    "store": "where it went",
+    "timezone": "in which the file's times were taken to be",
+    "read": "rows of the file, by table, as the next six",
+    "imported": "that are new in the store, or were brought up to date",
+    "unchanged": "that the store had",
+    "newer": "that the store itself has changed since",
+    "waived": "that are left behind",
+    "poison": "that are in quarantine",
+    "settled": "that a rule has mended",
+    "poison_rows": {
+        "table": "of the row",
+        "rowid": "its number",
+        "column": "that is wrong, or empty",
+        "reason": "a sentence",
+    },
+    "verified": "same, different and live rows by table, and which differ (rows); null with --dry-run",
+    "warnings": "sentences",
+    "seconds": "in all",
+    "rows_per_s": "that were read",
+}
+
 
 COUNTS = ("read", "imported", "unchanged", "newer", "waived", "poison", "settled")
 
@@ -56,7 +81,7 @@ def rule_options(command: Command) -> Command:
     type=click.IntRange(1, 10_000),
     help="Rows in a transaction.",
 )
-@json_option
+@json_option(IMPORTED)
 @async_command
 async def import_legacy(
     file: str,

@@ -10,7 +10,7 @@ from hive_state_core.cli.frame import async_command, emit_json, json_option
 @click.command("release-legacy")
 @click.argument("file")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@json_option
+@json_option({"released": "path of the file"})
 @async_command
 async def release_legacy(file: str, yes: bool, as_json: bool) -> None:
     """Let FILE take writes of an original hive again.

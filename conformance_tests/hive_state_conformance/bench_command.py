@@ -68,7 +68,12 @@ def _numbers(ctx: click.Context, option: click.Parameter, text: str) -> list[int
     help="For each workload and side.",
 )
 @click.option("--raw", is_flag=True, help="Measure, in turns, the same work written by hand.")
-@json_option
+@json_option(
+    {
+        "rows": "one for each workload, see Demo and bench",
+        "environment": "what the figures depend on: cores, platform, versions, settings of each side",
+    }
+)
 @async_command
 async def bench(
     stores: tuple[str, ...],

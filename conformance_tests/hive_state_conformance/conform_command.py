@@ -7,12 +7,25 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option
 from hive_state_core.cli.stores import StoreArgument, store_argument
 from hive_state_core.spi import TERM_MAX
 
 if TYPE_CHECKING:
     from hive_state_conformance.report import Result
+
+
+REPORT: Keys = {
+    "level": "full, base or none",
+    "tiers": "that were run",
+    "suite_version": "of the checks",
+    "features": "what the backend declares",
+    "checks": "by id: passed, failed, refused, known-failure or not-run",
+    "failures": "by id: why it failed",
+    "reasons": "by id: why it was not run, or is known to fail",
+    "seconds": "in all",
+    "contracts": "with --list, beside suite_version alone: what each check asks for, by id",
+}
 
 
 @click.command()
@@ -24,7 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--term", type=click.IntRange(2, TERM_MAX - 20), help="Begin in this term, so that versions are large."
 )
-@json_option
+@json_option(REPORT)
 @async_command
 async def conform(
     store: StoreArgument, select: tuple[str, ...], list_only: bool, term: int | None, as_json: bool

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option
 from hive_state_core.cli.stores import StoreArgument, store_option
 
 if TYPE_CHECKING:
@@ -14,12 +14,33 @@ if TYPE_CHECKING:
     from hive_state_conformance.demo_journey import JourneyReport
 
 
+REPORT: Keys = {
+    "url": "of the store, without its password",
+    "workload": "its name and version",
+    "agents": "how many worked",
+    "seconds": "as measured",
+    "operations": "calls that returned",
+    "ops_per_s": "of them",
+    "tasks_enqueued": "ids that the agents were given",
+    "tasks_completed": "tasks that are completed in the store",
+    "lost": "of those ids, the ones that are in no state, or were given twice",
+    "duplicates": "tasks that were done twice",
+    "torn": "tasks that were done by half",
+    "stale": "records and reads that are older than was acknowledged",
+    "errors": "calls that failed",
+    "first_error": "the first of them, or null",
+    "latency_ms": "p50, p95, p99, max of read, write and claim",
+    "cache_hit_ratio": "of the reads of single records; null without a cache",
+    "migration": "with --migrate: phases, max_pause_ms and more, see Demo and bench",
+}
+
+
 @click.command()
 @store_option
 @click.option("--migrate", is_flag=True, help="Let the hive move to STORE, a preset, and back meanwhile.")
 @click.option("--agents", default=100, show_default=True, type=click.IntRange(1, 10_000))
 @click.option("--seconds", default=10.0, show_default=True, type=click.FloatRange(0.05, 3600))
-@json_option
+@json_option(REPORT)
 @async_command
 async def demo(store: StoreArgument, migrate: bool, agents: int, seconds: float, as_json: bool) -> int:
     """Let agents work on a store, then audit it.

@@ -16,6 +16,9 @@ from hive_state_core.cli.frame import printable
 T = TypeVar("T")
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+MORE = "whether there are more than --limit"
+"""What the key `more` says."""
+
 limit_option: Option = click.option(
     "--limit", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Show so many at most."
 )

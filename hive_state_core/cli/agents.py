@@ -7,13 +7,36 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hive_state_core.cli import show
-from hive_state_core.cli.acting import dangerous, first, limit_option, tell_more, value_text, values_option
-from hive_state_core.cli.frame import async_command, emit_json, json_option
+from hive_state_core.cli.acting import (
+    MORE,
+    dangerous,
+    first,
+    limit_option,
+    tell_more,
+    value_text,
+    values_option,
+)
+from hive_state_core.cli.frame import Keys, async_command, emit_json, json_option
 from hive_state_core.cli.live import LiveStore, live_store
 from hive_state_core.errors import NotFound
 
 if TYPE_CHECKING:
     from hive_state_core.agents import Agent
+
+
+AGENT: Keys = {
+    "id": "of the agent",
+    "status": "offline if it is silent, else what it said last",
+    "last_status": "what it said last",
+    "capabilities": "what it can do, a list of names",
+    "current_task": "id of a task, or null",
+    "context_usage": "as it was told, a number or null",
+    "version": "of its record",
+    "registered_at": "an instant, in ISO 8601 and UTC, as all instants are",
+    "updated_at": "the last change but for heartbeats",
+    "seen_at": "the last heartbeat",
+    "offline_after_s": "seconds of silence after which it is offline; null: never",
+}
 
 
 @click.group()
@@ -26,7 +49,7 @@ def agents() -> None:
 @click.option("--status", metavar="STATUS", help='Only those of this status; "offline" are the silent ones.')
 @click.option("--capability", metavar="NAME", help="Only those that have it.")
 @limit_option
-@json_option
+@json_option({"agents": AGENT, "more": MORE})
 @async_command
 async def list_(
     store: LiveStore, status: str | None, capability: str | None, limit: int, as_json: bool
@@ -45,7 +68,7 @@ async def list_(
 @agents.command("show")
 @live_store("ID")
 @values_option
-@json_option
+@json_option({**AGENT, "metadata": "with --values: what is stored with it"})
 @async_command
 async def show_(store: LiveStore, id: str, values: bool, as_json: bool) -> None:
     """Show one agent; with --values its metadata too."""
@@ -66,7 +89,7 @@ async def show_(store: LiveStore, id: str, values: bool, as_json: bool) -> None:
 @agents.command()
 @live_store("ID")
 @dangerous("Remove the agent {id}?")
-@json_option
+@json_option({"id": "of the agent", "removed": "true"})
 @async_command
 async def remove(store: LiveStore, id: str, as_json: bool) -> None:
     """Remove one agent. What it does in other processes goes on."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hive_state_core.cli.frame import Settings, emit_json, json_option
+from hive_state_core.cli.frame import Keys, Settings, emit_json, json_option
 from hive_state_core.cli.show import columns, setting_text, table
 from hive_state_core.errors import ConfigError
 
@@ -15,9 +15,33 @@ if TYPE_CHECKING:
     from hive_state_core.plugins import Backend, Failure
 
 
+BACKENDS: Keys = {
+    "backends": {
+        "name": "as `backend =` in the configuration has it",
+        "schemes": "of its URLs",
+        "summary": "for people",
+        "missing": "a sentence if something has to be installed first, else null",
+        "options": {
+            "name": "of the option",
+            "takes": "which values, in words",
+            "default": "null: there is none",
+            "doc": "what it is",
+            "secret": "whether it is shown nowhere",
+            "part": "of the URL that it is; null: it stands behind the ?",
+        },
+    },
+    "failures": {
+        "plugin": "that failed",
+        "target": "the module",
+        "error": "a sentence",
+        "traceback": "of the error",
+    },
+}
+
+
 @click.command()
 @click.option("-v", "--verbose", is_flag=True, help="Show all URLs and options of each, and tracebacks.")
-@json_option
+@json_option(BACKENDS)
 @click.pass_context
 def backends(ctx: click.Context, verbose: bool, as_json: bool) -> None:
     """List the backends.

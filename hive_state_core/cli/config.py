@@ -47,7 +47,9 @@ def config() -> None:
 @config.command()
 @click.argument("store", required=False)
 @click.option("--sources", is_flag=True, help="Say where each value comes from.")
-@json_option
+@json_option(
+    {"settings": {"key": "its name", "value": "in force; durations are seconds", "source": "of the value"}}
+)
 @async_command
 async def show(store: str | None, sources: bool, as_json: bool) -> None:
     """Show each value that is in force.
@@ -74,7 +76,18 @@ class Checked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @config.command()
-@json_option
+@json_option(
+    {
+        "file": "its path, or null",
+        "ok": "whether every store can be used",
+        "stores": {
+            "name": "null: the one that is used",
+            "store": "what it is",
+            "error": "a sentence, or null",
+        },
+        "warnings": "sentences",
+    }
+)
 def check(as_json: bool) -> int:
     """Check the whole configuration.
 
@@ -120,7 +133,7 @@ def _in_plain_words(read: Config) -> list[str]:
 
 
 @config.command("init")
-@json_option
+@json_option({"file": "path of the file that was written"})
 def begin(as_json: bool) -> None:
     """Write a hive-state.toml to start with into this directory. Never overwrites one."""
     from hive_state_core.config import FILE

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hive_state_core.cli import show
-from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option, verdict
+from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option, verdict
 from hive_state_core.cli.live import LiveStore, namespace_option
 from hive_state_core.cli.stores import store_argument
 from hive_state_core.cli.surroundings import surroundings
@@ -18,6 +18,19 @@ from hive_state_core.spi import Finding
 
 if TYPE_CHECKING:
     from hive_state_core.store import Store
+
+FINDINGS: Keys = {
+    "url": "of the store, without its password; null if it cannot be told",
+    "ok": "whether nothing is wrong",
+    "findings": {
+        "name": "of what was looked at",
+        "status": "ok, warn or fail",
+        "sentence": "for people",
+        "mend": "what to do, or null",
+        "free": "bytes of room, null where room is not what was looked at",
+    },
+}
+
 
 PINGS = 20
 
@@ -28,7 +41,7 @@ SKEW_S = 2.0
 @click.command()
 @store_argument
 @namespace_option
-@json_option
+@json_option(FINDINGS)
 @async_command
 async def doctor(store: LiveStore, as_json: bool) -> int:
     """Examine this installation and STORE.

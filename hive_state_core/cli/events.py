@@ -8,6 +8,7 @@ import click
 
 from hive_state_core.cli import show
 from hive_state_core.cli.acting import (
+    MORE,
     Option,
     dangerous,
     first,
@@ -17,7 +18,7 @@ from hive_state_core.cli.acting import (
     value_text,
     values_option,
 )
-from hive_state_core.cli.frame import async_command, emit_json, json_option
+from hive_state_core.cli.frame import Keys, async_command, emit_json, json_option
 from hive_state_core.cli.live import LiveStore, live_store
 from hive_state_core.errors import NotFound
 from hive_state_core.limits import CLAIM, SCAN_PAGE
@@ -29,6 +30,33 @@ if TYPE_CHECKING:
     from hive_state_core.subscription import Event
 
 
+STREAM: Keys = {"stream": "its name"}
+GROUP: Keys = {**STREAM, "group": "its name"}
+LAG: Keys = {**GROUP, "lag": "events that it was not handed yet"}
+PROGRESS: Keys = {
+    **GROUP,
+    "position": "seq of the last event that it was handed",
+    "lag": "events that it was not handed yet",
+    "pending": "events that it has out",
+    "dead": "events that are not handed out any more",
+}
+EVENT: Keys = {
+    "seq": "its number in the stream, from 1",
+    "at": "when it was published",
+    "version": "of that commit",
+    "body": 'with --values; bytes are {"base64": ...}',
+}
+PENDING: Keys = {
+    "seq": "of the event",
+    "attempt": "how often it was handed out",
+    "consumer": "whom it was handed to last",
+    "until": "when that lease ends, or it is handed out again; null if it is dead",
+    "dead": "whether it is not handed out any more",
+    "error": "text of the last failure, or null",
+}
+DROPPED: Keys = {"dropped": "true"}
+
+
 @click.group()
 def events() -> None:
     """Look at event streams and their groups, and act on them."""
@@ -36,7 +64,7 @@ def events() -> None:
 
 @events.command()
 @live_store()
-@json_option
+@json_option({"streams": {**STREAM, "events": "how many it has"}})
 @async_command
 async def streams(store: LiveStore, as_json: bool) -> None:
     """List streams, and how many events each of them has."""
@@ -51,7 +79,7 @@ async def streams(store: LiveStore, as_json: bool) -> None:
 @events.command()
 @live_store()
 @click.option("--stream", metavar="NAME", help="Only those of this stream.")
-@json_option
+@json_option({"groups": PROGRESS})
 @async_command
 async def groups(store: LiveStore, stream: str | None, as_json: bool) -> None:
     """List groups, and how far they are."""
@@ -75,7 +103,7 @@ async def groups(store: LiveStore, stream: str | None, as_json: bool) -> None:
 @click.option("--reverse", is_flag=True, help="The newest first.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, SCAN_PAGE))
 @values_option
-@json_option
+@json_option({**STREAM, "events": EVENT})
 @async_command
 async def read(
     store: LiveStore, stream: str, start: int | None, reverse: bool, limit: int, values: bool, as_json: bool
@@ -95,7 +123,7 @@ async def read(
 
 @events.command()
 @live_store("STREAM", "GROUP")
-@json_option
+@json_option(LAG)
 @async_command
 async def lag(store: LiveStore, stream: str, group: str, as_json: bool) -> None:
     """Tell how many events GROUP was not handed yet."""
@@ -110,7 +138,14 @@ async def lag(store: LiveStore, stream: str, group: str, as_json: bool) -> None:
 @click.option("--first", "first_kept", type=click.IntRange(min=1), metavar="SEQ", help="Keep from there on.")
 @click.option("--force", is_flag=True, help="Remove also what a group has not finished.")
 @dangerous("Remove the oldest events of stream {stream}?")
-@json_option
+@json_option(
+    {
+        **STREAM,
+        "removed": "how many events",
+        "dropped": "how many of them a group had not finished",
+        "first": "seq of the first that is left, or of the next to come",
+    }
+)
 @async_command
 async def trim(
     store: LiveStore, stream: str, keep: int | None, first_kept: int | None, force: bool, as_json: bool
@@ -131,7 +166,7 @@ async def trim(
 @live_store("STREAM", "GROUP")
 @click.option("--to", "start", required=True, metavar="SEQ", help="now, beginning, or the seq of an event.")
 @dangerous("Move group {group} of stream {stream} to {start}, and forget what it has out or dead?")
-@json_option
+@json_option(LAG)
 @async_command
 async def seek(store: LiveStore, stream: str, group: str, start: str, as_json: bool) -> None:
     """Let GROUP go on from another event, forward or back."""
@@ -156,7 +191,7 @@ def _start(text: str) -> Start:
 @live_store("STREAM", "GROUP")
 @click.option("--dead", is_flag=True, help="Only those that are not handed out any more.")
 @limit_option
-@json_option
+@json_option({**GROUP, "pending": PENDING, "more": MORE})
 @async_command
 async def pending(store: LiveStore, stream: str, group: str, dead: bool, limit: int, as_json: bool) -> None:
     """List what GROUP was handed and has not finished."""
@@ -181,7 +216,7 @@ all_option: Option = click.option("--all", "every", is_flag=True, help="All dead
 @live_store("STREAM", "GROUP")
 @seq_option
 @all_option
-@json_option
+@json_option({"redriven": "seqs of the events"})
 @async_command
 async def redrive(
     store: LiveStore, stream: str, group: str, seqs: tuple[int, ...], every: bool, as_json: bool
@@ -199,7 +234,7 @@ async def redrive(
 @seq_option
 @all_option
 @dangerous("Discard dead events of group {group} of stream {stream}?")
-@json_option
+@json_option({"discarded": "seqs of the events"})
 @async_command
 async def discard(
     store: LiveStore, stream: str, group: str, seqs: tuple[int, ...], every: bool, as_json: bool
@@ -231,7 +266,7 @@ def _tell_dead(done: str, seqs: list[int], as_json: bool) -> None:
 @events.command("drop-group")
 @live_store("STREAM", "GROUP")
 @dangerous("Drop group {group} of stream {stream}?")
-@json_option
+@json_option({**GROUP, **DROPPED})
 @async_command
 async def drop_group(store: LiveStore, stream: str, group: str, as_json: bool) -> None:
     """Remove GROUP, and what it knows of events.
@@ -250,7 +285,7 @@ async def drop_group(store: LiveStore, stream: str, group: str, as_json: bool) -
 @events.command()
 @live_store("STREAM")
 @dangerous("Drop stream {stream}: all its events and groups?")
-@json_option
+@json_option({**STREAM, **DROPPED})
 @async_command
 async def drop(store: LiveStore, stream: str, as_json: bool) -> None:
     """Remove all events and groups of STREAM."""

@@ -36,7 +36,7 @@ async def export_(store: StoreArgument) -> None:
 @click.option(
     "--file", "source", type=click.File("rb"), default="-", help="What export has written.  [default: stdin]"
 )
-@json_option
+@json_option({"imported": "how many rows"})
 @async_command
 async def import_(store: StoreArgument, source: BinaryIO, as_json: bool) -> None:
     """Read an export into STORE, which has to be empty.

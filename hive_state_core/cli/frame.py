@@ -4,7 +4,7 @@ A command is written like this, and added to the group by the hook `hive_state_r
 
     @click.command()
     @store_argument
-    @json_option
+    @json_option({"count": "how many there are"})
     @async_command
     async def count(store: StoreArgument, as_json: bool) -> int:
         async with store.open() as hive: ...
@@ -23,11 +23,11 @@ import functools
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from enum import IntEnum
 from types import FrameType
-from typing import Any, NamedTuple, ParamSpec, TypeVar
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 import click
 import msgspec
@@ -37,6 +37,8 @@ from hive_state_core import errors
 P = ParamSpec("P")
 T = TypeVar("T")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Keys: TypeAlias = Mapping[str, "str | Keys"]
+"""What each key of an object says; those of the objects in it, or in a list of it, again by key."""
 
 
 class EXIT(IntEnum):
@@ -132,10 +134,18 @@ def emit_json(obj: Any) -> None:
     click.echo(msgspec.json.encode(obj))
 
 
-def json_option(command: Decorated) -> Decorated:
+class JsonOption(click.Option):
+    """`--json`, which knows the keys of what is printed: docs/reference/commands.md is made of them."""
+
+    def __init__(self, *args: Any, keys: Keys, **others: Any) -> None:
+        super().__init__(*args, **others)
+        self.keys: Keys = keys
+
+
+def json_option(keys: Keys) -> Callable[[Decorated], Decorated]:
     """Adds `--json`, as the argument `as_json: bool`. An error is then an object on stdout too."""
-    option = click.option("--json", "as_json", is_flag=True, help="Print JSON, and nothing else, on stdout.")
-    return option(command)
+    words = "Print JSON, and nothing else, on stdout."
+    return click.option("--json", "as_json", cls=JsonOption, keys=keys, is_flag=True, help=words)
 
 
 def async_command(body: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:

@@ -7,13 +7,34 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hive_state_core.cli import show
-from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option, verdict
+from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option, verdict
 from hive_state_core.cli.live import LiveStore, existing, namespace_option
 from hive_state_core.cli.stores import store_argument
 
 if TYPE_CHECKING:
     from hive_state_core.health import Health, Thresholds
     from hive_state_core.spi import CacheStats
+
+
+HEALTH: Keys = {
+    "url": "of the store, without its password",
+    "backend": "its name",
+    "namespace": "the part of the store",
+    "status": "ok, warn or fail: the worst of the checks",
+    "at": "the store's time; null if it could not be asked",
+    "checks": {
+        "name": "of the check",
+        "subject": "the queue, group or server, or null",
+        "status": "ok, warn or fail",
+        "value": "in the unit that the name says, or null",
+        "threshold": "the same",
+        "sentence": "for people",
+    },
+    "pools": "connections by server: in_use, idle, most, waiting",
+    "memory": "bytes by server: used, most (null: no bound)",
+    "cache": "null without one; else connected, asked, hits, hit_ratio (null: nothing was asked)",
+    "error": "code of the error if the store cannot be asked, else null",
+}
 
 
 @click.command()
@@ -28,7 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option("--memory", default=0.8, show_default=True, metavar="SHARE", help="Of what a server may use.")
 @click.option("--timeout", default=5.0, show_default=True, metavar="SECONDS", help="For each question.")
-@json_option
+@json_option(HEALTH)
 @async_command
 async def health(store: LiveStore, as_json: bool, timeout: float, **limits: Any) -> int:
     """Tell whether STORE deserves a look.

@@ -10,7 +10,13 @@ from hive_state_core.cli.stores import StoreArgument, store_argument
 
 @click.command()
 @store_argument
-@json_option
+@json_option(
+    {
+        "url": "of the store, without its password",
+        "schema": "the version that it has now",
+        "steps": "what was done, in words",
+    }
+)
 @async_command
 async def init(store: StoreArgument, as_json: bool) -> None:
     """Create or upgrade the schema of STORE.

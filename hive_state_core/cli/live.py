@@ -2,7 +2,7 @@
 
 @click.command()
 @live_store("ID")
-@json_option
+@json_option({"id": "..."})
 @async_command
 async def show(store: LiveStore, id: str, as_json: bool) -> None:
     async with store.open() as hive: ...

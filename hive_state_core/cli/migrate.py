@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option
 from hive_state_core.cli.migrate_live import LIVE, work
 from hive_state_core.cli.migrate_sides import chosen, known_sides
+from hive_state_core.cli.migrate_status import STATUS
 from hive_state_core.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -19,6 +20,22 @@ if TYPE_CHECKING:
     from hive_state_core.baselines import Bulk
     from hive_state_core.choosing import Choice
     from hive_state_core.migration.report import Report
+
+
+MOVED: Keys = {
+    "result": "moved, copied, compared or different",
+    "kinds": "by kind: copied, verified, reread, different, missing, extra",
+    "seconds": "in all",
+    "phases": "seconds by phase (copy, verify, reread)",
+    "rows_per_s": "of the copy",
+    "differences": "the first of them, in words",
+    "raw_copy_rows_per_s": "with --raw: of a bare copy",
+}
+DRY_RUN: Keys = {
+    "dry_run": "true: with --dry-run, in place of all that",
+    "rows": "about how many there are, by kind",
+    "steps": "what would be done, in words",
+}
 
 
 @click.group()
@@ -40,7 +57,7 @@ def migrate() -> None:
     help="Rows in a transaction.",
 )
 @click.option("--raw", is_flag=True, help="Measure a bare copy of the same rows too, where there is one.")
-@json_option
+@json_option({**STATUS, **MOVED, **DRY_RUN})
 @async_command
 async def run(
     source: str | None,
@@ -99,7 +116,7 @@ async def run(
 
 @migrate.command()
 @known_sides
-@json_option
+@json_option({"cancelled": "whether there was anything to cancel"})
 @async_command
 async def cancel(source: str | None, target: str | None, as_json: bool) -> None:
     """Give up a move, live or offline.

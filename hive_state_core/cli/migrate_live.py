@@ -10,7 +10,7 @@ import msgspec
 
 from hive_state_core.cli import migrate_status, show
 from hive_state_core.cli.acting import dangerous
-from hive_state_core.cli.frame import EXIT, async_command, emit_json, json_option
+from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option
 from hive_state_core.cli.migrate_sides import chosen, chosen_live, known_sides
 from hive_state_core.cli.progress import Progress
 
@@ -19,6 +19,27 @@ if TYPE_CHECKING:
     from hive_state_core.migration.checking import Checked
     from hive_state_core.migration.crossing import Crossed
     from hive_state_core.migration.live import Live
+
+
+OBSTACLES: Keys = {"obstacles": "what stands in the way, in words; the exit code is 4 then"}
+CHECKED: Keys = {
+    "clean": "whether nothing is wrong",
+    "compared": "rows, by kind",
+    "reread": "how many of them as a reader sees them",
+    "repaired": "rows that were lost, and sent once more",
+    "found": "what differs, and why",
+}
+CROSSED: Keys = {
+    "lives_in": "where the hive lives now",
+    "sealed_ms": "for how long nobody could write",
+    "drained": "marks that were sent meanwhile",
+    "steps": "milliseconds of each",
+}
+PLAN: Keys = {
+    "steps": "what would be done, in words",
+    "rows": "about how many there are, by kind",
+    "warnings": "what is worth knowing, in words",
+}
 
 
 def knobs(command: Any) -> Any:
@@ -49,7 +70,7 @@ BACKUP = click.option(
 @known_sides
 @ACCEPT
 @BACKUP
-@json_option
+@json_option({**PLAN, **OBSTACLES})
 @async_command
 async def plan(
     source: str | None, target: str | None, accept_durability: bool, backup: BinaryIO | None, as_json: bool
@@ -94,7 +115,7 @@ async def plan(
 @ACCEPT
 @BACKUP
 @knobs
-@json_option
+@json_option({**migrate_status.STATUS, **OBSTACLES, **CHECKED})
 @async_command
 async def start(
     source: str | None,
@@ -127,7 +148,7 @@ async def start(
 
 @click.command()
 @known_sides
-@json_option
+@json_option({**migrate_status.STATUS, **CHECKED})
 @async_command
 async def advance(source: str | None, target: str | None, as_json: bool) -> int:
     """Do what the next phase needs, up to verified. The one after that is `switch`."""
@@ -142,7 +163,7 @@ async def advance(source: str | None, target: str | None, as_json: bool) -> int:
 @click.option(
     "--waive", multiple=True, metavar="ENTITY", help="Leave this poison behind, named as by status."
 )
-@json_option
+@json_option(CHECKED)
 @async_command
 async def verify(source: str | None, target: str | None, waive: tuple[str, ...], as_json: bool) -> int:
     """Compare both stores, while the hive works. What was lost is sent once more. Exits with 3 if something
@@ -158,7 +179,7 @@ async def verify(source: str | None, target: str | None, waive: tuple[str, ...],
 @click.command()
 @known_sides
 @click.option("--watch", type=click.FloatRange(0.2, 3600), metavar="SECONDS", help="Again and again.")
-@json_option
+@json_option(migrate_status.STATUS)
 @async_command
 async def status(source: str | None, target: str | None, watch: float | None, as_json: bool) -> None:
     """Say how far the migration is, and what to type next."""
@@ -178,7 +199,7 @@ async def status(source: str | None, target: str | None, watch: float | None, as
 
 @click.command()
 @known_sides
-@json_option
+@json_option(migrate_status.STATUS)
 @async_command
 async def pause(source: str | None, target: str | None, as_json: bool) -> None:
     """Copy and send nothing for now. What changes is marked all the same."""
@@ -190,7 +211,7 @@ async def pause(source: str | None, target: str | None, as_json: bool) -> None:
 @click.command()
 @known_sides
 @knobs
-@json_option
+@json_option(migrate_status.STATUS)
 @async_command
 async def resume(source: str | None, target: str | None, as_json: bool, **given: Any) -> None:
     """Go on after a pause, or with other knobs.
@@ -205,7 +226,7 @@ async def resume(source: str | None, target: str | None, as_json: bool, **given:
 @click.command()
 @known_sides
 @click.option("--force", is_flag=True, help="Although something stands in the way; that is told.")
-@json_option
+@json_option({**CROSSED, **OBSTACLES, **migrate_status.STATUS})
 @async_command
 async def switch(source: str | None, target: str | None, force: bool, as_json: bool) -> int:
     """Let the hive live in the store that it moves to. Writes wait for a moment, and none fails.
@@ -234,7 +255,7 @@ async def switch(source: str | None, target: str | None, force: bool, as_json: b
 
 @click.command()
 @known_sides
-@json_option
+@json_option({**CROSSED, **migrate_status.STATUS})
 @async_command
 async def rollback(source: str | None, target: str | None, as_json: bool) -> None:
     """One step back. After a switch: the hive lives in the old store again, with all that was written since.
@@ -257,7 +278,7 @@ async def rollback(source: str | None, target: str | None, as_json: bool) -> Non
 
 @click.command()
 @known_sides
-@json_option
+@json_option(migrate_status.STATUS)
 @dangerous("The old store will not be kept current any more, and there is no way back. Go on?")
 @async_command
 async def complete(source: str | None, target: str | None, as_json: bool) -> None:

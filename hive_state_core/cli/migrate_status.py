@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from hive_state_core.cli import show
+from hive_state_core.cli.frame import Keys
 from hive_state_core.cli.migrate_sides import named_by
 
 if TYPE_CHECKING:
@@ -19,6 +20,40 @@ if TYPE_CHECKING:
 
 MARKS = 10_000
 """So many marks are counted; more are "10,000 or more"."""
+
+STATUS: Keys = {
+    "from": "the store that the hive leaves",
+    "to": "the store that it moves to",
+    "phase": "see the phases of a live migration",
+    "step": "the number of the phase",
+    "steps": "of the last phase",
+    "lives_in": "where the hive lives now",
+    "next": "the command to type",
+    "paused": "whether nothing is copied and sent; this and the rest only while it is under way",
+    "chunk": "rows in a transaction of the copy",
+    "throttle": "seconds of rest after each, at least",
+    "budget": "seconds that writes may wait for a switch",
+    "copied": "rows that were copied, by kind",
+    "rows": "rows that the old store says it has, by kind",
+    "marks": "what waits to be sent on, counted up to 10,000",
+    "oldest_mark_ms": "for how long, or null",
+    "verified_at": "when all was found to be the same, or null",
+    "compared": "rows, at that time",
+    "repaired": "rows that were lost, and sent once more",
+    "shadow_reads": "reads that were repeated on the other store",
+    "shadow_wrong": "those of them that differed",
+    "wrong": "what differs, and why",
+    "poison": "what the new store would not take, and why",
+    "waived": "poison that is left behind",
+    "triggers": {"mode": "act, watch or off", "fired": "at, trigger, value, most, severity, done of each"},
+    "processes": {
+        "pid": "of the process",
+        "host": "where it runs",
+        "store": "by which name it opened the hive",
+        "can_follow": "whether it knows the other store",
+        "is_current": "whether it has seen the newest control row",
+    },
+}
 
 
 async def look(live: Live) -> dict[str, Any]:

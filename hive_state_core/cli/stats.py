@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from hive_state_core.cli import show
-from hive_state_core.cli.frame import async_command, emit_json, json_option
+from hive_state_core.cli.frame import Keys, async_command, emit_json, json_option
 from hive_state_core.cli.live import LiveStore, namespace_option
 from hive_state_core.cli.stores import store_argument
 from hive_state_core.model import TaskState
@@ -20,6 +20,50 @@ if TYPE_CHECKING:
     from hive_state_core.stats import LaneStats, StoreStats
     from hive_state_core.store import Store
     from hive_state_core.telemetry import Measured
+
+TOOK = "calls, p50_ms, p95_ms, p99_ms, max_ms"
+STATS: Keys = {
+    "url": "of the store, without its password",
+    "backend": "its name",
+    "namespace": "the part of the store",
+    "at": "the store's time",
+    "seconds": "that the rates are told of",
+    "records": "how many there are, by collection",
+    "queues": {
+        "queue": "its name",
+        "paused": "whether nothing is claimed from it",
+        "states": "how many tasks there are, by state",
+        "oldest_ready_s": "for how long the oldest ready task has waited, or null",
+        "leases_over": "leases that ended and were not taken away yet",
+        "enqueued_per_s": "tasks; null if the queue is new",
+        "ended_per_s": "the same",
+    },
+    "streams": {
+        "stream": "its name",
+        "events": "how many it has",
+        "published_per_s": "null if it is new",
+    },
+    "groups": {
+        "stream": "its name",
+        "group": "its name",
+        "position": "seq of the last event that it was handed",
+        "lag": "events that it was not handed yet",
+        "pending": "events that it has out",
+        "dead": "events that are not handed out any more",
+        "oldest_s": "age of the oldest event that it has not finished, or null",
+        "handed_out_per_s": "null if it is new",
+    },
+    "size_bytes": "of the whole store, or null",
+    "facts": "what the backend says of itself, by name",
+    "pools": "connections by server: in_use, idle, most, waiting",
+    "warnings": "sentences",
+    "processes": "those that share what their calls take, host:pid:id; the rest is of them",
+    "operations": f"by operation: {TOOK}",
+    "agents": f"by agent: {TOOK}",
+    "lanes": "by kind of trip: trips, calls, largest, took",
+    "errors": "how many calls failed, by code",
+}
+
 
 SLOWEST = 20
 """Agents that are shown to people."""
@@ -34,7 +78,7 @@ SLOWEST = 20
     metavar="SECONDS",
     help="Go on, and look again every so often; with --json one object a line.",
 )
-@json_option
+@json_option(STATS)
 @async_command
 async def stats(store: LiveStore, watch: float | None, as_json: bool) -> None:
     """Count what is in STORE, and how fast it changes.

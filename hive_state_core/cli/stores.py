@@ -2,7 +2,7 @@
 
     @click.command()
     @store_argument
-    @json_option
+    @json_option({"count": "how many there are"})
     @async_command
     async def count(store: StoreArgument, as_json: bool) -> None:
         async with store.open() as hive: ...

@@ -8,6 +8,7 @@ import click
 
 from hive_state_core.cli import show
 from hive_state_core.cli.acting import (
+    MORE,
     Option,
     dangerous,
     first,
@@ -17,13 +18,40 @@ from hive_state_core.cli.acting import (
     value_text,
     values_option,
 )
-from hive_state_core.cli.frame import async_command, emit_json, json_option
+from hive_state_core.cli.frame import Keys, async_command, emit_json, json_option
 from hive_state_core.cli.live import LiveStore, live_store
 from hive_state_core.errors import Conflict, NotFound
 from hive_state_core.model import TaskState
 
 if TYPE_CHECKING:
     from hive_state_core.task_model import Task
+
+TASK: Keys = {
+    "id": "of the task",
+    "queue": "its name",
+    "state": ", ".join(state.value for state in TaskState),
+    "priority": "1 is the most urgent",
+    "attempt": "how often it was claimed",
+    "max_attempts": "how often it may be",
+    "worker": "who has its lease, or null",
+    "lease_until": "when that ends, or null",
+    "cancel_requested": "whether its worker was asked to stop",
+    "error": "text of the last failure, or null",
+    "dedupe_key": "no other live task has it; or null",
+    "requires": "capabilities that a worker needs",
+    "depends_on": "ids of tasks",
+    "unmet": "how many of them are not completed",
+    "created_at": "when it was enqueued",
+    "due_at": "not claimed before",
+    "finished_at": "when it ended, or null",
+}
+TASK_VALUES: Keys = {
+    "payload": 'with --values; bytes are {"base64": ...}',
+    "result": "the same",
+}
+QUEUE: Keys = {"queue": "its name", "paused": "whether nothing is claimed from it"}
+ID = "of the task"
+
 
 queue_option: Option = click.option("--queue", metavar="NAME", help="Only those of this queue.")
 state_option: Option = click.option(
@@ -46,7 +74,7 @@ def tasks() -> None:
 @state_option
 @click.option("--reverse", is_flag=True, help="The newest first.")
 @limit_option
-@json_option
+@json_option({"tasks": TASK, "more": MORE})
 @async_command
 async def list_(
     store: LiveStore, queue: str | None, states: tuple[str, ...], reverse: bool, limit: int, as_json: bool
@@ -67,7 +95,7 @@ async def list_(
 @live_store()
 @queue_option
 @state_option
-@json_option
+@json_option({"count": "how many there are"})
 @async_command
 async def count(store: LiveStore, queue: str | None, states: tuple[str, ...], as_json: bool) -> None:
     """Count tasks."""
@@ -79,7 +107,7 @@ async def count(store: LiveStore, queue: str | None, states: tuple[str, ...], as
 @tasks.command("show")
 @live_store("ID")
 @values_option
-@json_option
+@json_option({**TASK, **TASK_VALUES})
 @async_command
 async def show_(store: LiveStore, id: str, values: bool, as_json: bool) -> None:
     """Show one task; with --values its payload and its result too."""
@@ -100,7 +128,7 @@ async def show_(store: LiveStore, id: str, values: bool, as_json: bool) -> None:
 @tasks.command()
 @live_store("ID")
 @dangerous("Cancel the task {id}?")
-@json_option
+@json_option({"id": ID, "state": "it is in now; leased: its worker was asked to stop"})
 @async_command
 async def cancel(store: LiveStore, id: str, as_json: bool) -> None:
     """Cancel one task. A worker that has it is asked to stop, and may complete it all the same."""
@@ -118,7 +146,7 @@ async def cancel(store: LiveStore, id: str, as_json: bool) -> None:
 
 @tasks.command()
 @live_store("ID")
-@json_option
+@json_option({"id": ID, "redriven": "true"})
 @async_command
 async def redrive(store: LiveStore, id: str, as_json: bool) -> None:
     """Let one dead or cancelled task be tried again.
@@ -135,7 +163,7 @@ async def redrive(store: LiveStore, id: str, as_json: bool) -> None:
 @live_store()
 @queue_option
 @dangerous("Redrive all dead tasks (queue: {queue})?")
-@json_option
+@json_option({"redriven": "how many"})
 @async_command
 async def redrive_all(store: LiveStore, queue: str | None, as_json: bool) -> None:
     """Redrive all dead tasks, of one queue or of all."""
@@ -146,7 +174,7 @@ async def redrive_all(store: LiveStore, queue: str | None, as_json: bool) -> Non
 
 @tasks.command()
 @live_store("QUEUE")
-@json_option
+@json_option(QUEUE)
 @async_command
 async def pause(store: LiveStore, queue: str, as_json: bool) -> None:
     """Let nothing be claimed from QUEUE until `resume`.
@@ -160,7 +188,7 @@ async def pause(store: LiveStore, queue: str, as_json: bool) -> None:
 
 @tasks.command()
 @live_store("QUEUE")
-@json_option
+@json_option(QUEUE)
 @async_command
 async def resume(store: LiveStore, queue: str, as_json: bool) -> None:
     """Let QUEUE be claimed from again."""

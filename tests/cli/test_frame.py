@@ -44,7 +44,7 @@ def act() -> Iterator[Callable[[Callable[[], Any]], None]]:
 
     @click.command()
     @click.argument("rest", nargs=-1)
-    @json_option
+    @json_option({})
     def dummy(rest: tuple[str, ...], as_json: bool) -> Any:
         return does[-1]()
 
@@ -379,7 +379,7 @@ from hive_state_core.cli.frame import async_command, json_option
 signal.signal(signal.SIGINT, getattr(signal, sys.argv.pop(1)))
 
 @click.command()
-@json_option
+@json_option({})
 @async_command
 async def sleeper(as_json):
     try:
