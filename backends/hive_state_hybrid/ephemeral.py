@@ -49,6 +49,7 @@ class Ephemeral:
 
     def __init__(self, driver: Driver, default_ttl: int | None, stream_maxlen: int | None) -> None:
         self.driver = driver
+        self._forgetting = driver if isinstance(driver, Forgetting) else None  # slow: once, not per trip
         self._default_ttl = default_ttl
         self._maxlen = stream_maxlen
         self._first: dict[StreamRef, int] = {}
@@ -100,8 +101,8 @@ class Ephemeral:
     async def commit(self, batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
         asked = batches if self._default_ttl is None else [self._bounded(batch) for batch in batches]
         reply = await self.call(lambda driver: driver.commit(asked, trip_id))
-        if isinstance(self.driver, Forgetting):
-            self.driver.heard(trip_id)
+        if self._forgetting is not None:
+            self._forgetting.heard(trip_id)
         if self._maxlen is not None:
             await self._trim(self._maxlen, batches, reply.results)
         return reply
