@@ -45,18 +45,14 @@ from hive_state_core.spi import (
     Replication,
 )
 from hive_state_legacy.beginning import alone, remove
-from hive_state_legacy.changes import require_no_poison
 from hive_state_legacy.file import File, last_change
-from hive_state_legacy.importing import Import
+from hive_state_legacy.filling import fill
 from hive_state_legacy.options import Options
 from hive_state_legacy.reader import Reader
 from hive_state_legacy.rounds import OWED, OWN, ROW, SEQ, Rounds
 
 OUT = "out"
 """The sink that stands for PEER in the store beside the file: a standby may not have that one."""
-
-CHUNK = 500
-"""Rows in a transaction of the store beside the file, at the beginning."""
 
 EVERY = 0.1
 """Seconds between two looks at what was written."""
@@ -89,7 +85,7 @@ class Beside(Background):
 
     # --- how it begins and ends
 
-    async def begin(self, first: Control, chunk: int = CHUNK) -> None:
+    async def begin(self, first: Control) -> None:
         """Note what is written from now on, and take in what was there before. `first`: the control row that
         others see then. Raises Conflict for rows that cannot be taken; the file is as it was then."""
         row = await self.port.control()
@@ -99,9 +95,8 @@ class Beside(Background):
         try:
             # To read all rows in the file itself would keep its program from writing.
             async with Reader(self._reader.source.options) as copy:
-                await copy.run(lambda: require_no_poison(copy.source))
                 seen = await copy.run(lambda: last_change(copy.source.snapshot))
-                await Import(copy, self.port, chunk=chunk, write=True).run(lambda _: None)
+                await fill(copy, self.port)
         except BaseException:
             async with self._rounds.transaction():
                 await self._reader.run(self._file.clean)

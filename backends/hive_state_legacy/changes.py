@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from msgspec.structs import replace
@@ -27,15 +30,19 @@ from hive_state_core.model import (
 )
 from hive_state_core.spi import Driver, Replication, Scan, Span
 from hive_state_legacy import mapping
-from hive_state_legacy.file import WRITTEN, File
+from hive_state_legacy.file import Change, File
 from hive_state_legacy.quarantine import Flaw, State
+from hive_state_legacy.reader import Reader
 from hive_state_legacy.reading import Fault
 from hive_state_legacy.snapshot import Text
 from hive_state_legacy.source import KEYED, Item, Source, flaw_of
 from hive_state_legacy.tables import AGENTS, CHECKPOINTS, TASKS, Found, Row, Table
 
-Keys = dict[tuple[str, Any], None]
-"""(table, key) of rows that were written, in order."""
+Keys = dict[tuple[str, Any], set[Any]]
+"""(table, key) of rows that were written, in order, each with the names of the histories that it was in."""
+
+LOOKED = 100
+"""Events of a history that are looked at together."""
 
 
 class Seen(NamedTuple):
@@ -45,6 +52,13 @@ class Seen(NamedTuple):
     key: Any
     row: Row | None
     item: Item | None
+
+
+def keys_of(changes: Iterable[Change]) -> Keys:
+    keys: Keys = {}
+    for change in changes:
+        keys.setdefault((change.table, change.key), set()).add(change.history)
+    return keys
 
 
 def look(source: Source, keys: Iterable[tuple[str, Any]]) -> list[Seen]:
@@ -88,11 +102,6 @@ def _text(key: Any) -> str | None:
         return None
 
 
-def require_no_poison(source: Source) -> None:
-    """Raises Conflict if a row cannot be taken as it is, and nobody has said what is to become of it."""
-    refuse([item for item in source.items() if item.state is State.OPEN and item.entry], source)
-
-
 def refuse(poison: Sequence[Item], source: Source) -> None:
     """Raises Conflict if there is any."""
     if not poison:
@@ -113,25 +122,28 @@ class Bringing:
     poison  rows that cannot be taken
     """
 
-    def __init__(self, source: Source, beside: Replication, last: int) -> None:
-        self._source = source
+    def __init__(self, reader: Reader, file: File, beside: Replication, last: int) -> None:
+        self._reader = reader
+        self._source = reader.source
+        self._file = file
         self._beside = beside
         self.last = last
         self.poison: list[Item] = []
         self._heads: dict[str, StreamImage] = {}
 
-    async def images(self, seen: Sequence[Seen], written: dict[tuple[str, int], int]) -> list[Image]:
-        """`written`: (stream, seq) -> row, of events that came from another store."""
+    async def images(self, keys: Keys) -> list[Image]:
         images: list[Image] = []
-        for each in seen:
+        trimmed: dict[StreamRef, Found] = {}
+        seen = await self._reader.run(lambda: look(self._source, keys))
+        for each, histories in zip(seen, keys.values(), strict=True):
             if each.found.table in KEYED:
                 images += self._keyed(each)
             elif each.row is not None:
                 images += await self._event(each.row)
-        for table in {
-            each.found.table for each in seen if each.row is None and each.found.table not in KEYED
-        }:
-            await self._trim(table, written)
+            else:
+                trimmed |= dict.fromkeys(self._refs(each, histories), each.found)
+        for ref, found in trimmed.items():
+            await self._trim(ref, found)
         return [*images, *self._heads.values()]
 
     def _next(self) -> int:
@@ -195,19 +207,31 @@ class Bringing:
             return StreamImage(ref=ref, version=0, first=1, last=0, dropped=False)
         return self._heads[ref.stream]
 
-    async def _trim(self, table: Table, written: dict[tuple[str, int], int]) -> None:
+    def _refs(self, seen: Seen, names: set[Any]) -> Iterator[StreamRef]:
+        """The histories that a row was in which is there no more."""
+        if seen.found.table is not CHECKPOINTS:
+            yield SNAPSHOT_STREAM
+            return
+        for name in names:
+            row = Row(seen.found.name, seen.key, {CHECKPOINTS.needed[0]: name})
+            with suppress(Fault):  # then it never was in one
+                yield mapping.checkpoint_stream(self._source.reading(row))
+
+    async def _trim(self, ref: StreamRef, found: Found) -> None:
         """Rows that were deleted at the beginning of a history are trimmed. One that was deleted further on
         stays until those before it are."""
-        found = self._source.layout.find(table)
-        rowids = set() if found is None else set(self._source.layout.rowids(found))
-        async for head in histories(self._beside, table):
-            head, first = self._heads.get(head.ref.stream, head), head.first
-            async for event in events(self._beside, head):
-                if row_of(event, written) in rowids:
-                    break
-                first = event.seq + 1
-            if first > head.first:
-                self._heads[head.ref.stream] = replace(head, version=self._next(), first=first)
+        head = await self._head(ref)
+        first = head.first
+        async for page in event_pages(self._beside, head, LOOKED):
+            rows = await self._reader.run(partial(rows_of, self._file, page))
+            known = [row for row in rows if row is not None]
+            there = await self._reader.run(partial(self._source.layout.there, found, known))
+            gone = list(takewhile({*there}.isdisjoint, ([row] for row in rows)))
+            first += len(gone)
+            if len(gone) < len(page):
+                break
+        if first > head.first:
+            self._heads[ref.stream] = replace(head, version=self._next(), first=first)
 
 
 async def histories(beside: Replication, table: Table) -> AsyncIterator[StreamImage]:
@@ -220,12 +244,13 @@ async def histories(beside: Replication, table: Table) -> AsyncIterator[StreamIm
             yield head
 
 
-async def events(beside: Replication, head: StreamImage) -> AsyncIterator[EventImage]:
+async def event_pages(beside: Replication, head: StreamImage, limit: int) -> AsyncIterator[list[EventImage]]:
+    """The events of a history, oldest first."""
     name = head.ref.stream
-    span = Span(kind="event", after=(name, head.first - 1), stop=(name, head.last + 1))
-    async for event in images_of(beside, span):
-        if isinstance(event, EventImage):
-            yield event
+    span = Span(kind="event", after=(name, head.first - 1), stop=(name, head.last + 1), limit=limit)
+    while page := await beside.export(span):
+        yield [event for event in page if isinstance(event, EventImage)]
+        span = replace(span, after=key_of(page[-1]))
 
 
 async def images_of(beside: Replication, span: Span) -> AsyncIterator[Image]:
@@ -236,16 +261,15 @@ async def images_of(beside: Replication, span: Span) -> AsyncIterator[Image]:
         span = replace(span, after=key_of(page[-1]))
 
 
-def row_of(event: EventImage, written: dict[tuple[str, int], int]) -> int | None:
-    """The number of the row that an event is, None if there never was one."""
+def rows_of(file: File, events: Iterable[EventImage]) -> list[int | None]:
+    """The number of the row that each event is, None if there never was one. On the thread of the file."""
+    return [_row_of(file, event) for event in events]
+
+
+def _row_of(file: File, event: EventImage) -> int | None:
     saved = Checkpoint(None, event.seq, event.at, event.body, event.raw)
     found = saved.metadata.get("legacy_id")
-    return found if type(found) is int else written.get((event.stream, event.seq))
-
-
-def written_rows(file: File) -> dict[tuple[str, int], int]:
-    rows = file.rows(f"SELECT stream, seq, id FROM {WRITTEN}")
-    return {(stream.decode(), seq): id for stream, seq, id in rows}
+    return found if type(found) is int else file.written(event.stream, event.seq)
 
 
 # --- what no trigger tells
@@ -269,7 +293,7 @@ def count_in(source: Source, table: Table) -> int:
     return source.layout.count(found) - len(source.layout.there(found, waived) if waived else ())
 
 
-async def sweep(beside: Replication, keys_of: Callable[[Table], set[str]]) -> Keys:
+async def sweep(beside: Replication, keys_in: Mapping[Table, set[str]]) -> Keys:
     """Agents and tasks that are in one place only: of the file, or of the store beside it."""
     span = Span(kind="record", after=(AGENTS_COLLECTION, ""), stop=(AGENTS_COLLECTION + "\0", ""))
     agents = {
@@ -283,9 +307,9 @@ async def sweep(beside: Replication, keys_of: Callable[[Table], set[str]]) -> Ke
         if isinstance(image, TaskImage) and image.queue == QUEUE and not image.raw
     }
     return {
-        (table.name, Text(key.encode())): None
+        (table.name, Text(key.encode())): set()
         for table, there in ((AGENTS, agents), (TASKS, tasks))
-        for key in sorted(keys_of(table) ^ there)
+        for key in sorted(keys_in[table] ^ there)
     }
 
 

@@ -2,11 +2,9 @@
 
 All that is put there is named `hive_state_...`, and `clean` takes it away again.
 
-    hive_state_changes   (seq, tbl, key): what was written, by the key of the row (a number for histories)
+    hive_state_changes   (seq, tbl, key, history): what was written, by the key of the row (a number for
+                         histories, and the name of that)
     hive_state_written   rows of histories that came back from another store: which event each of them is
-
-One hole: REPLACE deletes a row that is in the way by another UNIQUE column, and fires no trigger for
-it (unless that program has set `recursive_triggers`). So the keys are compared too, see `changes.sweep`.
 """
 
 from __future__ import annotations
@@ -16,23 +14,23 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from hive_state_core.errors import AccessDenied, HiveStateError, Unavailable
+from hive_state_core.errors import AccessDenied, Conflict, HiveStateError, Unavailable
+from hive_state_legacy.capturing import CAPTURE, CHANGES, EVENTS, PREFIX, Triggers
 from hive_state_legacy.snapshot import Snapshot
-from hive_state_legacy.tables import AGENTS, TASKS, Found, Layout
+from hive_state_legacy.tables import Layout
 
-PREFIX = "hive_state_"
-CHANGES = f"{PREFIX}changes"
 WRITTEN = f"{PREFIX}written"
 FENCE = f"{PREFIX}fence_"
-EVENTS = ("INSERT", "UPDATE", "DELETE")
 
 
 class Change(NamedTuple):
-    """`key` as the file has it: text for agents and tasks, a number for the rows of a history."""
+    """`key` as the file has it: text for agents and tasks, a number for the rows of a history, which
+    `history` names where a table has several."""
 
     seq: int
     table: str
     key: Any
+    history: Any
 
 
 class File(Snapshot):
@@ -69,30 +67,46 @@ class File(Snapshot):
 
     def capture(self, layout: Layout) -> None:
         """From the end of this transaction on."""
-        self.execute(f"CREATE TABLE {CHANGES} (seq INTEGER PRIMARY KEY AUTOINCREMENT, tbl TEXT, key)")
-        self.execute(f"CREATE TABLE {WRITTEN} (tbl TEXT, id INTEGER, stream TEXT, seq INTEGER)")
-        for found in layout.tables:
-            for event, sides in zip(EVENTS, (("NEW",), ("OLD", "NEW"), ("OLD",)), strict=True):
-                notes = " ".join(
-                    f"INSERT INTO {CHANGES} (tbl, key) VALUES ('{found.name}', {side}.{key_column(found)});"
-                    for side in sides
-                )
-                name = f"{PREFIX}capture_{found.name}_{event.lower()}"
-                self.execute(f"CREATE TRIGGER {name} AFTER {event} ON {found.name} BEGIN {notes} END")
+        self.execute(
+            f"CREATE TABLE {CHANGES} (seq INTEGER PRIMARY KEY AUTOINCREMENT, tbl TEXT, key, history)"
+        )
+        self.execute(
+            f"CREATE TABLE {WRITTEN} (stream TEXT, seq INTEGER, id INTEGER, PRIMARY KEY (stream, seq))"
+            " WITHOUT ROWID"
+        )
+        for sql in Triggers(self, layout).sql.values():
+            self.execute(sql)
+
+    def require_captured(self, layout: Layout) -> Triggers:
+        """The triggers that there are. Raises Conflict if they are not those that there have to be: something
+        may have been written that nobody noted."""
+        wanted, there = Triggers(self, layout), dict(self._objects("trigger", CAPTURE))
+        if there == wanted.sql:
+            return wanted
+        raise Conflict(
+            f"tables of {self.path} were made anew, or a UNIQUE index, since its hive began to move: what was"
+            " written since may not have been noted; give the move up by `hive-state migrate cancel`, and"
+            " start it again",
+            key=self.path,
+        )
 
     def changes(self, after: int, limit: int) -> list[Change]:
-        sql = f"SELECT seq, tbl, key FROM {CHANGES} WHERE seq > ? ORDER BY seq LIMIT ?"
-        return [Change(seq, tbl.decode(), key) for seq, tbl, key in self.rows(sql, (after, limit))]
+        sql = f"SELECT seq, tbl, key, history FROM {CHANGES} WHERE seq > ? ORDER BY seq LIMIT ?"
+        return [Change(seq, tbl.decode(), *key) for seq, tbl, *key in self.rows(sql, (after, limit))]
 
     def forget(self, seq: int) -> None:
         """Changes up to this one were brought over."""
         self.execute(f"DELETE FROM {CHANGES} WHERE seq <= ?", (seq,))
 
+    def written(self, stream: str, seq: int) -> int | None:
+        """The number of the row that an event became which came back from another store."""
+        rows = self.rows(f"SELECT id FROM {WRITTEN} WHERE (stream, seq) = (?, ?)", (stream, seq))
+        return next((id for (id,) in rows), None)
+
     # --- nobody writes
 
     def fenced(self) -> bool:
-        sql = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND substr(name, 1, ?) = ? LIMIT 1"
-        return any(self.rows(sql, (len(FENCE), FENCE)))
+        return bool(self._objects("trigger", FENCE))
 
     def fence(self, layout: Layout, why: str) -> None:
         """Every write to the tables of the hive fails with this text, and changes nothing."""
@@ -114,9 +128,13 @@ class File(Snapshot):
         self._drop("table", PREFIX)
 
     def _drop(self, kind: str, prefix: str) -> None:
-        sql = "SELECT name FROM sqlite_master WHERE type = ? AND substr(name, 1, ?) = ?"
-        for (name,) in list(self.rows(sql, (kind, len(prefix), prefix))):
-            self.execute(f"DROP {kind} {name.decode()}")
+        for name, _ in self._objects(kind, prefix):
+            self.execute(f"DROP {kind} {name}")
+
+    def _objects(self, kind: str, prefix: str) -> list[tuple[str, str]]:
+        """(name, SQL) of those whose names begin so."""
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = ? AND substr(name, 1, ?) = ?"
+        return [(name.decode(), made.decode()) for name, made in self.rows(sql, (kind, len(prefix), prefix))]
 
     def _translated(self, error: sqlite3.Error) -> HiveStateError:
         name = getattr(error, "sqlite_errorname", "")
@@ -128,11 +146,6 @@ class File(Snapshot):
                     f"{self.path} cannot be written to ({error}): triggers have to be put there"
                 )
         return super()._translated(error)
-
-
-def key_column(found: Found) -> str:
-    """What names a row of it in the list of changes."""
-    return found.table.needed[0] if found.table in (AGENTS, TASKS) else found.rowid
 
 
 def last_change(snapshot: Snapshot) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -33,21 +34,20 @@ from hive_state_legacy.changes import (
     Keys,
     count_beside,
     count_in,
-    events,
+    event_pages,
     histories,
     images_of,
     is_open,
     keys_in,
-    look,
+    keys_of,
     refuse,
-    row_of,
+    rows_of,
     sweep,
-    written_rows,
 )
 from hive_state_legacy.file import Change, File
 from hive_state_legacy.reader import Reader
 from hive_state_legacy.source import KEYED
-from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS
+from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS, Table
 from hive_state_legacy.writing import Event, Held, Writing
 
 OWN = "legacy/"
@@ -57,6 +57,9 @@ brought over; whether the tables have not got yet what came back; rows that coul
 
 PAGE = 100
 """Changes that are brought over at a time: the program whose file it is cannot write meanwhile."""
+HELD = 1000
+"""Events that are read at a time, to be written back."""
+
 LAST = 2**62
 """More than any change has as its number."""
 
@@ -79,7 +82,7 @@ class Rounds:
             while await self.bring(row.term) and all_keys:
                 pass
             if all_keys:
-                await self._take(await self._swept(), row.term, NO_NOTES)
+                await self._look_for_unseen(row.term)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
@@ -99,7 +102,7 @@ class Rounds:
         if new.state is ControlState.SEALED:
             while await self.bring(old.term):
                 pass
-            await self._take(await self._swept(), old.term, NO_NOTES)
+            await self._look_for_unseen(old.term)
             await self._refuse_poison()
         elif new.state is ControlState.MOVED and await self.waiting():
             raise Conflict(f"something was written to {self._file.path} behind the seal", key="the file")
@@ -109,14 +112,20 @@ class Rounds:
         changes = await self.waiting()
         if changes:
             last = changes[-1].seq
-            keys = {(change.table, change.key): None for change in changes}
-            await self._take(keys, term, {SEQ: b"%d" % last})
+            await self._take(keys_of(changes), term, {SEQ: b"%d" % last})
             await self._reader.run(lambda: self._file.forget(last))
         return len(changes)
 
     async def waiting(self) -> list[Change]:
         after = int((await self._port.notes())[SEQ])
         return await self._reader.run(lambda: self._file.changes(after, PAGE))
+
+    async def _look_for_unseen(self, term: int) -> None:
+        """Bring over what no trigger has told. There is nothing to look for, however long the tables are,
+        unless a REPLACE can delete rows unseen. Raises Conflict if there is no telling."""
+        triggers = await self._reader.run(lambda: self._file.require_captured(self._reader.source.layout))
+        if triggers.blind:
+            await self._take(await self._swept(), term, NO_NOTES)
 
     async def _swept(self) -> Keys:
         """Keys that are in one place only, once everything was brought over that a trigger has told. Then
@@ -127,16 +136,14 @@ class Rounds:
         if there == await self._reader.run(lambda: {table: count_in(source, table) for table in KEYED}):
             return {}
         keys = await self._reader.run(lambda: {table: keys_in(source, table) for table in KEYED})
-        return await sweep(self._port, keys.__getitem__)
+        return await sweep(self._port, keys)
 
     async def _take(self, keys: Keys, term: int, notes: Notes) -> None:
         if not keys:
             return
-        source = self._reader.source
-        seen, written = await self._reader.run(lambda: (look(source, keys), written_rows(self._file)))
         last = max((await self._port.control()).version, term << TERM_SHIFT)
-        bringing = Bringing(source, self._port, last)
-        images = await bringing.images(seen, written)
+        bringing = Bringing(self._reader, self._file, self._port, last)
+        images = await bringing.images(keys)
         found = {(item.row.table, item.row.rowid) for item in bringing.poison}
         known = await self._poison()
         await self._port.load(images, notes if found <= known else {**notes, **_noted(known | found)})
@@ -178,17 +185,17 @@ class Rounds:
         tasks = [
             image async for image in images_of(self._port, Span(kind="task")) if isinstance(image, TaskImage)
         ]
-        written = await self._reader.run(lambda: written_rows(self._file))
-        found = {
-            table: [
-                Event(event, row_of(event, written))
-                async for head in histories(self._port, table)
-                async for event in events(self._port, head)
-            ]
-            for table in (CHECKPOINTS, SNAPSHOTS)
-        }
+        found = {table: [event async for event in self._events(table)] for table in (CHECKPOINTS, SNAPSHOTS)}
         agents = [image for image in records if image.ref.collection == AGENTS_COLLECTION]
         return Held(agents, [(task, notes.get(task.ref.id)) for task in tasks], found)
+
+    async def _events(self, table: Table) -> AsyncIterator[Event]:
+        async for head in histories(self._port, table):
+            async for page in event_pages(self._port, head, HELD):
+                for event, row in zip(
+                    page, await self._reader.run(partial(rows_of, self._file, page)), strict=True
+                ):
+                    yield Event(event, row)
 
 
 def _noted(poison: set[tuple[str, int]]) -> Notes:

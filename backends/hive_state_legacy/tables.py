@@ -180,7 +180,12 @@ class Layout:
 
 
 def _listed(found: Found) -> str:
-    return ", ".join('"' + column.replace('"', '""') + '"' for column in found.columns)
+    return ", ".join(map(quoted, found.columns))
+
+
+def quoted(name: str) -> str:
+    """As SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 _OBJECTS = """

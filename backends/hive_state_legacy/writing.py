@@ -136,8 +136,8 @@ class Writing:
             elif cells := self._event(table, event.image):
                 self._insert(found, cells)
                 ((id,),) = self._file.rows("SELECT last_insert_rowid()")
-                place = (table.name, id, event.image.stream, event.image.seq)
-                self._file.execute(f"INSERT INTO {WRITTEN} VALUES (?, ?, ?, ?)", place)
+                place = (event.image.stream, event.image.seq, id)
+                self._file.execute(f"INSERT OR REPLACE INTO {WRITTEN} VALUES (?, ?, ?)", place)
                 changed += 1
         return changed + sum(self._delete(found, rowid) for rowid in there)
 

@@ -289,7 +289,7 @@ import os, sys
 from hive_state_core.cli import main
 from hive_state_legacy import beside
 
-beside.Import.run = lambda *_: os._exit(9)
+beside.fill = lambda *_: os._exit(9)
 main(sys.argv[1:])
 """
 
@@ -335,6 +335,52 @@ def test_poison_that_comes_later_keeps_the_hive_where_it_is(move: Move) -> None:
     assert "tasks:2 metadata: NaN is no JSON number" in told.stderr
     move.file.execute("DELETE FROM tasks WHERE task_id = 'bad'").task("more")
     move.run("switch")
+
+
+def test_rows_that_a_replace_deletes_unseen_are_found_by_their_keys(
+    legacy: Callable[..., File], store: str
+) -> None:
+    """SQLite puts a default where the program wrote NULL, once the triggers of BEFORE have run."""
+    schema = WITH_SLOTS.replace("slot UNIQUE", "slot NOT NULL DEFAULT 5 UNIQUE")
+    move = Move(legacy(schema).agent("a"), store)
+    move.run("start")
+    columns = "(agent_id, slot, status, last_activity)"
+    move.file.execute(f"INSERT OR REPLACE INTO agents {columns} VALUES ('b', NULL, 'idle', '2025-03-01')")
+    move.run("switch")
+    within(store, lambda hive: require_arrived(hive, [["agents", "b", "idle"]]))
+
+
+def test_a_table_that_was_made_anew_keeps_the_hive_where_it_is(move: Move) -> None:
+    move.file.agent("a")
+    move.run("start")
+    move.file.execute("CREATE UNIQUE INDEX late ON agents (status)")
+    told = move.run("switch", exit_code=1)
+    assert "may not have been noted; give the move up by `hive-state migrate cancel`" in told.stderr
+    move.file.agent("b", status="working")
+    move.run("cancel")
+    move.run("start")
+    move.run("switch")
+    within(
+        move.store, lambda hive: require_arrived(hive, [["agents", "a", "idle"], ["agents", "b", "working"]])
+    )
+
+
+def test_a_clean_up_of_old_checkpoints_goes_over(move: Move) -> None:
+    for name in "abab":
+        move.file.checkpoint(name)
+    move.run("start")
+    move.file.execute("DELETE FROM checkpoints WHERE id IN (1, 4)").execute(
+        "DELETE FROM checkpoints WHERE id = 2"
+    )
+    move.run("switch")
+
+    async def look(hive: Store) -> None:
+        kept = {
+            name: [each.metadata["legacy_id"] async for each in hive.checkpoints.list(name)] for name in "ab"
+        }
+        assert kept == {"a": [3], "b": []}
+
+    within(move.store, look)
 
 
 def test_a_seal_that_is_given_up_lets_the_original_go_on(move: Move) -> None:
