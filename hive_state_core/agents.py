@@ -59,7 +59,7 @@ TRIES = 50
 
 
 class Agents:
-    """`hive.agents`. Every verb takes `timeout=` in seconds."""
+    """`hive.agents`. Every verb takes `timeout=` in seconds, see `Store`."""
 
     def __init__(self, trips: Trips, roster: Roster) -> None:
         self._trips = trips

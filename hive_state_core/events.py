@@ -52,7 +52,7 @@ __all__ = ["Delivery", "Event", "EventOps", "Events", "Gap", "PendingEvent", "St
 
 
 class Events:
-    """`hive.events`. Every verb takes `timeout=` in seconds."""
+    """`hive.events`. Every verb takes `timeout=` in seconds, see `Store`."""
 
     def __init__(self, trips: Trips) -> None:
         self._trips = trips

@@ -74,6 +74,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """`status` is the worst of the checks. `at` is the store's time, `stats` what it counted, `warnings` what
     the backend says of itself; all three are missing if the store could not be asked, and `error` says why.
+    `url` is that of the store that was opened, `lives_in` where the hive lives (see `Store.lives_in`).
     """
 
     status: Status
@@ -81,6 +82,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     namespace: str
     checks: tuple[Check, ...]
+    lives_in: str | None = None
     at: datetime | None = None
     stats: Stats | None = None
     warnings: tuple[str, ...] = ()

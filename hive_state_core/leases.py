@@ -59,6 +59,7 @@ class Lease(KeptAlive):
 
     @property
     def payload(self) -> Json:
+        """What was enqueued. Raises CorruptData if the stored bytes cannot be decoded."""
         return self.task.payload
 
     @property
@@ -94,6 +95,7 @@ class Lease(KeptAlive):
         return Fail(self._ref, self.token, error_text(error), wait)
 
     def giving_back(self, delay: Duration = 0) -> Release:
+        """As `Tasks.release`."""
         return Release(self._ref, self.token, validate.duration(delay, "delay", zero=True))
 
     def settle(self, result: object, _: Committed) -> Any:

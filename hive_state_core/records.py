@@ -26,7 +26,7 @@ __all__ = ["Change", "Record", "RecordOps", "RecordPage", "Records", "Ttl"]
 
 
 class Records:
-    """`hive.records`. Every verb takes `timeout=` in seconds."""
+    """`hive.records`. Every verb takes `timeout=` in seconds, see `Store`."""
 
     def __init__(self, trips: Trips) -> None:
         self._trips = trips

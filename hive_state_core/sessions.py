@@ -43,7 +43,7 @@ class Session(Stored):
 
 
 class Sessions:
-    """`hive.sessions`. Every verb takes `timeout=` in seconds."""
+    """`hive.sessions`. Every verb takes `timeout=` in seconds, see `Store`."""
 
     def __init__(self, trips: Trips) -> None:
         self._trips = trips

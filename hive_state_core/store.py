@@ -16,7 +16,7 @@ from hive_state_core.choosing import Choice, choose
 from hive_state_core.config import Config
 from hive_state_core.errors import Closed, HiveStateError, InvalidArgument, Unsupported
 from hive_state_core.features import Facility
-from hive_state_core.following import current
+from hive_state_core.following import Following, current
 from hive_state_core.health import ENOUGH_READS, Health, Thresholds, judged, unreachable
 from hive_state_core.histogram import Histogram
 from hive_state_core.limits import SCAN_PAGE
@@ -63,6 +63,16 @@ class Store:
     Its facets are `records`, `agents`, `tasks`, `sessions`, `locks`, `events` and `checkpoints`. It
     belongs to the event loop that opened it; any number of tasks may use it at once, and the more do, the
     more travels together.
+
+    What holds for every verb: once it has returned, what it did is as durable as the store
+    (`features.durability`). InvalidArgument (LimitExceeded of what is too large) is raised before anything is
+    sent. Durations are seconds or a timedelta, instants aware UTC. `timeout` is in seconds, None = as long as
+    the store itself allows; when it is over, Unavailable is raised if nothing was done, Indeterminate if that
+    is not known. A cancelled call was done wholly or not at all.
+
+    backend    the name of the backend that was opened
+    url        of the store that was opened; its `str` hides the password
+    retention  what house-keeping removes
     """
 
     records: Records
@@ -118,7 +128,17 @@ class Store:
 
     @property
     def namespace(self) -> str:
+        """The part of the store that it sees; others know nothing of it."""
         return self._driver.namespace
+
+    @property
+    def lives_in(self) -> str:
+        """Where the hive was seen last: the name of a configured store, or a URL.
+
+        That is not the store that was opened, once the hive has moved and this Store has followed it; `url`,
+        `backend` and `features` stay those of the one that was opened.
+        """
+        return self._driver.at.name if isinstance(self._driver, Following) else str(self.url)
 
     @property
     def telemetry(self) -> Telemetry:
@@ -178,7 +198,8 @@ class Store:
         took, before = self.telemetry.commits.traffic().took, self._commits
         self._commits = took
         commits = took.since(before)
-        return judged(self.backend, str(self.url), self.namespace, stats, pings, commits, limits)
+        found = judged(self.backend, str(self.url), self.namespace, stats, pings, commits, limits)
+        return replace(found, lives_in=self.lives_in)
 
     async def _shared_cache(self, own: CacheStats, timeout: float | None) -> CacheStats:
         """With the reads of all Stores that share their stats, if there are some."""

@@ -50,7 +50,7 @@ CHUNK = 200
 
 
 class Tasks:
-    """`hive.tasks`. Every verb takes `timeout=` in seconds."""
+    """`hive.tasks`. Every verb takes `timeout=` in seconds, see `Store`."""
 
     def __init__(self, trips: Trips, roster: Roster) -> None:
         self._trips = trips
@@ -74,6 +74,7 @@ class Tasks:
 
         payload       JSON (see `codec`), or bytes, which come back as bytes
         priority      lower numbers are claimed first; among equals, what is due first, then the oldest
+        delay         how long until it is due, and not claimed before
         max_attempts  claims that may fail or run out before the task is dead
         dedupe_key    if a live task of the queue has it, nothing is added: created=False and its id
         depends_on    ids of tasks that must be completed before; NotFound if one does not exist
@@ -126,6 +127,7 @@ class Tasks:
     ) -> list[Lease]:
         """Up to `limit` tasks that are ready, in claim order; at once, even if there are none.
 
+        lease         how long they are the worker's, unless it is extended; then others may claim them
         capabilities  a task that requires others is passed over; None = those of the registered agent
                       `worker`, if there is one (as they were up to 5 seconds ago)
 
@@ -143,8 +145,11 @@ class Tasks:
     async def take(
         self, id: str, *, worker: str, lease: Duration = 30, timeout: float | None = None
     ) -> Lease | None:
-        """Claim that very task, whatever stands before it, whatever it requires and though its queue be
-        paused. None: it is not ready (leased, waiting, not due yet, ended), or there is none of that id."""
+        """Claim that very task for `lease`, whatever stands before it, whatever it requires and though its
+        queue be paused.
+
+        None: it is not ready (leased, waiting, not due yet, ended), or there is none of that id.
+        """
         op = Take(task_ref(id), validate.name(worker, "worker"), validate.duration(lease, "lease"))
         return await working.take(self._trips, op, DEFAULT_BACKOFF, timeout)
 
@@ -213,6 +218,7 @@ class Tasks:
         await self._do(SetPaused(QueueRef(validate.name(queue, "queue")), True), timeout)
 
     async def resume(self, queue: str, *, timeout: float | None = None) -> None:
+        """Let it be claimed from again; nothing happens if it was not paused."""
         await self._do(SetPaused(QueueRef(validate.name(queue, "queue")), False), timeout)
 
     async def work(

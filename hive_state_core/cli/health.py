@@ -20,6 +20,7 @@ HEALTH: Keys = {
     "url": "of the store, without its password",
     "backend": "its name",
     "namespace": "the part of the store",
+    "lives_in": "where the hive lives: a configured name, or the URL; null if it could not be asked",
     "status": "ok, warn or fail: the worst of the checks",
     "at": "the store's time; null if it could not be asked",
     "checks": {
@@ -91,6 +92,7 @@ def as_object(found: Health) -> dict[str, Any]:
         "url": found.url,
         "backend": found.backend,
         "namespace": found.namespace,
+        "lives_in": found.lives_in,
         "status": found.status,
         "at": found.at,
         "checks": [
@@ -125,7 +127,8 @@ def _cache(found: CacheStats | None) -> dict[str, Any] | None:
 def _tell(found: Health) -> None:
     rows = [(check.status, check.name, check.subject or "", check.sentence) for check in found.checks]
     show.table(("status", "check", "of", ""), rows, empty="")
-    click.echo(f"\n{show.text_of(found.url)} is {_WORDS[found.status]}")
+    elsewhere = "" if found.lives_in in (None, found.url) else f" (the hive lives in {found.lives_in})"
+    click.echo(f"\n{show.text_of(found.url + elsewhere)} is {_WORDS[found.status]}")
 
 
 _WORDS = {"ok": "well", "warn": "worth a look", "fail": "failing"}

@@ -93,24 +93,31 @@ async def run(
         if dry_run:
             await _say_what(one, other, as_json)
             return EXIT.OK
-        bulk = other.backend.bulk(other.url) if raw and other.backend.bulk else None
-        if raw and bulk is None:
-            raise click.UsageError(f"--raw: the backend {other.backend.name} has no bare copy")
-        progress = Progress(silent=as_json)
-        started = perf_counter()
-        with _closing(progress):
-            if validate_only:
-                report = await _compare(one, other, progress)
-            else:
-                report = await _move(one, other, progress, batch_size, copy_only)
-        seconds = perf_counter() - started
-        raw_rate = None
-        try:
-            if bulk is not None:
-                raw_rate = await _measure(one, bulk, batch_size)
-        finally:  # what became of the hive is told also where only the measuring fails
-            words = "compared" if validate_only else "copied" if copy_only else "moved"
-            _tell(report, seconds, words, raw_rate, as_json)
+        return await _at_rest(one, other, copy_only, validate_only, batch_size, raw, as_json)
+
+
+async def _at_rest(
+    one: Choice, other: Choice, copy_only: bool, validate_only: bool, batch: int, raw: bool, as_json: bool
+) -> int:
+    """Move, copy or compare, and tell how that went."""
+    bulk = other.backend.bulk(other.url) if raw and other.backend.bulk else None
+    if raw and bulk is None:
+        raise click.UsageError(f"--raw: the backend {other.backend.name} has no bare copy")
+    progress = Progress(silent=as_json)
+    started = perf_counter()
+    with _closing(progress):
+        if validate_only:
+            report = await _compare(one, other, progress)
+        else:
+            report = await _move(one, other, progress, batch, copy_only)
+    seconds = perf_counter() - started
+    raw_rate = None
+    try:
+        if bulk is not None:
+            raw_rate = await _measure(one, bulk, batch)
+    finally:  # what became of the hive is told also where only the measuring fails
+        words = "compared" if validate_only else "copied" if copy_only else "moved"
+        _tell(report, seconds, words, raw_rate, as_json)
     return EXIT.OK if report.clean else EXIT.DIFFERENCES
 
 

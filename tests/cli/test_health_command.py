@@ -14,7 +14,10 @@ from hive_state_core import Store, open_store
 from hive_state_core.embedded import postgres_server
 from hive_state_core.health import Thresholds
 
-KEYS = {"url", "backend", "namespace", "status", "at", "checks", "pools", "memory", "cache", "error"}
+KEYS = {
+    *("url", "backend", "namespace", "lives_in", "status", "at"),
+    *("checks", "pools", "memory", "cache", "error"),
+}
 PATIENT = ("--latency", "10")
 """A busy machine is not what these tests are about."""
 

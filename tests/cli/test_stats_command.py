@@ -18,7 +18,8 @@ from hive_state_core.embedded import postgres_server
 from hive_state_core.errors import AlreadyExists
 
 KEYS = {
-    *("url", "backend", "namespace", "at", "seconds", "records", "queues", "streams", "groups", "size_bytes"),
+    *("url", "backend", "namespace", "lives_in", "at", "seconds"),
+    *("records", "queues", "streams", "groups", "size_bytes"),
     *("facts", "pools", "warnings", "processes", "operations", "agents", "lanes", "errors"),
 }
 QUEUE = {"queue", "paused", "states", "oldest_ready_s", "leases_over", "enqueued_per_s", "ended_per_s"}

@@ -115,6 +115,7 @@ async def test_there_and_back_under_load(sides: Sides) -> None:
             await live.complete()
             assert (await live.look()).phase is Phase.COMPLETED
         await one.records.put("c", "k", 1)
+        assert (one.lives_in, (await one.health()).lives_in) == ("prod", "prod")
     async with open_store(choose(str(sides.source.url))) as stranger:
         with pytest.raises(StoreMoved, match='use = "prod"'):
             await stranger.records.put("c", "k", 1)
