@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hive_state_core.errors import ConfigError
 from hive_state_core.hookspecs import hookimpl
 from hive_state_core.plugins import Backend
 from hive_state_sqlite.options import OPTIONS
@@ -27,12 +26,8 @@ def _connect(url: StoreURL, namespace: str) -> Driver:
 
 
 def _baseline(url: StoreURL) -> Baseline:
+    from hive_state_sqlite.baseline import SqliteBaseline
     from hive_state_sqlite.options import parse_options
-
-    try:
-        from hive_state_sqlite.baseline import SqliteBaseline
-    except ModuleNotFoundError as error:
-        raise ConfigError("bench --raw of SQLite needs aiosqlite: pip install 'hive-state[bench]'") from error
 
     return SqliteBaseline(parse_options(url))
 

@@ -197,15 +197,6 @@ def test_rows_of_all_workloads_beside_the_baseline(tmp_path: Path) -> None:
     assert _left(tmp_path) == ([], [])
 
 
-def test_a_baseline_whose_library_is_missing_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "hive_state_sqlite.baseline", None)
-    result = run(f"sqlite:///{tmp_path}/b.db", "--raw", "--workload", "cas", *QUICK)
-    assert result.exit_code == 2
-    assert "pip install 'hive-state[bench]'" in result.stderr
-
-
 def test_environment_says_what_the_figures_depend_on(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/b.db?synchronous=NORMAL"
     result = run(url, "--raw", "--json", "--workload", "get", *QUICK)
