@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
+from hive_state_core.cli.acting import dangerous
 from hive_state_core.cli.frame import async_command, emit_json, json_option
 
 
 @click.command("release-legacy")
 @click.argument("file")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@dangerous("what a program writes to {file} from now on, nobody of the hive will see; go on?")
 @json_option({"released": "path of the file"})
 @async_command
-async def release_legacy(file: str, yes: bool, as_json: bool) -> None:
+async def release_legacy(file: str, as_json: bool) -> None:
     """Let FILE take writes of an original hive again.
 
     That is, after its hive has moved for good. Since the switch each write to it fails, so that a program
@@ -28,11 +29,6 @@ async def release_legacy(file: str, yes: bool, as_json: bool) -> None:
     await driver.open()
     try:
         await driver.require_over()
-        if not yes:
-            click.confirm(
-                f"what a program writes to {options.path} from now on, nobody of the hive will see; go on?",
-                abort=True,
-            )
         await driver.release()
     finally:
         await driver.close()

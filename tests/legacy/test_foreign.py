@@ -219,7 +219,8 @@ def test_after_the_end_the_file_is_released_by_hand_alone(move: Move) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="this hive has moved"):
         move.file.agent("b")
     before = move.rows()
-    assert CliRunner().invoke(main, release[:2], input="n\n").exit_code == 1
+    unasked = CliRunner().invoke(main, release[:2])
+    assert (unasked.exit_code, "add --yes" in unasked.stderr) == (2, True)
     assert move.objects()
     released = CliRunner().invoke(main, release)
     assert released.exit_code == 0, released.output
