@@ -90,21 +90,28 @@ class Live:
     async def prepare(self, **knobs: object) -> Job:
         """legacy -> prepared: the target is an empty standby, and each row names the other store.
 
-        Raises Conflict (the target holds other data, another migration is under way), StaleCopy (it holds
-        what was copied before; drop it), StoreMoved, NotPrimary.
+        Of two who begin at one instant one wins. Raises Conflict (the target holds other data, another
+        migration is under way, or began just now), StaleCopy (it holds what was copied before; drop it),
+        StoreMoved, NotPrimary.
         """
-        job, row = await read_job(self.source), await self.source.control()
-        if job is not None and job.target == row.store_id:
-            raise self._other_stores(job, row)
-        if job is not None and job.phase not in (Phase.PREPARED, Phase.COMPLETED):
+        before, row = await read_job(self.source), await self.source.control()
+        if before is not None and before.target == row.store_id:
+            raise self._other_stores(before, row)
+        if before is not None and before.phase not in (Phase.PREPARED, Phase.COMPLETED):
             return (await self.require_job())[0]
-        if job is None or job.phase is Phase.COMPLETED:
+        if before is None or before.phase is Phase.COMPLETED:
             await self._require_free(row)
         standby = await self._standby(row)
         await reached("prepare: standby made")
         job = replace(new_job(row, standby, self.names), **knobs)
+        there = noted(before) if before is not None else {LIVE: None}
+        if not await self.source.note({**FORGOTTEN, **noted(job)}, expect=there):
+            raise Conflict(
+                f"somebody else began to move {self.names[0]} at the same instant: `hive-state migrate"
+                " status` says where that is, and the same command goes on with it",
+                key="the migration",
+            )
         await self.target.note({**FORGOTTEN, **noted(job)})
-        await self.source.note({**FORGOTTEN, **noted(job)})
         await reached("prepare: job noted")
         await self.source.control(row.epoch, replace(row, peer=self.names[1], sinks=row.sinks - {PEER}))
         return job

@@ -17,7 +17,7 @@ from hive_state_core import Store, open_store
 from hive_state_core.choosing import choose
 from hive_state_core.errors import Conflict, NotEmpty, NotPrimary, StoreMoved
 from hive_state_core.following import Following
-from hive_state_core.migration import crossing, opening, sealing
+from hive_state_core.migration import crossing, live, opening, sealing
 from hive_state_core.migration.crossing import NotDrained, cross
 from hive_state_core.migration.judging import against_start, against_switch, oldest_mark_ms, verify
 from hive_state_core.migration.leasing import Lease
@@ -416,3 +416,25 @@ async def test_ack_both(tmp_path: Path) -> None:
         for n in range(20):
             await hive.records.put("c", "k", n)
             assert (await there.records.get("c", "k")).value == n  # type: ignore[union-attr]
+
+
+async def test_of_two_who_begin_at_one_instant_one_wins(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is told, and what it would have begun leaves nothing."""
+    await open_store(sides.target).upgrade_schema()
+    async with (
+        opening.live(sides.source, sides.target) as one,
+        opening.live(sides.source, sides.target) as other,
+    ):
+
+        async def overtaken(name: str) -> None:
+            if name == "prepare: standby made":
+                monkeypatch.undo()
+                await one.prepare(chunk=7)
+
+        monkeypatch.setattr(live, "reached", overtaken)
+        with pytest.raises(Conflict, match="at the same instant: `hive-state migrate status`"):
+            await other.prepare(chunk=8)
+        job, seen = await other.require_job()
+        assert (job.chunk, seen.phase) == (7, Phase.PREPARED)
