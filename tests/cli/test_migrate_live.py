@@ -104,14 +104,6 @@ def test_the_whole_way() -> None:
     assert told("status", "--from", "local", "--to", "prod")["lives_in"] == "prod"
 
 
-def test_the_page_names_the_keys() -> None:
-    page = (Path(__file__).parents[2] / "docs/operate/live-migration.md").read_text()
-    table = page.partition("## What `--json` says")[2].partition("\n## ")[0]
-    for command in (("plan",), ("start",), ("verify",), ("switch",)):
-        found = told(*command, "--from", "local", "--to", "prod")
-        assert [key for key in found if f"`{key}`" not in table] == []
-
-
 def test_after_its_end() -> None:
     use("moving")  # it says which stores are meant
     assert told("plan")["obstacles"] == []
