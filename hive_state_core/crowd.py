@@ -17,6 +17,8 @@ class Crowd:
     A lane's first trip leaves whatever the other lanes do. One more leaves beside it only if fewer than
     `most` are under way in all lanes; and no trip takes more than an even share of all callers. So they stay
     in equal parts: some are at work here while the trip of the others is at the server.
+
+    most  may change at any time; a trip that is under way then comes to its end
     """
 
     def __init__(self, most: int = 1) -> None:

@@ -69,7 +69,8 @@ class Features(msgspec.Struct, frozen=True, kw_only=True):
     """One driver's declaration. A batch over several kinds is atomic everywhere: that is no feature.
 
     `trips`: how many core may have under way at once where callers are many. More than one pays where a trip
-    is mostly a server's work, and costs where it is mostly this process's.
+    is mostly a server's work, and costs where it is mostly this process's. It goes by the store in which the
+    hive lives at the moment.
 
     `ephemeral`: collections and streams that are kept apart from the rest, and may be lost at any time. No
     batch, trip or read names some of these and something else. What is declared besides does not hold for

@@ -82,7 +82,8 @@ Find = Callable[[str], Driver]
 
 
 class Following:
-    """See `hive_state_core.spi.Driver`. It begins at `home`, whose features it has.
+    """See `hive_state_core.spi.Driver`. It begins at `home`, whose features it has, wherever the hive moves:
+    what a process may ask for does not change under its feet. Only how many trips are under way follows.
 
     find    gives the drivers of other configured stores
     known   their names
@@ -98,6 +99,7 @@ class Following:
         self._at = home
         self._turning = asyncio.Lock()
         self._hearing: set[asyncio.Future[frozenset[Topic]]] = set()
+        self._told: list[Callable[[Driver], None]] = []
         self._presence = Presence(self)
         self.tempo: Tempo = Tempo()
 
@@ -187,6 +189,10 @@ class Following:
         return topics if hearing.cancelled() else hearing.result()  # cancelled: the hive has moved
 
     # --- where the hive is
+
+    def tell(self, moved: Callable[[Driver], None]) -> None:
+        """`moved` is called each time that the hive is found in another store, with the driver of that."""
+        self._told.append(moved)
 
     async def _look(self, ask: Callable[[Driver], Awaitable[Seen]]) -> Seen:
         """What was read where the hive lived at that very moment."""
@@ -302,6 +308,8 @@ class Following:
         log.warning("the hive lives in %s, not in %s: this process goes there", member.name, self._at.name)
         member.epoch = row.epoch
         self._at = member
+        for moved in self._told:
+            moved(member.driver)
         for hearing in self._hearing:
             hearing.cancel()
 

@@ -23,6 +23,7 @@ from hive_state_core.errors import (
     Unsupported,
 )
 from hive_state_core.features import Facility
+from hive_state_core.following import Following, current
 from hive_state_core.model import ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.op_rules import WANTED_BY_OPS, conflict_keys, facilities_of, giving_back
 from hive_state_core.refusals import refusal_error
@@ -76,7 +77,9 @@ class Trips:
         telemetry = telemetry or Telemetry()
         self.telemetry: Telemetry = telemetry
         self._ephemeral: Trips | None = Trips(driver, telemetry) if self._apart.names else None
-        self.crowd: Crowd = Crowd(driver.features.trips)
+        self.crowd: Crowd = Crowd(current(driver).features.trips)
+        if isinstance(driver, Following):
+            driver.tell(self._moved)
         self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
             self._send_reads, telemetry.reads, self.crowd, writes=False
         )
@@ -111,6 +114,10 @@ class Trips:
         self.at: int = 0  # the store's instant in the latest reply to a read
         self._closed = "the store is not open yet"
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _moved(self, there: Driver) -> None:
+        """The hive lives in another store now, which may want more trips under way, or fewer."""
+        self.crowd.most = there.features.trips
 
     def open(self) -> None:
         """Take calls from now on, from this event loop: the driver is open."""

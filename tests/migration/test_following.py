@@ -17,6 +17,7 @@ from hive_state_core.following import Following
 from hive_state_core.migration.handover import SYNCED, finish, synced
 from hive_state_core.migration.presence import processes
 from hive_state_core.spi import Control, ControlState, Replication
+from hive_state_sqlite.driver import SqliteDriver
 
 Open = Callable[..., Store]
 
@@ -77,6 +78,29 @@ async def test_the_way_back(config: Config) -> None:
             await change(local.replication(), sinks=frozenset())
         assert (await local.records.get("c", "here")).value == 2  # type: ignore[union-attr]
         assert (await prod.records.get("c", "there")).value == 2  # type: ignore[union-attr]
+
+
+async def test_trips_under_way_go_by_the_store_where_the_hive_lives(config: Config) -> None:
+    async with (
+        store(config, "local", follow=False) as local,
+        store(config, "prod", follow=False) as prod,
+        store(config, "local") as hive,
+    ):
+        following, crowd = hive._driver, hive._trips.crowd
+        assert isinstance(following, Following)
+        await change(prod.replication(), state=ControlState.STANDBY, peer="local")
+        assert await following.reach("prod")
+        driver = following._members["prod"].driver
+        assert isinstance(driver, SqliteDriver)
+        driver._features = replace(driver.features, trips=2)
+        await leave(local.replication(), prod.replication(), "prod")
+        assert crowd.most == 1
+        await hive.records.put("c", "k", 1)
+        assert crowd.most == 2
+        await change(prod.replication(), sinks=frozenset())
+        await leave(prod.replication(), local.replication(), "local")
+        await hive.records.put("c", "k", 2)
+        assert crowd.most == 1
 
 
 async def test_who_opens_late_begins_where_the_hive_is(config: Config) -> None:

@@ -206,6 +206,36 @@ async def test_where_one_trip_at_a_time_is_wanted_none_leaves_beside_it(
         assert [len(trip) for trip in ferry.left] == [FEW] * (landed + 2)
 
 
+async def test_one_more_leaves_as_soon_as_two_are_wanted(
+    ferry: Ferry, tasks: list[asyncio.Task[object]]
+) -> None:
+    crowd = Crowd(1)
+    lane = new_lane(ferry, crowd)
+    tasks.append(asyncio.create_task(lane.call(0)))
+    await settled()
+    tasks += [asyncio.create_task(lane.call(n)) for n in range(1, 1 + FEW)]
+    await settled()
+    assert ferry.left == [[0]]
+    crowd.most = 2
+    tasks.append(asyncio.create_task(lane.call(1 + FEW)))
+    await settled()
+    assert ferry.left == [[0], [*range(1, 1 + FEW)]]
+
+
+async def test_who_is_under_way_is_the_last_beside_another_once_one_is_wanted(
+    lane: Lane[int, int], ferry: Ferry, crowd: Crowd, tasks: list[asyncio.Task[object]]
+) -> None:
+    tasks += [asyncio.create_task(call_again(lane, n, 2)) for n in range(CALLERS)]
+    await settled()
+    half = CALLERS // 2
+    assert [len(trip) for trip in ferry.left] == [half, half]
+    crowd.most = 1
+    await ferry.land(0)
+    assert len(ferry.left) == 2
+    await ferry.land(1)
+    assert [len(trip) for trip in ferry.left] == [half, half, CALLERS]
+
+
 async def test_closing_waits_for_every_trip(
     lane: Lane[int, int], ferry: Ferry, tasks: list[asyncio.Task[object]]
 ) -> None:

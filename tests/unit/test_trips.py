@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hive_state_core import open_store
 from hive_state_core.errors import (
@@ -18,6 +19,8 @@ from hive_state_core.errors import (
     Unsupported,
 )
 from hive_state_core.features import Clock, Consistency, Durability, Facility, Features, Sharing, Wake
+from hive_state_core.following import Following
+from hive_state_core.member import Member
 from hive_state_core.model import GroupRef, PendingRef, RecordRef, StreamRef, TaskRef
 from hive_state_core.op_rules import conflict_keys, giving_back
 from hive_state_core.spi import (
@@ -29,6 +32,8 @@ from hive_state_core.spi import (
     ClaimedEvents,
     ClaimEvents,
     Committed,
+    Control,
+    ControlState,
     Enqueue,
     Outcome,
     Put,
@@ -264,3 +269,20 @@ async def test_a_driver_is_told_of_replies_that_arrived() -> None:
     assert driver.told == driver.replied
     assert len(driver.told) == 2
     assert set(driver.asked).isdisjoint(driver.told)
+
+
+def following_from(*drivers: FailingDriver) -> tuple[Following, list[Member]]:
+    members = [Member(str(n), driver) for n, driver in enumerate(drivers)]  # type: ignore[arg-type]
+    return Following(members[0], lambda _: members[1].driver, ["1"]), members
+
+
+def test_as_many_trips_are_wanted_as_by_the_store_in_which_the_hive_lives_now() -> None:
+    home, other = FailingDriver(lambda _: None), FailingDriver(lambda _: None)
+    other.features = replace(other.features, trips=2)
+    following, members = following_from(home, other)
+    trips = Trips(following)
+    assert trips.crowd.most == 1
+    row = Control(store_id="s", peer=None, state=ControlState.OPEN, term=1, epoch=2, sinks=frozenset())
+    for member, most in ((members[1], 2), (members[0], 1)):
+        following._turn(member, row)
+        assert trips.crowd.most == most
