@@ -78,8 +78,10 @@ class Trips:
         self.telemetry: Telemetry = telemetry
         self._ephemeral: Trips | None = Trips(driver, telemetry) if self._apart.names else None
         self.crowd: Crowd = Crowd(current(driver).features.trips)
+        self._asks: bool = driver.features.has(Facility.OUTCOMES)
         if isinstance(driver, Following):
             driver.tell(self._moved)
+            self._asks = False  # it asks by itself, of the store to which the trip went
         self._read: Lane[tuple[ReadRef, ...], Sequence[ScanImage | None]] = Lane(
             self._send_reads, telemetry.reads, self.crowd, writes=False
         )
@@ -345,7 +347,7 @@ class Trips:
 
     async def _ask_outcome(self, trip_id: str, error: Indeterminate, count: int) -> Sequence[Any]:
         """After a trip whose end is unknown: what the store remembers of it."""
-        if Facility.OUTCOMES in self._lacks:
+        if not self._asks:
             return _for_each(error, count)
         try:
             reply = await self.driver.outcome(trip_id)

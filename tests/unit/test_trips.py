@@ -286,3 +286,14 @@ def test_as_many_trips_are_wanted_as_by_the_store_in_which_the_hive_lives_now() 
     for member, most in ((members[1], 2), (members[0], 1)):
         following._turn(member, row)
         assert trips.crowd.most == most
+
+
+async def test_who_follows_asks_once_where_the_trip_went() -> None:
+    """Asked again of where the hive lives by then, it would be unknown, and taken for not applied."""
+    home = FailingDriver(lambda _: Indeterminate("cut"), Unavailable("still cut"))
+    following, _ = following_from(home)
+    trips = Trips(following)
+    trips.open()
+    with pytest.raises(Indeterminate):
+        await trips.commit(put("a"))
+    assert len(home.asked) == 1
