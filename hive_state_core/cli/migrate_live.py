@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from hive_state_core.migration.checking import Checked
     from hive_state_core.migration.crossing import Crossed
     from hive_state_core.migration.live import Live
+    from hive_state_core.migration.phases import Job
 
 
 OBSTACLES: Keys = {"obstacles": "what stands in the way, in words; the exit code is 4 then"}
@@ -204,7 +206,7 @@ async def status(source: str | None, target: str | None, watch: float | None, as
 async def pause(source: str | None, target: str | None, as_json: bool) -> None:
     """Copy and send nothing for now. What changes is marked all the same."""
     async with chosen_live(source, target) as (_, _, live):
-        await live.change(paused=True)
+        await live.change(paused=True, paused_by=None)
         await _tell_status(live, as_json)
 
 
@@ -219,7 +221,7 @@ async def resume(source: str | None, target: str | None, as_json: bool, **given:
     Those that are given (chunk, throttle, budget, triggers) may be set at any time.
     """
     async with chosen_live(source, target) as (_, _, live):
-        await live.change(paused=False, **_given(given))
+        await live.change(paused=False, paused_by=None, **_given(given))
         await _tell_status(live, as_json)
 
 
@@ -301,7 +303,9 @@ async def work(source: str | None, target: str | None, as_json: bool) -> int:
         progress = Progress(silent=as_json)
         worker = Worker(live, progress.tell)
         try:
-            await worker.until(lambda seen: seen.phase in (Phase.LEGACY, Phase.COMPLETED))
+            await worker.until(
+                lambda seen: seen.phase in (Phase.LEGACY, Phase.COMPLETED), partial(_tell_pause, progress)
+            )
         finally:
             progress.close()
             await worker.release()
@@ -317,7 +321,7 @@ async def _on_to_verified(live: Live, as_json: bool) -> int:
     progress.expected = sum((await migrate_status.counts(live)).values())
     worker = Worker(live, progress.tell)
     try:
-        seen = await worker.until(lambda seen: seen.phase is not Phase.DUAL)
+        seen = await worker.until(lambda seen: seen.phase is not Phase.DUAL, partial(_tell_pause, progress))
         progress.close()
         if seen.phase is Phase.COPIED:
             async with worker.beside():
@@ -376,6 +380,12 @@ def _tell_obstacles(obstacles: list[str], as_json: bool) -> None:
         emit_json({"obstacles": obstacles})
     for obstacle in obstacles:
         click.echo(f"in the way: {obstacle}", err=True)
+
+
+def _tell_pause(progress: Progress, job: Job) -> None:
+    """Or the command would wait, and nobody knew for what."""
+    progress.close()
+    click.echo(f"{migrate_status.paused(job.paused_by)}: `hive-state migrate resume` goes on", err=True)
 
 
 def _tell_checked(checked: Checked, as_json: bool) -> int:

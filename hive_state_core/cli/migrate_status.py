@@ -11,6 +11,7 @@ import msgspec
 
 from hive_state_core.cli import show
 from hive_state_core.cli.frame import Keys
+from hive_state_core.cli.migrate_progress import in_words, progress_of
 from hive_state_core.cli.migrate_sides import named_by
 
 if TYPE_CHECKING:
@@ -30,11 +31,15 @@ STATUS: Keys = {
     "lives_in": "where the hive lives now",
     "next": "the command to type",
     "paused": "whether nothing is copied and sent; this and the rest only while it is under way",
+    "paused_by": "the trigger that paused it, or null",
     "chunk": "rows in a transaction of the copy",
     "throttle": "seconds of rest after each, at least",
     "budget": "seconds that writes may wait for a switch",
     "copied": "rows that were copied, by kind",
     "rows": "rows that the old store says it has, by kind",
+    "doing": "copying or comparing, while somebody does that, or null",
+    "done": "how much of that is done, about, from 0 to 1, or null",
+    "left_s": "seconds until it is done, about, by the rate of the last minute, or null",
     "marks": "what waits to be sent on, counted up to 10,000",
     "oldest_mark_ms": "for how long, or null",
     "verified_at": "when all was found to be the same, or null",
@@ -73,11 +78,13 @@ async def look(live: Live) -> dict[str, Any]:
     if seen.job is None or seen.phase is Phase.COMPLETED:
         return {**about, "next": _next(seen, live.names, None)}
     findings = await read_findings(live.source)
+    rows = await counts(live)
     return {
         **about,
         **_knobs(seen.job),
         "copied": await _copied(live),
-        "rows": await counts(live),
+        "rows": rows,
+        **await progress_of(live, seen, rows),
         **await _waiting(live, seen),
         **_found(findings),
         "triggers": await _triggers(live, seen.job),
@@ -101,7 +108,7 @@ async def _triggers(live: Live, job: Job) -> dict[str, Any]:
 
 
 def _knobs(job: Job) -> dict[str, Any]:
-    return {"paused": job.paused, "chunk": job.chunk, "throttle": job.throttle, "budget": job.budget}
+    return {name: getattr(job, name) for name in ("paused", "paused_by", "chunk", "throttle", "budget")}
 
 
 async def _copied(live: Live) -> dict[str, int]:
@@ -208,7 +215,7 @@ def tell(found: dict[str, Any]) -> None:
 
 def _facts(found: dict[str, Any]) -> list[tuple[str, str | None]]:
     phase = f"{found['phase']} ({found['step']} of {found['steps']})" + (
-        ", paused" if found.get("paused") else ""
+        f", {paused(found['paused_by'])}" if found.get("paused") else ""
     )
     facts = [
         ("migration", f"{found['from']} -> {found['to']}"),
@@ -218,11 +225,17 @@ def _facts(found: dict[str, Any]) -> list[tuple[str, str | None]]:
     if "marks" in found:
         facts += [
             ("copied", _how_far(found)),
+            ("doing", in_words(found)),
             ("waiting", _marks(found["marks"], found["oldest_mark_ms"])),
             ("compared", _compared(found)),
             ("triggers", _fired(found["triggers"])),
         ]
     return [*facts, ("next", found["next"])]
+
+
+def paused(trigger: str | None) -> str:
+    """That it is, and by what."""
+    return "paused" if trigger is None else f"paused by the trigger {trigger!r}"
 
 
 def _how_far(found: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from hive_state_core.images import Key, digest_of, key_of, kind_of
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.pacing import Rhythm
 from hive_state_core.migration.phases import Situation
+from hive_state_core.migration.progress import Recorder
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.verifying import pages
 from hive_state_core.model import EntityRef, Gone, Image, ReadRef, StreamImage, StreamRef
@@ -94,12 +95,20 @@ class Check:
         self._pump = Pump(self.source, self.target, self._expect)
         self._apart = apart_of(*live.drivers)
         self._tell = tell
+        self._recorder = Recorder(live.drivers[1], live.target, "comparing")
         self._waived = waived
         self.checked: Checked = Checked()
 
     async def run(self) -> Checked:
         """Everything, once by the port and once as a reader sees it."""
         rhythm = Rhythm()
+        if await self._compare(rhythm):
+            await self._reread(rhythm)
+        await self._recorder.end()
+        return self.checked
+
+    async def _compare(self, rhythm: Rhythm) -> bool:
+        """By the port; False: so much differs that it is not gone on with."""
         for kind in KINDS:
             async for images, span in pages(self.source, kind):
                 if await self.target.digest(span) == digest_of(images):
@@ -108,10 +117,10 @@ class Check:
                     await self._settle(kind, await self._differing(images, span))
                     rhythm.begin()
                 self._count(kind, len(images))
+                await self._recorder.tell()
                 if len(self.checked.found) > MOST:
-                    return self.checked
-        await self._reread(rhythm)
-        return self.checked
+                    return False
+        return True
 
     async def some(self, refs: Iterable[EntityRef]) -> Checked:
         """These alone, by the port."""
@@ -126,6 +135,7 @@ class Check:
     def _count(self, kind: Kind, more: int) -> None:
         compared = self.checked.compared
         compared[kind] = compared.get(kind, 0) + more
+        self._recorder.count(kind, compared[kind])
         self._tell(kind, compared[kind])
 
     async def _differing(self, images: Sequence[Image], span: Span) -> set[Key]:
@@ -150,6 +160,8 @@ class Check:
                 else:
                     await rhythm.rest()
                 self.checked.reread += len(images)
+                self._recorder.count("reread", self.checked.reread)
+                await self._recorder.tell()
 
     async def _queries(self) -> list[Scan]:
         stats = await self._ours.stats()

@@ -91,7 +91,7 @@ class Guard:
     async def _judge(self, job: Job, seen: Situation | None, readings: dict[str, Reading]) -> None:
         for trigger, reading in self._watch.judge(readings, monotonic()):
             acts = job.triggers == "act" and await self._may(trigger.severity)
-            done = acts and await self._act(trigger.severity, job, seen)
+            done = acts and await self._act(trigger, job, seen)
             await self._tell(trigger, reading, done)
 
     async def _may(self, severity: Severity) -> bool:
@@ -100,14 +100,14 @@ class Guard:
         moves = sum([each.done and each.severity in going for each in fired])
         return severity not in going or moves < MOVES
 
-    async def _act(self, severity: Severity, job: Job, seen: Situation | None) -> bool:
+    async def _act(self, trigger: Trigger, job: Job, seen: Situation | None) -> bool:
         """Whether there was something to do. `seen` None: the stores cannot be looked at both."""
-        live = self._live
+        live, severity = self._live, trigger.severity
         if severity is Severity.THROTTLE:
             await live.change(throttle=min(max(2 * job.throttle, RESTS[0]), RESTS[1]))
             return True
         if severity is Severity.PAUSE:
-            await live.pause(job)
+            await live.pause(job, trigger.name)
             return True
         if severity is Severity.SWITCH_BACK and seen is not None and seen.phase is Phase.REVERSE:
             await live.distrust()

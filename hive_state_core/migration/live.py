@@ -26,13 +26,17 @@ from hive_state_core.migration.phases import (
     read_job,
 )
 from hive_state_core.migration.presence import forget_gone
+from hive_state_core.migration.progress import PROGRESS
 from hive_state_core.migration.running import StaleCopy
 from hive_state_core.migration.sealing import unseal
 from hive_state_core.migration.switching import make_standby, refuse_moved
 from hive_state_core.migration.triggers import TRIGGERED
 from hive_state_core.spi import KINDS, PEER, Control, ControlState, Driver, Notes, Replication, Span
 
-FORGOTTEN: Notes = {LIVE: None, SYNCED: None, FINDINGS: None, TRIGGERED: None, **offline.FORGOTTEN}
+FORGOTTEN: Notes = {
+    **dict.fromkeys((LIVE, SYNCED, FINDINGS, TRIGGERED, PROGRESS)),
+    **offline.FORGOTTEN,
+}
 
 
 class Live:
@@ -101,20 +105,28 @@ class Live:
             return (await self.require_job())[0]
         if before is None or before.phase is Phase.COMPLETED:
             await self._require_free(row)
-        standby = await self._standby(row)
+        try:
+            standby = await self._standby(row)
+        except (NotEmpty, StaleCopy):
+            raise
+        except Conflict as error:  # the row of the target is another one by now
+            raise self._overtaken() from error
         await reached("prepare: standby made")
         job = replace(new_job(row, standby, self.names), **knobs)
         there = noted(before) if before is not None else {LIVE: None}
         if not await self.source.note({**FORGOTTEN, **noted(job)}, expect=there):
-            raise Conflict(
-                f"somebody else began to move {self.names[0]} at the same instant: `hive-state migrate"
-                " status` says where that is, and the same command goes on with it",
-                key="the migration",
-            )
+            raise self._overtaken()
         await self.target.note({**FORGOTTEN, **noted(job)})
         await reached("prepare: job noted")
         await self.source.control(row.epoch, replace(row, peer=self.names[1], sinks=row.sinks - {PEER}))
         return job
+
+    def _overtaken(self) -> Conflict:
+        return Conflict(
+            f"somebody else began to move {self.names[0]} at the same instant: `hive-state migrate status`"
+            " says where that is, and the same command goes on with it",
+            key="the migration",
+        )
 
     async def _standby(self, source: Control) -> Control:
         """The row of the target, which is empty."""
@@ -226,6 +238,6 @@ class Live:
         job, _ = await self.require_job()
         return await change_job(self.source, job, **knobs)
 
-    async def pause(self, job: Job) -> Job:
-        """Also while the target cannot be looked at."""
-        return await change_job(self.source, job, paused=True)
+    async def pause(self, job: Job, trigger: str) -> Job:
+        """By a trigger of this name. Also while the target cannot be looked at."""
+        return await change_job(self.source, job, paused=True, paused_by=trigger)

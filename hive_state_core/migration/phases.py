@@ -41,6 +41,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     start     what has a lower version is copied, the rest is marked
     chunk     rows of a transaction of the copy
     throttle  seconds of rest after each
+    paused_by  the trigger that did; None: somebody by hand
     budget    seconds for which writes may wait for a switch, before it is given up
     triggers  what `triggers` do: act, watch (they are told, and what they would have done), off
     """
@@ -52,6 +53,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     phase: Phase = Phase.PREPARED
     start: int = 0
     paused: bool = False
+    paused_by: str | None = None
     chunk: int = 2000
     throttle: float = 0.0
     budget: float = 2.0

@@ -22,6 +22,7 @@ from hive_state_core.migration.leasing import LOOK, Lease
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.pacing import Rhythm
 from hive_state_core.migration.phases import Job, Phase, Situation, read_job
+from hive_state_core.migration.progress import Recorder
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.sealing import Impatience
 from hive_state_core.spi import Control, ControlState, Kind
@@ -93,13 +94,20 @@ class Worker:
         except HiveStateError as error:
             log.debug("nor is it watched: %s", error)
 
-    async def until(self, done: Callable[[Situation], bool]) -> Situation:
+    async def until(
+        self, done: Callable[[Situation], bool], paused: Callable[[Job], None] = lambda _: None
+    ) -> Situation:
         """Work until that is so, in the place of those processes that have other work too. Raises what goes
-        wrong."""
+        wrong. `paused` is told each time that the migration was paused, and waits to be resumed."""
         if done(seen := await self._live.look()):
             return seen
         await self._lease.take()
+        was_paused = False
         while not done(seen := await self._live.look()):
+            if seen.job is not None:
+                if seen.job.paused and not was_paused:
+                    paused(seen.job)
+                was_paused = seen.job.paused
             if not await self.turn():
                 await asyncio.sleep(LOOK / 5)
         return seen
@@ -138,16 +146,19 @@ class Worker:
     async def _copy(self, job: Job, target: Control) -> None:
         live = self._live
         cursor = await read_cursor(live.target)
-        pace = Throttled(live, self._lease, self._guard, job)
+        recorder = Recorder(live.drivers[1], live.target, "copying", cursor.copied)
+        pace = Throttled(live, self._lease, self._guard, job, recorder)
+
+        def told(kind: Kind, count: int) -> None:
+            recorder.count(kind, count)
+            self._tell("copy", kind, count)
+
         try:
-            await copy(live.source, live.target, cursor, pace, self._told, expect=target, below=job.start)
+            await copy(live.source, live.target, cursor, pace, told, expect=target, below=job.start)
         except Unfinished:
             return
         if (await live.require_job())[0].phase is Phase.DUAL:
             await live.reach(Phase.COPIED)
-
-    def _told(self, kind: Kind, count: int) -> None:
-        self._tell("copy", kind, count)
 
     async def _send_on(self, seen: Situation, throttle: float) -> None:
         expect = seen.source if seen.back else seen.target
@@ -180,12 +191,13 @@ class Unfinished(Exception):
 class Throttled(Pace):
     """The pace of a copy beside a working hive: as the job says at the moment."""
 
-    def __init__(self, live: Live, lease: Lease, guard: Guard, job: Job) -> None:
+    def __init__(self, live: Live, lease: Lease, guard: Guard, job: Job, recorder: Recorder) -> None:
         super().__init__(job.chunk)
         self._live = live
         self._lease = lease
         self._guard = guard
         self._job = job
+        self._recorder = recorder
         self._next = monotonic() + LOOK
         self._rhythm = Rhythm()
 
@@ -206,5 +218,6 @@ class Throttled(Pace):
             raise Unfinished
         self._job = job
         self.batch: int = job.chunk
+        await self._recorder.tell()
         self._guard.reached()
         await self._guard.look(await self._live.look())

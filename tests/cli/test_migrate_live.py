@@ -10,13 +10,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from hive_state_core import open_store
+from hive_state_core.choosing import choose
 from hive_state_core.cli import main
+from hive_state_core.cli.migrate_progress import in_words
 from hive_state_core.features import Facility, Features
+from hive_state_core.migration.opening import live, prepare
+from hive_state_core.migration.presence import instant
+from hive_state_core.migration.progress import PROGRESS, Progress
+from hive_state_core.migration.working import Worker
 from hive_state_core.spi import Driver
 
 CONFIG = """
@@ -174,6 +181,51 @@ def test_what_people_read() -> None:
     assert "next       hive-state migrate switch" in shown
     switched = migrate("switch").stdout
     assert switched.startswith("the hive lives in prod; writes waited for")
+
+
+async def to_dual(progress: Progress | None = None, paused_by: str | None = None) -> None:
+    one, other = choose("local"), choose("prod")
+    await prepare(one, other)
+    async with live(one, other) as ready:
+        job = await ready.capture()
+        if progress is not None:
+            now = replace(progress, at=await instant(ready.drivers[1]))
+            await ready.target.note({PROGRESS: msgspec.json.encode(now)})
+        if paused_by is not None:
+            await ready.pause(job, paused_by)
+
+
+def test_how_long_it_takes_still() -> None:
+    asyncio.run(to_dual(Progress(doing="copying", rows=0, rate=0.01, at=0)))
+    found = told("status")
+    assert (found["doing"], found["done"]) == ("copying", 0)
+    assert 90 < float(str(found["left_s"])) <= 100
+    assert "copying, 0 %, about 2 min left" in migrate("status").stdout
+    paused = told("pause")
+    assert [paused[key] for key in ("doing", "done", "left_s", "paused_by")] == [None] * 4
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [(None, "comparing"), (89.4, "comparing, about 89 s left"), (7500, "comparing, about 2 h 5 min left")],
+)
+def test_what_is_left_in_words(left: float | None, words: str) -> None:
+    assert in_words({"doing": "comparing", "done": None, "left_s": left}) == words
+
+
+def test_who_waits_because_a_trigger_paused_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(to_dual(paused_by="slow writes"))
+    assert "dual (2 of 7), paused by the trigger 'slow writes'" in migrate("status").stdout
+    turn = Worker.turn
+
+    async def resumed(worker: Worker) -> bool:
+        await worker._live.change(paused=False, paused_by=None)
+        return await turn(worker)
+
+    monkeypatch.setattr(Worker, "turn", resumed)
+    started = migrate("start", "--from", "local", "--to", "prod")
+    assert started.exit_code == 0, started.output
+    assert "paused by the trigger 'slow writes': `hive-state migrate resume` goes on" in started.stderr
 
 
 def test_cancelled() -> None:

@@ -26,7 +26,7 @@ from hive_state_core.migration.presence import PREFIX, Process
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.working import Worker, silent
 from hive_state_core.model import TaskState
-from hive_state_core.spi import PEER, ControlState
+from hive_state_core.spi import PEER, Control, ControlState, Replication
 
 from .conftest import populate
 from .sides import Sides
@@ -438,3 +438,24 @@ async def test_of_two_who_begin_at_one_instant_one_wins(
             await other.prepare(chunk=8)
         job, seen = await other.require_job()
         assert (job.chunk, seen.phase) == (7, Phase.PREPARED)
+
+
+async def test_who_finds_the_standby_changed_is_told_as_well(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await open_store(sides.target).upgrade_schema()
+    async with (
+        opening.live(sides.source, sides.target) as one,
+        opening.live(sides.source, sides.target) as other,
+    ):
+
+        async def overtaken(target: Replication, name: str) -> Control:
+            monkeypatch.undo()
+            row = await live.make_standby(target, name)
+            await one.prepare()
+            return row
+
+        monkeypatch.setattr(live, "make_standby", overtaken)
+        with pytest.raises(Conflict, match="at the same instant: `hive-state migrate status`"):
+            await other.prepare()
+        assert (await other.look()).phase is Phase.PREPARED

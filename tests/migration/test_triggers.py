@@ -106,7 +106,8 @@ async def test_what_each_severity_does(sides: Sides) -> None:
     await sides.reach(Phase.VERIFIED)
     assert (await act(sides, Severity.THROTTLE))[0].throttle == 0.05
     assert (await act(sides, Severity.THROTTLE))[0].throttle == 0.1
-    assert (await act(sides, Severity.PAUSE))[0].paused
+    job = (await act(sides, Severity.PAUSE))[0]
+    assert (job.paused, job.paused_by) == (True, "t")
     assert (await act(sides, Severity.BACK))[2] is Phase.COPIED
     _, found, phase = await act(sides, Severity.SWITCH_BACK)
     assert (phase, found[-1].done) == (Phase.COPIED, False)
