@@ -964,8 +964,8 @@ class Warming(Protocol):
     """Optional, for a driver whose first calls take longer than those after them."""
 
     async def warm(self) -> None:
-        """Do what the first calls would have to wait for: a hive may come here all at once. Nothing changes
-        for anybody, and the store may be a standby. Called again, it does what is new. Raises as reads do."""
+        """Do what the first calls would have to wait for: a hive may come here all at once. No image changes,
+        and the store may be a standby. Called again, it does what is new. Raises as reads do."""
         ...
 
 

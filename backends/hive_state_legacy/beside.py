@@ -8,8 +8,8 @@ see is a note in it: it speaks of the file.
     SEALED  each of its writes fails; everything was brought over before
     MOVED   so it is still; what comes back from the other store waits beside the file
 
-From MOVED to OPEN what the tables can hold is written into them (`writing`), and they are free again. What is
-done inside a transaction of the file is in `rounds`.
+Before it is OPEN again, what came back and the tables can hold is written into them (`returning`, `writing`).
+What is done inside a transaction of the file is in `rounds`.
 
 Each change of these, and each round, is made while a transaction of the file keeps everybody else from
 writing; the note is what counts if somebody is killed in between.
@@ -49,6 +49,7 @@ from hive_state_legacy.file import File, last_change
 from hive_state_legacy.filling import fill
 from hive_state_legacy.options import Options
 from hive_state_legacy.reader import Reader
+from hive_state_legacy.returning import BACK
 from hive_state_legacy.rounds import OWED, OWN, ROW, SEQ, Rounds
 
 OUT = "out"
@@ -56,6 +57,12 @@ OUT = "out"
 
 EVERY = 0.1
 """Seconds between two looks at what was written."""
+
+PAGE = 500
+"""Marks that are written back at a time."""
+
+AHEAD = 60.0
+"""Seconds for which it is tried to have little left to write back."""
 
 SWEEP = 60.0
 """Seconds between two comparisons of all keys."""
@@ -147,7 +154,23 @@ class Beside(Background):
             row = await self._row()
             require_same(row.store_id, row.epoch, expect)
             require_loadable(row.state, highest)
-            return await self.port.load(images, notes)
+            trimming = await self._rounds.returning.trimming(images)
+            return await self.port.load(images, {**notes, **trimming})
+
+    async def warm(self) -> None:
+        """Write into the tables what came back so far: it need not be done then while nobody can write."""
+        until = monotonic() + AHEAD
+        while await self._write_ahead() >= PAGE and monotonic() < until:
+            pass
+
+    async def _write_ahead(self) -> int:
+        """How many marks that were."""
+        async with self._rounds.transaction():
+            page = await self._rounds.write_ahead(await self._row(), PAGE)
+        if page is None:
+            return 0
+        await self._rounds.returning.clear(page)
+        return len(page.marks)
 
     async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
         if sink != PEER:
@@ -174,12 +197,14 @@ class Beside(Background):
             raise Conflict("somebody else changed the control row meanwhile", key="the control row")
 
     async def _sinks(self, old: Control, new: Control) -> None:
-        """What is loaded beside the file is marked while PEER is a sink; one that is added begins without."""
-        if (PEER in old.sinks) is (PEER in new.sinks):
-            return
+        """What is loaded beside the file is marked while PEER is a sink, and while the hive lives elsewhere.
+        A sink that is added begins without."""
         row = await self.port.control()
-        sinks = frozenset({OUT}) if PEER in new.sinks else frozenset()
-        await self.port.control(row.epoch, replace(row, sinks=sinks))
+        leaves = (old.state, new.state) == (ControlState.SEALED, ControlState.MOVED)
+        left = old.state is ControlState.MOVED and BACK in row.sinks
+        sinks = frozenset({OUT} if PEER in new.sinks else ()) | ({BACK} if leaves or left else set())
+        if sinks != row.sinks:
+            await self.port.control(row.epoch, replace(row, sinks=sinks))
 
     # --- in the background
 
@@ -206,7 +231,9 @@ class Beside(Background):
     async def _is_something_to_do(self) -> bool:
         row = await self._row()
         opened = row.state is ControlState.OPEN
-        return await self._rounds.is_unsettled(row) or (opened and bool(await self._rounds.waiting()))
+        if await self._rounds.is_unsettled(row):
+            return True
+        return opened and (await self._rounds.is_returned() or bool(await self._rounds.waiting()))
 
     async def round(self, *, all_keys: bool = False) -> None:
         """See `Rounds.round`."""

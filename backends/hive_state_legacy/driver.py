@@ -64,7 +64,7 @@ FOLLOWED = replace(FEATURES, facilities=FEATURES.facilities | {Facility.TASKS, F
 
 
 class LegacyDriver:
-    """See `hive_state_core.spi.Driver`, `Replication` and `Foreign`."""
+    """See `hive_state_core.spi.Driver`, `Replication`, `Foreign` and `Warming`."""
 
     def __init__(self, options: Options, namespace: str) -> None:
         self._namespace = namespace
@@ -223,6 +223,11 @@ class LegacyDriver:
             return work(self._exporting)
 
         return await reader.run(on_thread)
+
+    async def warm(self) -> None:
+        """A hive may come back: see `Beside.warm`."""
+        if self._beside is not None:
+            await self._beside.warm()
 
     # -- what those who move it look at
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from hive_state_core.errors import Conflict
-from hive_state_core.ids import AGENTS_COLLECTION
-from hive_state_core.legacy_model import NOTES
-from hive_state_core.model import RecordImage, TaskImage
 from hive_state_core.spi import (
     NO_NOTES,
     TERM_SHIFT,
@@ -27,28 +24,22 @@ from hive_state_core.spi import (
     Driver,
     Notes,
     Replication,
-    Span,
 )
 from hive_state_legacy.changes import (
     Bringing,
     Keys,
     count_beside,
     count_in,
-    event_pages,
-    histories,
-    images_of,
     is_open,
     keys_in,
     keys_of,
     refuse,
-    rows_of,
     sweep,
 )
 from hive_state_legacy.file import Change, File
 from hive_state_legacy.reader import Reader
+from hive_state_legacy.returning import BACK, TRIMMED, Page, Returning
 from hive_state_legacy.source import KEYED
-from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS, Table
-from hive_state_legacy.writing import Event, Held, Writing
 
 OWN = "legacy/"
 ROW, SEQ, OWED, POISON = f"{OWN}row", f"{OWN}seq", f"{OWN}owed", f"{OWN}poison"
@@ -57,8 +48,6 @@ brought over; whether the tables have not got yet what came back; rows that coul
 
 PAGE = 100
 """Changes that are brought over at a time: the program whose file it is cannot write meanwhile."""
-HELD = 1000
-"""Events that are read at a time, to be written back."""
 
 LAST = 2**62
 """More than any change has as its number."""
@@ -72,12 +61,15 @@ class Rounds:
         self._reader = reader
         self._driver = driver
         self._port = cast(Replication, driver)
+        self.returning = Returning(file, reader, self._port)
         self._alone = asyncio.Lock()
 
     async def round(self, row: Control, *, all_keys: bool) -> None:
         """Bring over what was written, if the original hive is at work; and mend what a killed one left."""
         if await self.is_unsettled(row):
             await self.settle(row)
+        elif row.state is ControlState.OPEN and await self.is_returned():
+            await self._forget_returned()
         if row.state is ControlState.OPEN:
             while await self.bring(row.term) and all_keys:
                 pass
@@ -167,35 +159,37 @@ class Rounds:
     async def settle(self, row: Control) -> None:
         """The fence as the row says; and what came back is in the tables, once they are free."""
         if row.state is not ControlState.OPEN:
-            await self._reader.run(lambda: self._file.fence(self._reader.source.layout, _why(row)))
+            await self._fence(row)
         elif await self.is_unsettled(row):
-            held = await self._held() if OWED in await self._port.notes() else None
-            await self._reader.run(lambda: self._free(held))
+            await self._reader.run(self._file.unfence)
+            if OWED in await self._port.notes():
+                await self.returning.write()
+                await self._reader.run(lambda: self._file.forget(LAST))  # we wrote that; nobody else could
 
-    def _free(self, held: Held | None) -> None:
-        self._file.unfence()
-        if held is not None:
-            Writing(self._file, self._reader.source).write(held)
-            self._file.forget(LAST)  # what we wrote ourselves; nobody else could
+    async def _fence(self, row: Control) -> None:
+        await self._reader.run(lambda: self._file.fence(self._reader.source.layout, _why(row)))
 
-    async def _held(self) -> Held:
-        images = [image async for image in images_of(self._port, Span(kind="record"))]
-        records = [image for image in images if isinstance(image, RecordImage) and image.value is not None]
-        notes = {image.ref.key: image for image in records if image.ref.collection == NOTES}
-        tasks = [
-            image async for image in images_of(self._port, Span(kind="task")) if isinstance(image, TaskImage)
-        ]
-        found = {table: [event async for event in self._events(table)] for table in (CHECKPOINTS, SNAPSHOTS)}
-        agents = [image for image in records if image.ref.collection == AGENTS_COLLECTION]
-        return Held(agents, [(task, notes.get(task.ref.id)) for task in tasks], found)
+    # --- what came back
 
-    async def _events(self, table: Table) -> AsyncIterator[Event]:
-        async for head in histories(self._port, table):
-            async for page in event_pages(self._port, head, HELD):
-                for event, row in zip(
-                    page, await self._reader.run(partial(rows_of, self._file, page)), strict=True
-                ):
-                    yield Event(event, row)
+    async def write_ahead(self, row: Control, limit: int) -> Page | None:
+        """Some of what came back, behind the fence, so that less is left to be written when the file is
+        freed. To be cleared once that is committed. None: it is not known what came back, or too early."""
+        if row.state is not ControlState.MOVED or not await self.returning.is_marked():
+            return None
+        await self._reader.run(self._file.unfence)
+        page = await self.returning.write_page(limit)
+        await self._reader.run(lambda: self._file.forget(LAST))
+        await self._fence(row)
+        return page
+
+    async def is_returned(self) -> bool:
+        """Whether what came back is in the tables of a file that was freed, and still noted."""
+        return OWED in await self._port.notes()
+
+    async def _forget_returned(self) -> None:
+        row = await self._port.control()
+        await self._port.control(row.epoch, replace(row, sinks=row.sinks - {BACK}))
+        await self._port.note({OWED: None, TRIMMED: None})
 
 
 def _noted(poison: set[tuple[str, int]]) -> Notes:

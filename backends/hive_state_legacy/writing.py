@@ -13,7 +13,7 @@ file: other records and queues, streams, sessions, locks, results, attempts, req
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, NamedTuple
 
@@ -23,7 +23,8 @@ from hive_state_core.agent_model import stored_of
 from hive_state_core.checkpoints import PREFIX as CHECKPOINT
 from hive_state_core.checkpoints import Checkpoint
 from hive_state_core.legacy_model import METRICS, QUEUE, Note, decode_note, status_of
-from hive_state_core.model import EventImage, RecordImage, TaskImage, TaskState
+from hive_state_core.model import EventImage, RecordImage, StreamRef, TaskImage, TaskState
+from hive_state_legacy.changes import look
 from hive_state_legacy.file import WRITTEN, File
 from hive_state_legacy.mapping import COUNTS
 from hive_state_legacy.quarantine import State
@@ -51,6 +52,23 @@ class Held(NamedTuple):
     events: Mapping[Table, Sequence[Event]]
 
 
+class History(NamedTuple):
+    """`whole`: the events are all that it has, and rows of others go. Else they are those after its rows."""
+
+    table: Table
+    ref: StreamRef
+    events: Sequence[Event]
+    whole: bool
+
+
+class Changed(NamedTuple):
+    """What of that was changed, by its keys; None: it is there no more."""
+
+    agents: Mapping[str, RecordImage | None]
+    tasks: Mapping[str, tuple[TaskImage | None, RecordImage | None]]
+    histories: Sequence[History]
+
+
 class Writing:
     """Into one file, inside a transaction of it."""
 
@@ -64,9 +82,31 @@ class Writing:
         agents = {image.ref.key: self._agent(image) for image in held.agents}
         tasks = {task.ref.id: self._task(task, note) for task, note in held.tasks if maps(task)}
         changed = self._keyed(AGENTS, agents) + self._keyed(TASKS, tasks)
-        return changed + sum(self._history(table, events) for table, events in held.events.items())
+        return changed + sum(self._whole_table(table, events) for table, events in held.events.items())
+
+    def write_changed(self, changed: Changed) -> int:
+        """The same, of what was changed only."""
+        agents = {key: None if image is None else self._agent(image) for key, image in changed.agents.items()}
+        tasks = {
+            key: None if task is None or not maps(task) else self._task(task, note)
+            for key, (task, note) in changed.tasks.items()
+        }
+        rows = self._named(AGENTS, agents) + self._named(TASKS, tasks)
+        return rows + sum(self._changed_history(history) for history in changed.histories)
 
     # --- agents and tasks
+
+    def _named(self, table: Table, wanted: Mapping[str, Cells | None]) -> int:
+        found = self._source.layout.find(table)
+        if found is None:
+            return 0
+        seen = look(self._source, [(table.name, Text(key.encode())) for key in wanted])
+        pairs = list(zip(seen, wanted.values(), strict=True))
+        changed = sum(self._align(found, each.item, cells) for each, cells in pairs if each.item is not None)
+        missing = [cells for each, cells in pairs if each.item is None and cells is not None]
+        for cells in missing:
+            self._insert(found, cells)
+        return changed + len(missing)
 
     def _keyed(self, table: Table, wanted: dict[str, Cells]) -> int:
         found = self._source.layout.find(table)
@@ -76,15 +116,19 @@ class Writing:
         for item in list(self._source.items_of(found)):
             key = _key(item, table)
             cells = missing.pop(key, None) if key is not None else None
-            if not item.images:
-                continue  # a row that was waived stays as it is
-            if cells is None:
-                changed += self._delete(found, item.row.rowid)
-            elif differing := _differing(cells, self._said(item)):
-                changed += self._update(found, item.row.rowid, differing)
+            changed += self._align(found, item, cells)
         for cells in missing.values():
             self._insert(found, cells)
         return changed + len(missing)
+
+    def _align(self, found: Found, item: Item, cells: Cells | None) -> int:
+        """A row with what it is to say."""
+        if not item.images:
+            return 0  # one that was waived stays as it is
+        if cells is None:
+            return self._delete(found, item.row.rowid)
+        differing = _differing(cells, self._said(item))
+        return self._update(found, item.row.rowid, differing) if differing else 0
 
     def _said(self, item: Item) -> Cells:
         """The cells of a row, by way of its images: what they do not tell makes no difference."""
@@ -124,22 +168,41 @@ class Writing:
 
     # --- histories
 
-    def _history(self, table: Table, events: Iterable[Event]) -> int:
+    def _whole_table(self, table: Table, events: Sequence[Event]) -> int:
         found = self._source.layout.find(table)
         if found is None:
             return 0
         there = {item.row.rowid for item in self._source.items_of(found) if item.state is not State.WAIVED}
-        changed = 0
-        for event in events:
-            if event.row is not None and event.row in there:
-                there.discard(event.row)
-            elif cells := self._event(table, event.image):
-                self._insert(found, cells)
-                ((id,),) = self._file.rows("SELECT last_insert_rowid()")
-                place = (event.image.stream, event.image.seq, id)
-                self._file.execute(f"INSERT OR REPLACE INTO {WRITTEN} VALUES (?, ?, ?)", place)
-                changed += 1
-        return changed + sum(self._delete(found, rowid) for rowid in there)
+        return self._histories(found, events, there)
+
+    def _changed_history(self, history: History) -> int:
+        layout = self._source.layout
+        found = layout.find(history.table)
+        if found is None:
+            return 0
+        if not history.whole:
+            return self._histories(found, history.events, set())
+        name = history.ref.stream.removeprefix(CHECKPOINT)
+        named = found.table is CHECKPOINTS
+        rows = layout.with_key(found, found.table.needed[0], name) if named else layout.rowids(found)
+        return self._histories(found, history.events, {*rows} - self._source.waived(found))
+
+    def _histories(self, found: Found, events: Sequence[Event], there: set[int]) -> int:
+        """`there`: the rows that are to be those of the events."""
+        kept = {event.row for event in events if event.row is not None} & there
+        changed = sum(self._delete(found, rowid) for rowid in there - kept)
+        return changed + sum(self._append(found, event.image) for event in events if event.row not in there)
+
+    def _append(self, found: Found, event: EventImage) -> int:
+        cells = self._event(found.table, event)
+        if not cells:
+            return 0
+        self._insert(found, cells)
+        ((id,),) = self._file.rows("SELECT last_insert_rowid()")
+        self._file.execute(
+            f"INSERT OR REPLACE INTO {WRITTEN} VALUES (?, ?, ?)", (event.stream, event.seq, id)
+        )
+        return 1
 
     def _event(self, table: Table, event: EventImage) -> Cells:
         """Empty for what the table cannot hold."""

@@ -101,9 +101,10 @@ class _Crossing:
                 await lengthen(self._left, self._source, self._job.budget)
             except (Sealed, StoreMoved) as error:
                 raise Conflict("somebody else switches, or did already", key="the control row") from error
-            if isinstance(self._entered, Warming):
-                await self._entered.warm()
             await _catch_up(self._pump, lease)
+            if isinstance(self._entered, Warming):  # also with what it was just sent
+                await self._entered.warm()
+                await _catch_up(self._pump, lease)
             await reached("switch: caught up")
         with self._timed("seal"):
             sealed = await _seal(self._source, self._target)

@@ -21,13 +21,14 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from hive_state_core import Store, open_store
+from hive_state_core.checkpoints import checkpoint_ref
 from hive_state_core.cli import main
 from hive_state_core.embedded import postgres_server, valkey_server
 from hive_state_core.errors import Unavailable
 from hive_state_core.legacy_model import decode_note, note_ref, status_of
-from hive_state_core.model import RecordImage, TaskImage, TaskRef
+from hive_state_core.model import RecordImage, StreamImage, TaskImage, TaskRef
 from hive_state_core.spi import Control, ControlState, Replication
-from hive_state_legacy import beginning, beside, rounds
+from hive_state_legacy import beginning, beside, returning, rounds, source
 
 from .conftest import SCHEMA, File
 
@@ -438,6 +439,152 @@ def test_killed_before_the_file_was_committed(move: Move, step: str, monkeypatch
     within(move.source, go_on)
     wanted = "moved" if step == "rollback" else "idle"
     assert {row[:2] for row in move.rows()["agents"]} == {("a", wanted), ("later", "idle")}
+
+
+async def work_elsewhere(hive: Store) -> None:
+    await hive.agents.update("changed", status="moved")
+    await hive.agents.remove("removed")
+    await hive.agents.register("new")
+    await hive.tasks.cancel("done")
+    await hive.tasks.enqueue("tasks", {"new": 1})
+    await hive.tasks.enqueue("elsewhere", {})
+    for n in range(5):
+        await hive.checkpoints.save("longer", n)
+    await hive.checkpoints.save("trimmed", 5)
+    await hive.checkpoints.prune("trimmed", keep=2)
+    await hive.checkpoints.delete("dropped")
+    await hive.checkpoints.snapshot({"total_agents": 3})
+    await hive.checkpoints.prune_snapshots(keep=2)
+    await hive.records.put("others", "x", 1)
+
+
+def require_written_back(move: Move) -> None:
+    rows = move.rows()
+    assert sorted(row[:2] for row in rows["agents"]) == [
+        ("changed", "moved"),
+        ("kept", "idle"),
+        ("new", "idle"),
+    ]
+    tasks = [(status, payload) for _, status, *_, payload in rows["tasks"]]
+    assert tasks == [("pending", '{"n": 1}'), ("failed", "{}"), ("pending", '{"new": 1}')]
+    saved = [(name, data) for _, name, _, data in rows["checkpoints"]]
+    longer = [("longer", data) for data in ("7", "8", "0", "1", "2", "3", "4")]
+    assert sorted(saved) == sorted([*longer, ("trimmed", "8"), ("trimmed", "5")])
+    assert [name for name in saved if name[0] == "longer"] == longer
+    assert [(row[0], row[2]) for row in rows["system_snapshots"]] == [(2, 2), (3, 3)]
+
+
+@pytest.fixture
+def left(move: Move) -> Move:
+    """A hive that has moved, and was changed since."""
+    for id in ("kept", "changed", "removed"):
+        move.file.agent(id)
+    move.file.task("kept", metadata='{"n": 1}').task("done")
+    for data in ("7", "8"):
+        for name in ("longer", "trimmed", "dropped"):
+            move.file.checkpoint(name, data)
+    move.file.snapshot(total_agents=1).snapshot(total_agents=2)
+    move.run("start")
+    move.run("switch")
+    within(move.store, work_elsewhere)
+    return move
+
+
+async def nothing(_: object) -> None:
+    pass
+
+
+@pytest.mark.parametrize("ahead", [True, False], ids=["ahead", "at the end"])
+def test_nothing_is_looked_at_but_what_was_changed(
+    left: Move, ahead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So nobody waits the longer, the longer the tables are."""
+    monkeypatch.setattr(beside, "PAGE", 3)
+    monkeypatch.setattr(returning, "LOOKED", 2)
+    monkeypatch.delattr(source.Source, "items_of")
+    monkeypatch.delattr(returning.Returning, "_held")
+    if not ahead:
+        monkeypatch.setattr(beside.Beside, "warm", nothing)
+    left.run("rollback")
+    require_written_back(left)
+    left.file.agent("later")
+    left.run("advance")
+
+    async def look(hive: Store) -> None:
+        """What was noted for the way back is gone."""
+        ours = hive._driver._beside.port  # type: ignore[attr-defined]
+        async with asyncio.timeout(30):
+            while rounds.OWED in await ours.notes():  # this goes last
+                await asyncio.sleep(0.02)
+        assert returning.TRIMMED not in await ours.notes()
+        assert returning.BACK not in (await ours.control()).sinks
+
+    within(left.source, look)
+
+
+def test_everything_is_compared_if_an_older_version_switched(left: Move) -> None:
+    async def forget(hive: Store) -> None:
+        ours = hive._driver._beside.port  # type: ignore[attr-defined]
+        row = await ours.control()
+        assert row.sinks == {returning.BACK}
+        await ours.control(row.epoch, replace(row, sinks=frozenset()))
+
+    within(left.source, forget)
+    left.run("rollback")
+    require_written_back(left)
+
+
+@pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
+def test_killed_around_the_commit_of_what_is_written_ahead(
+    left: Move, committed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is written once: what is marked still is looked at again."""
+    write, commit, written = returning.Returning.write_page, beside.File.commit, []
+
+    async def writes(self: returning.Returning, limit: int) -> returning.Page:
+        written.append(limit)
+        return await write(self, limit)
+
+    def dies(file: beside.File) -> None:
+        if written and not committed:
+            raise Unavailable("killed")
+        commit(file)
+        if written:
+            raise Unavailable("killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(returning.Returning, "write_page", writes)
+        patched.setattr(beside.File, "commit", dies)
+        left.run("rollback", exit_code=5)
+    assert written
+    with pytest.raises(sqlite3.IntegrityError, match="this hive has moved"):
+        left.file.agent("b")
+    left.run("rollback")
+    require_written_back(left)
+
+
+def test_a_history_that_loses_more_before_the_marks_are_cleared_is_compared_again(move: Move) -> None:
+    ref = checkpoint_ref("c")
+    for _ in range(3):
+        move.file.checkpoint("c")
+    move.run("start")
+    move.run("switch")
+
+    async def trim(hive: Store) -> None:
+        port, ours = hive.replication(), hive._driver._beside  # type: ignore[attr-defined]
+        (head,) = await port.images([ref])
+        assert isinstance(head, StreamImage)
+        await port.load([replace(head, first=2, version=head.version + 1)])
+        async with ours._rounds.transaction():
+            page = await ours._rounds.write_ahead(await port.control(), 100)
+        await port.load([replace(head, first=3, version=head.version + 2)])
+        await ours._rounds.returning.clear(page)
+        assert len(await ours.port.marks(returning.BACK, 100)) == 1
+        await ours.warm()
+        assert not await ours.port.marks(returning.BACK, 100)
+
+    within(move.source, trim)
+    assert [id for id, *_ in move.rows()["checkpoints"]] == [3]
 
 
 async def change(port: Replication, state: ControlState) -> Control:
