@@ -21,6 +21,7 @@ from hive_state_core.migration import crossing, live, opening, sealing
 from hive_state_core.migration.crossing import NotDrained, cross
 from hive_state_core.migration.judging import against_start, against_switch, oldest_mark_ms, verify
 from hive_state_core.migration.leasing import Lease
+from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.presence import PREFIX, Process
 from hive_state_core.migration.pumping import Pump
@@ -418,15 +419,21 @@ async def test_ack_both(tmp_path: Path) -> None:
             assert (await there.records.get("c", "k")).value == n  # type: ignore[union-attr]
 
 
-async def test_of_two_who_begin_at_one_instant_one_wins(
-    sides: Sides, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The other one is told, and what it would have begun leaves nothing."""
+@asynccontextmanager
+async def two_who_begin(sides: Sides) -> AsyncIterator[tuple[Live, Live]]:
     await open_store(sides.target).upgrade_schema()
     async with (
         opening.live(sides.source, sides.target) as one,
         opening.live(sides.source, sides.target) as other,
     ):
+        yield one, other
+
+
+async def test_of_two_who_begin_at_one_instant_one_wins(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is told, and what it would have begun leaves nothing."""
+    async with two_who_begin(sides) as (one, other):
 
         async def overtaken(name: str) -> None:
             if name == "prepare: standby made":
@@ -443,11 +450,7 @@ async def test_of_two_who_begin_at_one_instant_one_wins(
 async def test_who_finds_the_standby_changed_is_told_as_well(
     sides: Sides, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await open_store(sides.target).upgrade_schema()
-    async with (
-        opening.live(sides.source, sides.target) as one,
-        opening.live(sides.source, sides.target) as other,
-    ):
+    async with two_who_begin(sides) as (one, other):
 
         async def overtaken(target: Replication, name: str) -> Control:
             monkeypatch.undo()
