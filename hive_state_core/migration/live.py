@@ -24,6 +24,7 @@ from hive_state_core.migration.phases import (
     new_job,
     noted,
     read_job,
+    same_sides,
 )
 from hive_state_core.migration.presence import forget_gone
 from hive_state_core.migration.progress import PROGRESS
@@ -94,9 +95,9 @@ class Live:
     async def prepare(self, **knobs: object) -> Job:
         """legacy -> prepared: the target is an empty standby, and each row names the other store.
 
-        Of two who begin at one instant one wins. Raises Conflict (the target holds other data, another
-        migration is under way, or began just now), StaleCopy (it holds what was copied before; drop it),
-        StoreMoved, NotPrimary.
+        Of two who begin at one instant one wins, and who comes later joins it. Raises Conflict (the target
+        holds other data, another migration is under way, or began just now), StaleCopy (it holds what was
+        copied before; drop it), StoreMoved, NotPrimary.
         """
         before, row = await read_job(self.source), await self.source.control()
         if before is not None and before.target == row.store_id:
@@ -106,19 +107,23 @@ class Live:
         if before is None or before.phase is Phase.COMPLETED:
             await self._require_free(row)
         try:
-            standby = await self._standby(row)
+            standby = await self._standby(row, before)
         except (NotEmpty, StaleCopy):
             raise
         except Conflict as error:  # the row of the target is another one by now
             raise self._overtaken() from error
         await reached("prepare: standby made")
-        job = replace(new_job(row, standby, self.names), **knobs)
+        job = new_job(row, standby, self.names)
+        if before is not None and before.phase is Phase.PREPARED and same_sides(before, job):
+            job = before  # who began it may be at work: nothing is taken from there
+        job = replace(job, **knobs)
         there = noted(before) if before is not None else {LIVE: None}
         if not await self.source.note({**FORGOTTEN, **noted(job)}, expect=there):
             raise self._overtaken()
         await self.target.note({**FORGOTTEN, **noted(job)})
         await reached("prepare: job noted")
-        await self.source.control(row.epoch, replace(row, peer=self.names[1], sinks=row.sinks - {PEER}))
+        if row.peer != self.names[1]:
+            await self.source.control(row.epoch, replace(row, peer=self.names[1]))
         return job
 
     def _overtaken(self) -> Conflict:
@@ -128,18 +133,22 @@ class Live:
             key="the migration",
         )
 
-    async def _standby(self, source: Control) -> Control:
+    async def _standby(self, source: Control, before: Job | None) -> Control:
         """The row of the target, which is empty."""
         if source.store_id == (await self.target.control()).store_id:
             raise InvalidArgument(f"{self.names[0]} and {self.names[1]} are the same store")
         row = await make_standby(self.target, self.names[1])
         for kind in KINDS:
             if await self.target.export(Span(kind=kind, limit=1)):
+                if await read_job(self.source) != before:  # somebody copies already
+                    raise self._overtaken()
                 if row.peer in (None, self.names[0]):
                     raise StaleCopy(
                         f"{self.names[1]} holds an older copy of {self.names[0]}", key=self.names[1]
                     )
                 raise NotEmpty(f"{self.names[1]} is a standby of {row.peer!r}", key=self.names[1])
+        if row.peer == self.names[0]:
+            return row
         return await self.target.control(row.epoch, replace(row, peer=self.names[0]))
 
     async def capture(self) -> Job:

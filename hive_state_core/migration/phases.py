@@ -64,6 +64,10 @@ def new_job(source: Control, target: Control, names: tuple[str, str]) -> Job:
     return Job(id=uuid4().hex, source=source.store_id, target=target.store_id, names=names)
 
 
+def same_sides(one: Job, other: Job) -> bool:
+    return (one.source, one.target, one.names) == (other.source, other.target, other.names)
+
+
 async def read_job(port: Replication) -> Job | None:
     """None: no live migration is under way, nor was there one."""
     data = (await port.notes()).get(LIVE)

@@ -462,3 +462,38 @@ async def test_who_finds_the_standby_changed_is_told_as_well(
         with pytest.raises(Conflict, match="at the same instant: `hive-state migrate status`"):
             await other.prepare()
         assert (await other.look()).phase is Phase.PREPARED
+
+
+async def test_what_another_one_copies_meanwhile_is_no_older_copy(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or it would be dropped while it is made."""
+    await populate(sides.source)
+    async with two_who_begin(sides) as (one, other):
+
+        async def overtaken(target: Replication, name: str) -> Control:
+            monkeypatch.undo()
+            await sides.reach(Phase.COPIED)
+            return await live.make_standby(target, name)
+
+        monkeypatch.setattr(live, "make_standby", overtaken)
+        with pytest.raises(Conflict, match="at the same instant: `hive-state migrate status`"):
+            await other.prepare()
+        assert (await one.look()).phase is Phase.COPIED
+
+
+async def test_who_joins_one_that_begins_takes_nothing_away(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with two_who_begin(sides) as (one, other):
+        await one.prepare(chunk=7)
+
+        async def joined(name: str) -> None:
+            monkeypatch.undo()
+            await other.prepare()
+
+        monkeypatch.setattr(live, "reached", joined)
+        await one.capture()
+        job, seen = await other.require_job(Phase.DUAL)
+        assert (job.chunk, PEER in seen.source.sinks) == (7, True)
+        assert await other.prepare() == await other.capture() == job
