@@ -393,10 +393,10 @@ def test_a_seal_that_is_given_up_lets_the_original_go_on(move: Move) -> None:
         port = hive.replication()
         sealed = await change(port, ControlState.SEALED)
         with pytest.raises(sqlite3.IntegrityError, match="for a moment"):
-            move.file.agent("b")
+            await asyncio.to_thread(move.file.agent, "b")
         assert sealed.state is ControlState.SEALED
         await change(port, ControlState.OPEN)
-        move.file.agent("b")
+        await asyncio.to_thread(move.file.agent, "b")
 
     within(move.source, seal)
 
@@ -432,7 +432,7 @@ def test_killed_before_the_file_was_committed(move: Move, step: str, monkeypatch
             await change(port, ControlState.OPEN)
         while True:
             with suppress(sqlite3.IntegrityError):
-                move.file.agent("later")
+                await asyncio.to_thread(move.file.agent, "later")
                 return
             await asyncio.sleep(0.05)
 
