@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from hive_state_conformance import prompt_loop
 from hive_state_core import open_store
 from hive_state_core.choosing import Choice, choose
 from hive_state_core.embedded import postgres_server, valkey_server
+from hive_state_hybrid import breaker, driver, fencing, front, near, seen
+from hive_state_memory.caching import Held
+from hive_state_memory.driver import Memory
+from tests.virtual_time import is_prompt, loop_factories, read_the_loop
 
 Hybrid = Callable[..., Choice]
 """Of a durable and a fast store by URL, and options of the hybrid."""
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return loop_factories(item)
+
+
+@pytest.fixture(autouse=True)
+def clock_of_the_loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if is_prompt(request.node):
+        for clocked in (Memory, Held):
+            monkeypatch.setattr(clocked, "clock", staticmethod(prompt_loop.instant))
+        read_the_loop(monkeypatch, breaker, driver, fencing, front, near, seen)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from time import monotonic
 
 import pytest
 
@@ -13,8 +12,11 @@ from hive_state_core.features import Consistency
 from hive_state_hybrid import fencing
 from hive_state_hybrid.board import ANSWERS, CUT_OFF
 from hive_state_hybrid.fencing import Fence
+from tests.virtual_time import now
 
 from .test_races import BEAT, Hive, Side, opened
+
+pytestmark = pytest.mark.prompt
 
 
 @pytest.fixture
@@ -43,9 +45,9 @@ async def test_who_waited_spares_the_others_from_waiting(strict: Hive) -> None:
     one, two = strict.one, strict.two
     for side, waits in ((one, True), (two, False)):
         side.cache.cut = True
-        began = monotonic()
+        began = now()
         await side.write(b"2")
-        assert (monotonic() - began > BEAT * 0.9) == waits
+        assert (now() - began > BEAT * 0.9) == waits
     assert [name.startswith(CUT_OFF) for name in await notes(one)] == [True, True]
     assert await one.driver.notes() == {}, "they are nobody else's"
     await mended(one)
@@ -60,9 +62,9 @@ async def test_a_cache_that_never_answered_is_not_waited_for(strict: Hive) -> No
     one = strict.one
     await one.driver._port.note({ANSWERS: None})
     one.cache.cut = True
-    began = monotonic()
+    began = now()
     await one.write(b"2")
-    assert monotonic() - began < BEAT / 2
+    assert now() - began < BEAT / 2
     await mended(one)
 
 
@@ -92,16 +94,16 @@ async def test_a_fence_that_ends_in_the_middle_of_a_round(
 async def test_who_slept_for_too_long_begins_anew(strict: Hive, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others have taken its note for ended, and the cache answers them."""
     one, two = strict.one, strict.two
-    monkeypatch.setattr(fencing, "LASTS_MS", 1)
-    monkeypatch.setattr(fencing, "SPARE", -10.0)
-    monkeypatch.setattr(fencing, "RENEWED", 0.1)
-    one.cache.cut = True
-    await one.write(b"2")
-    await asyncio.sleep(0.01)
     fence = fence_of(one)
-    assert await two.beat()
-    assert fence.safe, "it does not know yet"
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(fencing, "LASTS_MS", 1)
+        patch.setattr(fencing, "SPARE", -10.0)
+        patch.setattr(fencing, "RENEWED", 0.1)
+        one.cache.cut = True
+        await one.write(b"2")
+        await asyncio.sleep(0.01)
+        assert await two.beat()
+        assert fence.safe, "it does not know yet"
     while fence.safe:
         await asyncio.sleep(0.01)
     await one.write(b"3")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from time import monotonic
 
 import pytest
 from msgspec.structs import replace
@@ -22,12 +21,15 @@ from hive_state_hybrid.told import Told
 from hive_state_hybrid.worth import ROUND, THROUGH, WINDOW, Worth
 from hive_state_memory.caching import Held, MemoryCache
 from hive_state_memory.driver import MemoryDriver, memory_of
+from tests.virtual_time import now
 
 from .sides import options_of
 
+pytestmark = pytest.mark.prompt
+
 REF = RecordRef("c", "k")
 BEAT = 1.0
-"""Seconds: more than a busy machine takes between two lines of a test."""
+"""Seconds."""
 
 
 class Cache(MemoryCache):
@@ -175,9 +177,9 @@ async def test_nothing_is_older_than_the_bound_without_a_relay(bounded: Hive) ->
     await settled(bounded.two)
     bounded.one.cache.may_push.clear()
     await bounded.one.write(b"2")
-    began = monotonic()
+    began = now()
     while await bounded.two.read() != b"2":
-        assert monotonic() - began < 5, "it is never told"
+        assert now() - began < 5, "it is never told"
         await asyncio.sleep(0.01)
 
 
@@ -213,10 +215,10 @@ async def test_who_is_cut_off_keeps_the_cache_off_for_all(strict: Hive) -> None:
     await writing
     assert await two.read() == b"2"
     for value in (b"3", b"4"):  # and now nobody waits
-        began = monotonic()
+        began = now()
         await one.write(value)
         assert await two.read() == value
-        assert monotonic() - began < BEAT
+        assert now() - began < BEAT
     one.cache.cut = False
     while one.driver._front.fence is not None and one.driver._front.fence.stands:
         await asyncio.sleep(0.01)
@@ -246,10 +248,10 @@ async def test_a_failed_push_is_not_forgotten_by_who_failed(bounded: Hive) -> No
 async def test_a_cache_that_hangs_is_not_waited_for(hive: Hive) -> None:
     hive.one.driver._front.breaker._timeout = 0.05
     hive.one.cache.may_push.clear()
-    began = monotonic()
+    began = now()
     await hive.one.write(b"2")
     assert await hive.one.read() == b"2"
-    assert monotonic() - began < 5
+    assert now() - began < 5
     reply: Reply[object] = await hive.one.driver.recall([REF])  # type: ignore[assignment]
     assert len(reply.results) == 1
 

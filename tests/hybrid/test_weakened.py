@@ -18,7 +18,7 @@ from hive_state_core.url import parse_url
 from hive_state_hybrid.board import CUT_OFF
 from tests.models.cache_states import Rules
 
-from .sides import BOUND, REF, Hive, Side, hive_of
+from .sides import REF, Hive, Side, hive_of
 from .weakenings import WEAKENINGS
 
 pytestmark = pytest.mark.no_cover  # the rules are run, and measured, in other tests too
@@ -237,7 +237,7 @@ async def a_writer_that_dies(hive: Hive) -> None:
     await warmed(hive)
     one.door.may_push.clear()
     await one.write(b"2")
-    await asyncio.sleep(BOUND)
+    await asyncio.sleep(hive.bound)
     await two.beat()
     assert await three.read() == b"2"
 
@@ -258,7 +258,7 @@ async def a_write_while_a_mark_is_cleared(hive: Hive) -> None:
     two.driver._port.clear = meanwhile  # type: ignore[method-assign]
     await two.beat()
     two.driver._port.clear = clear  # type: ignore[method-assign]
-    await asyncio.sleep(BOUND)
+    await asyncio.sleep(hive.bound)
     await two.beat()
     assert await three.read() == b"3"
 
@@ -271,7 +271,7 @@ async def a_mark_of_a_push_that_fails(hive: Hive) -> None:
     await one.settled()
     one.door.cut = False
     await one.driver._relay._settle()
-    await asyncio.sleep(BOUND)
+    await asyncio.sleep(hive.bound)
     await two.beat()
     assert await three.read() == b"2"
 
@@ -283,7 +283,7 @@ async def a_late_beat(hive: Hive) -> None:
 
     async def meanwhile() -> None:
         await one.write(b"2")
-        await asyncio.sleep(BOUND * 1.1)
+        await asyncio.sleep(hive.bound * 1.1)
 
     two.door.before_beat = meanwhile
     await two.beat()
@@ -362,7 +362,7 @@ async def an_answer_that_comes_late(hive: Hive) -> None:
     three.door.may_hear.clear()
     reading = await three.until_held(three.read())
     await one.write(b"2")
-    await asyncio.sleep(BOUND * 1.05)
+    await asyncio.sleep(hive.bound * 1.05)
     three.door.may_hear.set()
     await reading
     assert await three.read() == b"2"
@@ -372,7 +372,7 @@ async def what_is_near_for_long(hive: Hive) -> None:
     one, _, three = hive.sides
     await three.read()
     await one.write(b"2")
-    await asyncio.sleep(BOUND * 1.05)
+    await asyncio.sleep(hive.bound * 1.05)
     assert await three.read() == b"2"
 
 
@@ -410,8 +410,9 @@ BOUNDED: dict[str, Race] = {
 LEVELS = {Consistency.LINEARIZABLE: LINEARIZABLE, Consistency.BOUNDED: BOUNDED}
 RACES = [(flag, level, race) for level, races in LEVELS.items() for flag, race in races.items()]
 
-ATTEMPTS = 5
-"""A machine that is busy may be too slow for a cache to be asked in time, and then nothing goes wrong."""
+PACES = (1, 2, 4, 8, 16)
+"""A machine that is busy may be too slow for a cache to be asked in time, and then nothing goes wrong: each
+attempt gives it more."""
 
 
 def test_every_rule_has_a_race() -> None:
@@ -424,8 +425,8 @@ def cache_at(url: str) -> Callable[[], Cache]:
     return lambda: backend_for(place).cached(place, "n")
 
 
-async def goes_wrong(race: Race, level: Consistency, url: str) -> bool:
-    async with hive_of(level, cache_at(url)) as hive:
+async def goes_wrong(race: Race, level: Consistency, url: str, pace: float = 1) -> bool:
+    async with hive_of(level, cache_at(url), pace) as hive:
         try:
             await race(hive)
         except AssertionError:
@@ -439,8 +440,8 @@ async def test_it_goes_wrong_without_the_rule_only(
 ) -> None:
     assert not await goes_wrong(race, level, valkey_url)
     WEAKENINGS[flag](monkeypatch)
-    for _ in range(ATTEMPTS):
-        if await goes_wrong(race, level, valkey_url):
+    for pace in PACES:
+        if await goes_wrong(race, level, valkey_url, pace):
             return
     pytest.fail("a read that is too old was not seen")
 
@@ -464,7 +465,7 @@ async def test_a_server_that_comes_back_with_what_it_held(
     level = Consistency.LINEARIZABLE
     assert not await goes_wrong(restarted, level, valkey.url)
     WEAKENINGS["run_checked"](monkeypatch)
-    assert any([await goes_wrong(restarted, level, valkey.url) for _ in range(2)])
+    assert any([await goes_wrong(restarted, level, valkey.url, pace) for pace in PACES[:3]])
 
 
 async def reaching(side: Side) -> None:
