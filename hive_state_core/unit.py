@@ -57,23 +57,7 @@ class Unit:
     before it. One entity may be the target of one verb only.
     """
 
-    records: RecordOps
-    agents: AgentOps
-    tasks: TaskOps
-    sessions: SessionOps
-    locks: LockOps
-    events: EventOps
-    checkpoints: CheckpointOps
-
     def __init__(self, trips: Trips, *, commit_id: str | None, timeout: float | None) -> None:
-        from hive_state_core.agents import AgentOps
-        from hive_state_core.checkpoints import CheckpointOps
-        from hive_state_core.event_ops import EventOps
-        from hive_state_core.locks import LockOps
-        from hive_state_core.record_ops import RecordOps
-        from hive_state_core.sessions import SessionOps
-        from hive_state_core.task_ops import TaskOps
-
         self.commit_id: str | None = None if commit_id is None else validate.key(commit_id, "commit_id")
         self._trips = trips
         self._timeout = timeout
@@ -85,13 +69,51 @@ class Unit:
         self._size = 0
         self._committed: Committed | None = None
         self._ended = False
-        self.records = RecordOps(self)
-        self.agents = AgentOps(self)
-        self.tasks = TaskOps(self)
-        self.sessions = SessionOps(self)
-        self.locks = LockOps(self)
-        self.events = EventOps(self)
-        self.checkpoints = CheckpointOps(self)
+
+    # The verbs, made when they are asked for: a unit that held them would be a circle of references, and each
+    # unit of a busy hive work for the garbage collector.
+
+    @property
+    def records(self) -> RecordOps:
+        from hive_state_core.record_ops import RecordOps
+
+        return RecordOps(self)
+
+    @property
+    def agents(self) -> AgentOps:
+        from hive_state_core.agents import AgentOps
+
+        return AgentOps(self)
+
+    @property
+    def tasks(self) -> TaskOps:
+        from hive_state_core.task_ops import TaskOps
+
+        return TaskOps(self)
+
+    @property
+    def sessions(self) -> SessionOps:
+        from hive_state_core.sessions import SessionOps
+
+        return SessionOps(self)
+
+    @property
+    def locks(self) -> LockOps:
+        from hive_state_core.locks import LockOps
+
+        return LockOps(self)
+
+    @property
+    def events(self) -> EventOps:
+        from hive_state_core.event_ops import EventOps
+
+        return EventOps(self)
+
+    @property
+    def checkpoints(self) -> CheckpointOps:
+        from hive_state_core.checkpoints import CheckpointOps
+
+        return CheckpointOps(self)
 
     @property
     def version(self) -> int:

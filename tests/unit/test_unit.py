@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 
 from hive_state_core import Store
@@ -22,6 +25,19 @@ async def test_a_unit_has_so_many_operations_at_most(hive: Store) -> None:
     del many["0"]
     await hive.records.put_many("c", many)
     assert await hive.records.count("c") == BATCH_OPS
+
+
+async def test_a_unit_is_no_work_for_the_garbage_collector(hive: Store) -> None:
+    async with hive.atomic() as unit:
+        unit.records.put("c", "k", 1)
+        unit.events.publish("s", 1)
+    gone = weakref.ref(unit)
+    gc.disable()
+    try:
+        del unit
+        assert gone() is None, "it is part of a circle of references"
+    finally:
+        gc.enable()
 
 
 async def test_a_delete_may_expect_a_version(hive: Store) -> None:
