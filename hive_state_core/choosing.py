@@ -12,11 +12,10 @@ from hive_state_core.config import NAME, Config
 from hive_state_core.config_file import read_config
 from hive_state_core.errors import ConfigError
 from hive_state_core.features import Facility
-from hive_state_core.following import CachedFollowing, Following
+from hive_state_core.following import Following
 from hive_state_core.member import Member
 from hive_state_core.options import settled
 from hive_state_core.plugins import Backend, backend_for
-from hive_state_core.spi import Caching
 from hive_state_core.store_tables import place_of
 from hive_state_core.url import DEFAULT_URL, StoreURL, parse_url
 
@@ -52,8 +51,7 @@ class Choice(NamedTuple):
             return driver
         if not driver.features.has(Facility.REPLICATION):
             return driver
-        kind = CachedFollowing if isinstance(driver, Caching) else Following
-        return kind(Member(self.name or str(self.url), driver), stores.driver, stores.names)
+        return Following(Member(self.name or str(self.url), driver), stores.driver, stores.names)
 
 
 class Stores:

@@ -83,7 +83,8 @@ Find = Callable[[str], Driver]
 
 class Following:
     """See `hive_state_core.spi.Driver`. It begins at `home`, whose features it has, wherever the hive moves:
-    what a process may ask for does not change under its feet. Only how many trips are under way follows.
+    what a process may ask for does not change under its feet. What follows is how many trips are under way,
+    and whether there is a cache: its reads are as old as the store where the hive lives lets them be.
 
     find    gives the drivers of other configured stores
     known   their names
@@ -187,6 +188,29 @@ class Following:
             self._hearing.discard(hearing)
             hearing.cancel()
         return topics if hearing.cancelled() else hearing.result()  # cancelled: the hive has moved
+
+    # --- with a cache, where the hive lives in a store that has one; see `hive_state_core.spi.Caching`
+
+    def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
+        cache = self._at.cache
+        return None if cache is None else cache.peek(ref)
+
+    async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
+        """What was cached in another epoch than that in which the hive was seen is asked of the store."""
+        member = self._at
+        if member.cache is not None:
+            reply = await member.cache.recall(refs)
+            if reply.epoch == member.epoch:
+                return reply
+        return Reply(member.epoch, 0, [MISSED] * len(refs))
+
+    async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+        return await self._look(lambda driver: _fetched(driver, refs))
+
+    def counts(self) -> tuple[int, int]:
+        """Of the caches of all stores in which the hive has lived."""
+        found = [member.cache.counts() for member in self._members.values() if member.cache is not None]
+        return sum(asked for asked, _ in found), sum(hits for _, hits in found)
 
     # --- where the hive is
 
@@ -312,30 +336,6 @@ class Following:
             moved(member.driver)
         for hearing in self._hearing:
             hearing.cancel()
-
-
-class CachedFollowing(Following):
-    """One whose home has a cache. See `hive_state_core.spi.Caching`; a store without one misses all."""
-
-    def peek(self, ref: RecordRef) -> RecordImage | Missed | None:
-        cache = self._at.cache
-        return None if cache is None else cache.peek(ref)
-
-    async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
-        """What was cached in another epoch than that in which the hive was seen is asked of the store."""
-        member = self._at
-        if member.cache is not None:
-            reply = await member.cache.recall(refs)
-            if reply.epoch == member.epoch:
-                return reply
-        return Reply(member.epoch, 0, [MISSED] * len(refs))
-
-    async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
-        return await self._look(lambda driver: _fetched(driver, refs))
-
-    def counts(self) -> tuple[int, int]:
-        cache = self._at.cache
-        return (0, 0) if cache is None else cache.counts()
 
 
 async def _fetched(driver: Driver, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:

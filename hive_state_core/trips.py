@@ -98,9 +98,9 @@ class Trips:
             self._send_streams, telemetry.streams, self.crowd, writes=False
         )
         self._forgetting: Forgetting | None = driver if isinstance(driver, Forgetting) else None
-        self._caching: Caching | None = driver if isinstance(driver, Caching) else None
-        if self._caching is not None:
-            telemetry.cache = self._caching.counts
+        self._caching: Caching | None = self._cache_of(current(driver))
+        if isinstance(driver, Caching):
+            telemetry.cache = driver.counts
         self._recall: Lane[RecordRef, RecordImage | Missed | None] = Lane(
             self._send_recalls, telemetry.recalls, Crowd(1), writes=False
         )
@@ -118,8 +118,15 @@ class Trips:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _moved(self, there: Driver) -> None:
-        """The hive lives in another store now, which may want more trips under way, or fewer."""
+        """The hive lives in another store now, which may want more trips under way, or fewer, and have a cache
+        or none."""
         self.crowd.most = there.features.trips
+        self._caching = self._cache_of(there)
+
+    def _cache_of(self, there: Driver) -> Caching | None:
+        """To be asked for single records, if `there`, where the hive lives, has a cache. What follows the hive
+        could always be asked, for nothing."""
+        return self.driver if isinstance(there, Caching) and isinstance(self.driver, Caching) else None
 
     def open(self) -> None:
         """Take calls from now on, from this event loop: the driver is open."""

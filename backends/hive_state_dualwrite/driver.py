@@ -13,7 +13,7 @@ from hive_state_core.errors import ConfigError, Conflict, Unavailable
 from hive_state_core.features import Facility, Features
 from hive_state_core.following import Following
 from hive_state_core.member import Member, lives
-from hive_state_core.model import ReadRef
+from hive_state_core.model import ReadRef, RecordImage, RecordRef
 from hive_state_core.options import values_of
 from hive_state_core.spi import Batch, Committed, Outcome, Reply, ScanImage, SchemaAction, SchemaInfo
 from hive_state_core.url import StoreURL
@@ -111,6 +111,11 @@ class DualDriver(Following):
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
         reply = await super().read(refs, fresh)
+        self._shadow.saw([ref for ref in refs if not self._apart.has(ref)])
+        return reply
+
+    async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+        reply = await super().fetch(refs)
         self._shadow.saw([ref for ref in refs if not self._apart.has(ref)])
         return reply
 

@@ -26,6 +26,7 @@ from hive_state_core.errors import HiveStateError, Indeterminate, Internal, Inva
 from hive_state_core.features import Features
 from hive_state_core.model import ReadRef, RecordImage, RecordRef, StreamImage, StreamRef, Topic
 from hive_state_core.spi import (
+    MISSED,
     Batch,
     Claimed,
     ClaimRequest,
@@ -33,6 +34,7 @@ from hive_state_core.spi import (
     ControlState,
     Driver,
     Finding,
+    Missed,
     Outcome,
     Page,
     Replication,
@@ -108,10 +110,22 @@ class PartedDriver(HybridDriver):
 
     # -- reading
 
+    async def recall(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | Missed | None]:
+        if not any(map(self._apart.has, refs)):
+            return await super().recall(refs)
+        return Reply(self._epoch, 0, [MISSED] * len(refs))  # what is ephemeral is never in the cache
+
     async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
-        reply = await super().fetch(refs)
-        self._epoch = reply.epoch
-        return reply
+        async def here(some: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+            reply = await HybridDriver.fetch(self, some)
+            self._epoch = reply.epoch
+            return reply
+
+        async def there(some: Sequence[RecordRef]) -> Reply[RecordImage | None]:
+            reply = await self._ephemeral.call(lambda driver: driver.read(some))
+            return cast("Reply[RecordImage | None]", reply)
+
+        return await self._each(refs, [self._apart.has(ref) for ref in refs], here, there)
 
     async def read(self, refs: Sequence[ReadRef], fresh: bool = False) -> Reply[ScanImage | None]:
         async def here(some: Sequence[ReadRef]) -> Reply[ScanImage | None]:

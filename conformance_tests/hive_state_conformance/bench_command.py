@@ -139,9 +139,10 @@ def _jobs(
 def _offered(store: Store, wanted: list[str] | None) -> list[str]:
     from hive_state_conformance.harness import driver_of
     from hive_state_conformance.workloads import WORKLOADS
+    from hive_state_core.following import current
     from hive_state_core.spi import Caching
 
-    cached = isinstance(driver_of(store), Caching)
+    cached = isinstance(current(driver_of(store)), Caching)
     lacking: dict[str, list[str]] = {}
     for name, kind in WORKLOADS.items():
         lacking[name] = [facility.value for facility in kind.needs - store.features.facilities]

@@ -72,6 +72,8 @@ async def test_at_work_there_and_back() -> None:
         assert await seen(hive) == await seen(unaware) == [None, 2, 0, 2]
         await asyncio.gather(work(hive, 3), work(unaware, 3))
         assert await seen(hive) == await seen(unaware) == [3, 3, 2, 4]
+        for _ in range(2):  # it asks the cache, too
+            assert (await unaware.records.get("presence", "a")).value == 3  # type: ignore[union-attr]
         await told("verify")
         await told("rollback")
         until = monotonic() + 10
