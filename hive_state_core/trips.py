@@ -118,14 +118,13 @@ class Trips:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _moved(self, there: Driver) -> None:
-        """The hive lives in another store now, which may want more trips under way, or fewer, and have a cache
-        or none."""
+        """The hive lives in another store now, which may want more trips under way, or fewer, and have a
+        cache, or none."""
         self.crowd.most = there.features.trips
         self._caching = self._cache_of(there)
 
     def _cache_of(self, there: Driver) -> Caching | None:
-        """To be asked for single records, if `there`, where the hive lives, has a cache. What follows the hive
-        could always be asked, for nothing."""
+        """What is asked for single records: the driver, if `there`, where the hive lives, has a cache."""
         return self.driver if isinstance(there, Caching) and isinstance(self.driver, Caching) else None
 
     def open(self) -> None:

@@ -251,9 +251,16 @@ class HybridDriver:
     # -- the replication port
 
     async def control(self, expect: int | None = None, change: Control | None = None) -> Control:
+        """Whoever moves the hive knows of no cache. A standby marks nothing for it: the epoch in which it
+        opens begins with an empty one."""
         if change is not None and change.state in (ControlState.OPEN, ControlState.SEALED):
-            change = replace(change, sinks=change.sinks | {CACHE})  # whoever moves the hive knows of no cache
-        return await self._port.control(expect, change)
+            change = replace(change, sinks=change.sinks | {CACHE})
+        elif change is not None:
+            change = replace(change, sinks=change.sinks - {CACHE})
+        row = await self._port.control(expect, change)
+        if change is not None and row.state is ControlState.SEALED:
+            await self._front.silence(row.epoch)
+        return row
 
     async def marks(self, sink: str, limit: int) -> Sequence[Mark]:
         return await self._port.marks(sink, limit)

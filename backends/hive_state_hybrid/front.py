@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
-from hive_state_core.caching import KEPT_MS, Asked, Cache, Entry, Hit
+from hive_state_core.caching import KEPT_MS, Asked, Beat, Cache, Entry, Hit
 from hive_state_core.errors import HiveStateError
 from hive_state_core.features import Consistency
 from hive_state_core.limits import VERSION_MAX
@@ -195,6 +195,17 @@ class Front:
             await self._confirm(self.fence, entries, trips)
             return
         self._owe(entries, trips)
+
+    async def silence(self, epoch: int) -> None:
+        """The hive may go elsewhere, where nobody tells this cache of what is written: it answers nothing
+        from before this epoch any more. If it cannot be told so, it goes on until its last beat ends; at
+        linearizable that is waited for."""
+        try:
+            now = await self.breaker.call(self.cache.now)
+            await self.breaker.call(lambda: self.cache.beat(Beat(epoch, now + 1, now)))
+        except HiveStateError:
+            if self.fence is not None:
+                await self.fence.stand()
 
     async def fetched(self, refs: Sequence[RecordRef], reply: Reply[RecordImage | None], sent: float) -> None:
         """What `recall` missed, or was not asked for, as the durable store has it."""

@@ -80,7 +80,7 @@ async def plan(
     """Say what a live migration would do and what stands in its way. Nothing is changed but the schema of
     --to, if it has none. Exits with 4 if something stands in the way."""
     from hive_state_core.apart import left_behind
-    from hive_state_core.migration.judging import examined
+    from hive_state_core.migration.judging import examined, weaker
     from hive_state_core.migration.opening import live
 
     async with chosen(source, target) as (one, other):
@@ -95,7 +95,11 @@ async def plan(
                 for name, side in zip(ready.names, ready.drivers, strict=True)
                 for each in left_behind(name, side.features)
             ]
-    warnings = [*behind, *(f"{name}: {each.sentence}" for name, each in found if each.status == "warn")]
+    warnings = [
+        *behind,
+        *weaker(ready),
+        *(f"{name}: {each.sentence}" for name, each in found if each.status == "warn"),
+    ]
     steps = [
         f"start: {new} becomes a standby, and what changes in {old} is marked from then on",
         f"copy: about {sum(rows.values()):,} rows go over, what is marked is sent on, and all is compared",

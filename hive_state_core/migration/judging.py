@@ -104,6 +104,16 @@ async def against_start(live: Live, *, accept_durability: bool) -> list[str]:
     return found
 
 
+def weaker(live: Live) -> list[str]:
+    """What is worth knowing of a target that promises readers less."""
+    here, there = (driver.features.consistency for driver in live.drivers)
+    if there >= here:
+        return []
+    (old, new), (more, less) = live.names, (here.name.lower(), there.name.lower())
+    told = f"a read in {new} ({less}) may return less than in {old} ({more})"
+    return [f"{told}: what has to see the newest write of another process reads with fresh=True"]
+
+
 async def against_switch(live: Live, seen: Situation) -> list[str]:
     """What stands in the way of a switch, each with what to do about it."""
     found = []

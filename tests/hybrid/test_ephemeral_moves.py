@@ -64,6 +64,7 @@ async def test_at_work_there_and_back() -> None:
         await work(hive, 1)
     plan = json.loads(await told("plan", "--from", "local", "--to", "prod", "--json"))
     assert any("logs, presence live in its fast store alone" in each for each in plan["warnings"])
+    assert any("a read in prod (bounded) may return less than in local" in each for each in plan["warnings"])
     async with open_store("both", janitor=False) as hive, open_store("local", janitor=False) as unaware:
         await told("start", "--from", "local", "--to", "prod")
         await work(hive, 2)

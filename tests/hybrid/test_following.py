@@ -1,5 +1,4 @@
-"""A store that may follow the hive elsewhere still answers from its cache, and from that of the store to which
-it went."""
+"""A store that may follow the hive elsewhere answers from its cache still, and then from the one there."""
 
 from __future__ import annotations
 
@@ -14,6 +13,7 @@ from hive_state_core.choosing import Choice, choose
 from hive_state_core.config import Config
 from hive_state_core.migration.crossing import cross
 from hive_state_core.migration.phases import Phase
+from hive_state_core.spi import CACHE
 from tests.migration.sides import Sides
 
 from .conftest import Hybrid
@@ -116,3 +116,14 @@ async def test_who_begins_at_a_cache_drops_it_too(sides: Sides) -> None:
         await other.records.put("c", "k", 1)
         await hive.records.put("c", "seen", "that the hive has moved")
         assert await value(hive) == 1
+
+
+async def test_a_standby_marks_nothing_for_its_cache(sides: Sides) -> None:
+    """Or all that a migration has brought would be dropped one by one from a cache that does not have it."""
+    async with sides.open("local") as hive, sides.open("durable") as durable:
+        await hive.records.put("c", "k", 0)
+        await sides.reach(Phase.VERIFIED)
+        assert not await durable.replication().marks(CACHE, 1)
+        async with sides.live() as live:
+            await cross(live)
+        assert CACHE in (await durable.replication().control()).sinks

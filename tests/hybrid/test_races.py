@@ -12,7 +12,7 @@ from hive_state_core.caching import Entry
 from hive_state_core.errors import Unavailable
 from hive_state_core.features import Consistency
 from hive_state_core.model import RecordRef
-from hive_state_core.spi import Batch, Delete, Put, Reply, VersionIs
+from hive_state_core.spi import MISSED, Batch, ControlState, Delete, Put, Reply, VersionIs
 from hive_state_core.trips import Trips
 from hive_state_core.url import parse_url
 from hive_state_hybrid.driver import HybridDriver
@@ -55,6 +55,10 @@ class Cache(MemoryCache):
     async def lead(self, name: str, ms: int) -> bool:
         self._reachable()
         return True
+
+    async def now(self) -> int:
+        self._reachable()
+        return await super().now()
 
     def _reachable(self) -> None:
         if self.cut:
@@ -372,3 +376,37 @@ def test_a_cache_is_passed_by_and_asked_again() -> None:
     never = Worth(given_up=False)
     never.count(0, WINDOW, 0)
     assert not never.passes()
+
+
+async def cached(side: Side) -> bool:
+    """Whether the cache tells it the record."""
+    (found,) = (await side.driver.recall([REF])).results
+    return found is not MISSED
+
+
+async def seal(side: Side) -> None:
+    row = await side.driver.control()
+    await side.driver.control(row.epoch, replace(row, state=ControlState.SEALED, term=row.term + 1))
+
+
+async def test_where_the_hive_is_about_to_leave_no_cache_answers(hive: Hive) -> None:
+    """What is written in the other store is told to none of this one."""
+    one, two = hive.one, hive.two
+    await settled(one)
+    await one.beat()
+    await two.read()
+    await settled(two)
+    assert await cached(two)
+    await seal(one)
+    assert not await cached(two)
+
+
+async def test_who_seals_and_cannot_reach_the_cache_waits_until_it_is_off(strict: Hive) -> None:
+    one, two = strict.one, strict.two
+    await one.beat()
+    await two.read()
+    assert await cached(two)
+    one.cache.cut = True
+    await seal(one)
+    assert not await cached(two)
+    one.cache.cut = False
