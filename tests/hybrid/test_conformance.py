@@ -113,8 +113,9 @@ async def test_level_full_with_a_cache_that_is_restarted(
 
 @faults
 @pytest.mark.timeout(540)
+@pytest.mark.parametrize("level", LEVELS)
 async def test_level_full_with_every_wake_up_lost(
-    durable_url: str, valkey_url: str, hybrid: Hybrid, monkeypatch: pytest.MonkeyPatch
+    level: str, durable_url: str, valkey_url: str, hybrid: Hybrid, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of the suite but that hints come, which is then not promised."""
 
@@ -126,6 +127,6 @@ async def test_level_full_with_every_wake_up_lost(
     monkeypatch.setattr(
         HybridDriver, "features", property(lambda self: replace(self._features, wake=Wake.NONE))
     )
-    report = await conform(UrlHarness(hybrid(durable_url, valkey_url, consistency="linearizable")))
+    report = await conform(UrlHarness(hybrid(durable_url, valkey_url, consistency=level)))
     assert not failed(report)
     assert report.level is Level.FULL

@@ -16,7 +16,7 @@ import pytest
 from hive_state_core.caching import Beat, Entry
 from hive_state_core.errors import HiveStateError
 from hive_state_core.model import RecordImage, RecordRef
-from hive_state_core.spi import CACHE, Mark
+from hive_state_core.spi import CACHE, Mark, Replication
 from hive_state_hybrid.board import ANSWERS, CUT_OFF
 from hive_state_hybrid.driver import HybridDriver
 from hive_state_hybrid.fencing import Fence
@@ -25,6 +25,7 @@ from hive_state_hybrid.near import Near, _Kept
 from hive_state_hybrid.relay import Relay
 from hive_state_hybrid.seen import Seen
 from hive_state_memory.driver import MemoryDriver
+from hive_state_postgres.driver import PostgresDriver
 from hive_state_redis import caching
 from hive_state_redis.caching import RedisCache
 from hive_state_redis.connecting import Script
@@ -68,6 +69,16 @@ def in_method(of: type, name: str, weakened: Callable[..., Any]) -> Weaken:
     return weaken
 
 
+def in_store(name: str, weakened: Callable[..., Any]) -> Weaken:
+    """`in_method` of each durable store that these tests have."""
+
+    def weaken(patch: pytest.MonkeyPatch) -> None:
+        for driver in (MemoryDriver, PostgresDriver):
+            in_method(driver, name, weakened)(patch)
+
+    return weaken
+
+
 def nothing(_method: object, *_args: object, **_kwargs: object) -> None:
     pass
 
@@ -96,7 +107,7 @@ async def no_marks(*_: object) -> list[Mark]:
     return []
 
 
-async def clears_all(clear: Any, store: MemoryDriver, sink: str, marks: Sequence[Mark]) -> int:
+async def clears_all(clear: Any, store: Replication, sink: str, marks: Sequence[Mark]) -> int:
     return int(await clear(store, sink, await store.marks(sink, 1000)))
 
 
@@ -213,8 +224,8 @@ WEAKENINGS: dict[str, Weaken] = {
     "fill_needs_lease": in_script("cache_push", HOLDS, "stamp and not entry and name ~= ''"),
     "readers_push": in_method(Front, "saw", to_itself),
     "relay_drops": relay_fills,
-    "marks": in_method(MemoryDriver, "marks", no_marks),
-    "clears_by_version": in_method(MemoryDriver, "clear", clears_all),
+    "marks": in_store("marks", no_marks),
+    "clears_by_version": in_store("clear", clears_all),
     "settles_pushed": in_method(Front, "push", as_if_pushed),
     "beats_drained": in_method(Relay, "_drop_marked", nothing_async),
     "beats_from_before": in_method(RedisCache, "beat", beats_from_now),

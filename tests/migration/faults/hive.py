@@ -65,7 +65,7 @@ class Process:
         self.log = (folder / f"{name}.log").open("wb")
         self.errors = (folder / f"{name}.err").open("wb")
         command = [sys.executable, str(PROGRAM), store, name, "--agents", "3"]
-        command += ["--lease", "20", "--until", str(folder / "end")]
+        command += ["--lease", "20", "--seconds", "200", "--until", str(folder / "end")]
         self.killed = False
         self.running = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.errors)
 
@@ -225,7 +225,7 @@ class Hive:
                 continue
             code = process.wait()
             errors = Path(process.errors.name).read_text()
-            assert code == 0, errors
+            assert code == 0, (code, errors)
             said = Path(process.log.name).read_text().splitlines()
             counts = json.loads(said[-1].removeprefix("END "))
             errors = [error for error in counts["errors"] if not excused or not error.startswith(excused)]

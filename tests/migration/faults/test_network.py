@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -28,6 +31,9 @@ pytestmark = pytest.mark.skipif(not ALL, reason="HIVE_STATE_FAULTS=all: each sta
 async def server() -> AsyncIterator[Any]:
     async with postgres_server() as server:
         yield server
+
+
+FULL_DISK = Path(__file__).with_name("full_disk.py")
 
 
 def local(folder: Path) -> str:
@@ -147,3 +153,19 @@ async def test_the_other_store_is_full(tmp_path: Path, server: Any) -> None:
     finally:
         await db.close()
     await require_equal(sides)
+
+
+def test_the_other_disk_is_full(tmp_path: Path) -> None:
+    """A real one, which root alone may make."""
+    alone = ["unshare", "--mount"]
+    if subprocess.run([*alone, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nothing may be mounted here")
+    ended = subprocess.run(
+        [*alone, sys.executable, str(FULL_DISK), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(FULL_DISK.parents[3])},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,8 +87,66 @@ def gone_after_the_decision(tmp_path: Path, server: Any) -> None:
         hive.require_equal()
 
 
+def hangs_for_a_minute(tmp_path: Path, server: Any) -> None:
+    """The agents work on all the time, and do not grow; the hive is not moved on until somebody says so."""
+    with Hive(tmp_path, store_of(server.url)) as hive:
+        hive.begin("moving", "local")
+        hive.succeed(*START)
+        before = [memory_mb(process.running.pid) for process in hive.processes]
+        with frozen(server.pid):
+            for _ in range(10):
+                said = hive.said()
+                hive.work(6)
+                assert hive.said() > said + 20
+        hive.until_phase("verified", "copied")
+        assert hive.status()["paused_by"] == "infrastructure"
+        after = [memory_mb(process.running.pid) for process in hive.processes]
+        assert all(now < then + 64 for then, now in zip(before, after, strict=True)), (before, after)
+        hive.succeed("resume")
+        switched_in_the_end(hive)
+        hive.work()
+        hive.audit(hive.end())
+        hive.require_equal()
+
+
+def switched_in_the_end(hive: Hive) -> None:
+    """What has waited so long to be sent takes the hive back a phase, until it is sent."""
+    for _ in range(40):
+        hive.succeed("verify")
+        if hive.migrate("switch").exit_code == 0:
+            return
+        hive.work()
+    raise AssertionError(hive.status())
+
+
+@contextmanager
+def frozen(server: int) -> Iterator[None]:
+    """It takes connections, and nothing else."""
+    stopped: list[int] = []
+    try:
+        for pid in (server, *children(server)):
+            os.kill(pid, signal.SIGSTOP)
+            stopped.append(pid)
+        yield
+    finally:
+        for pid in reversed(stopped):
+            os.kill(pid, signal.SIGCONT)
+
+
+def children(pid: int) -> Iterator[int]:
+    """Looked for once `pid` is stopped itself."""
+    yield from map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+
+
+def memory_mb(pid: int) -> float:
+    """Pages of 4 KiB that it has in memory."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) / 256
+
+
+DRILLS = [gone_before_the_switch, gone_after_the_seal, gone_after_the_decision, hangs_for_a_minute]
+
 if ALL:  # each waits for connections that nobody answers: minutes
 
-    @pytest.mark.parametrize("drill", [gone_before_the_switch, gone_after_the_seal, gone_after_the_decision])
-    def test_a_server_that_dies(tmp_path: Path, server: Any, drill: Any) -> None:
+    @pytest.mark.parametrize("drill", DRILLS)
+    def test_a_server_that_dies_or_hangs(tmp_path: Path, server: Any, drill: Any) -> None:
         drill(tmp_path, server)
