@@ -41,7 +41,6 @@ from hive_state_core.spi import (
     Driver,
     Examining,
     Finding,
-    Forgetting,
     Missed,
     Outcome,
     Page,
@@ -176,8 +175,8 @@ class Following:
 
     def heard(self, trip_id: str) -> None:
         """If the hive has moved since, the store that it left keeps the reply for its day."""
-        if isinstance(driver := self._at.driver, Forgetting):
-            driver.heard(trip_id)
+        if (forgetting := self._at.forgetting) is not None:
+            forgetting.heard(trip_id)
 
     async def wait(self, topics: frozenset[Topic], timeout: int) -> frozenset[Topic]:
         hearing = asyncio.ensure_future(self._at.driver.wait(topics, timeout))

@@ -11,6 +11,7 @@ from hive_state_core.spi import (
     Control,
     ControlState,
     Driver,
+    Forgetting,
     Replication,
     SchemaAction,
     SchemaInfo,
@@ -31,9 +32,9 @@ class Member:
 
     def _take(self, driver: Driver) -> None:
         self.driver: Driver = driver
-        self.cache: Caching | None = (
-            driver if isinstance(driver, Caching) else None
-        )  # slow: once, not per read
+        # Slow: once, not at each trip.
+        self.cache: Caching | None = driver if isinstance(driver, Caching) else None
+        self.forgetting: Forgetting | None = driver if isinstance(driver, Forgetting) else None
 
     @property
     def port(self) -> Replication:
