@@ -57,10 +57,10 @@ async def _hybrid(config: Config) -> AsyncIterator[Choice]:
     from hive_state_core.store import open_store
 
     async with postgres_server() as durable, valkey_server(fsync="never written") as fast:
-        await open_store(durable.url, config=config).upgrade_schema()
+        await open_store(durable.socket_url, config=config).upgrade_schema()
         stores = {
-            "durable": {"url": durable.url},
-            "fast": {"url": fast.url},
+            "durable": {"url": durable.socket_url},  # many small calls: by TCP they would take longer
+            "fast": {"url": fast.socket_url},
             "hybrid": {"backend": "hybrid", "durable": "durable", "fast": "fast"},
         }
         yield _named("hybrid", stores, config)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import signal
 from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
 
 from hive_state_core.embedded.postgres_programs import POSTGRES
 from hive_state_core.embedded.process import Supervised
@@ -68,6 +70,10 @@ class _Own(Own):
 
     def address(self) -> str:
         return f"postgres://{_USER}:{self._password}@127.0.0.1:{self.port}/postgres"
+
+    def socket_address(self, directory: Path) -> str:
+        host = quote(str(directory), safe="")
+        return f"postgres://{_USER}:{self._password}@/postgres?host={host}&port={self.port}"
 
 
 class postgres_server(Embedded):  # noqa: N801

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
+from urllib.parse import quote
 
 from hive_state_core.embedded.process import Supervised
 from hive_state_core.embedded.server import Embedded, Own, check_settings
@@ -94,6 +95,9 @@ class _Own(Own):
     def address(self) -> str:
         scheme = "rediss" if self._certificate else "redis"
         return f"{scheme}://:{self._password}@127.0.0.1:{self.port}/0"
+
+    def socket_address(self, directory: Path) -> str:
+        return f"redis+unix://:{self._password}@{quote(str(directory / SOCKET))}?db=0"
 
 
 def _quoted(path: Path) -> str:

