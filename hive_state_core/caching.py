@@ -41,7 +41,7 @@ class Beat(NamedTuple):
     until: int
 
 
-class Hit(NamedTuple):
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """`image`: of a tombstone, if its value is None. `left`: milliseconds until it expires; None = never."""
 
     image: RecordImage
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
     found: Sequence[Hit | bool]
 
 
-class Entry(NamedTuple):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """What is told to the cache of a record.
 
     version  of the record; 0: only forget what is there

@@ -204,7 +204,7 @@ class Following:
         return Reply(member.epoch, 0, [MISSED] * len(refs))
 
     async def fetch(self, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
-        return await self._look(lambda driver: _fetched(driver, refs))
+        return await self._look(lambda driver: _fetched(driver, self._at.cache, refs))
 
     def counts(self) -> tuple[int, int]:
         """Of the caches of all stores in which the hive has lived."""
@@ -337,9 +337,11 @@ class Following:
             hearing.cancel()
 
 
-async def _fetched(driver: Driver, refs: Sequence[RecordRef]) -> Reply[RecordImage | None]:
-    if isinstance(driver, Caching):
-        return await driver.fetch(refs)
+async def _fetched(
+    driver: Driver, cache: Caching | None, refs: Sequence[RecordRef]
+) -> Reply[RecordImage | None]:
+    if cache is not None:
+        return await cache.fetch(refs)
     return cast("Reply[RecordImage | None]", await driver.read(refs))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import KEEP_TTL, Batch, Committed, Delete, Put, Touch, VersionIs
@@ -12,22 +12,23 @@ Written = tuple[RecordRef, RecordImage | None]
 """None: it was written, and what it is now must be read."""
 
 
-def written(batch: Batch, committed: Committed, known: Known) -> Iterator[Written]:
+def written(batch: Batch, committed: Committed, known: Known) -> list[Written]:
     """Each record that the batch wrote. `known` gives the image of a version, if somebody kept it."""
-    expected = {check.ref: check.version for check in batch.checks if isinstance(check, VersionIs)}
+    expected = {check.ref: check.version for check in batch.checks if type(check) is VersionIs}
+    found: list[Written] = []
     for op, result in zip(batch.ops, committed.results, strict=True):
-        if isinstance(op, Put):
-            yield op.ref, _put(op, committed, expected.get(op.ref), known)
-        elif isinstance(op, Delete) and result:
-            yield op.ref, _tombstone(op.ref, committed)
-        elif isinstance(op, Touch) and result:
-            yield op.ref, None
+        if type(op) is Put:
+            before = expected.get(op.ref) if expected else None
+            found.append((op.ref, None if before is None else _put(op, committed, before, known)))
+        elif type(op) is Delete and result:
+            found.append((op.ref, _tombstone(op.ref, committed)))
+        elif type(op) is Touch and result:
+            found.append((op.ref, None))
+    return found
 
 
-def _put(op: Put, committed: Committed, expected: int | None, known: Known) -> RecordImage | None:
+def _put(op: Put, committed: Committed, expected: int, known: Known) -> RecordImage | None:
     """Since when it is there, and what TTL it keeps, is known only if it is known what was there before."""
-    if expected is None:
-        return None
     before = known(op.ref, expected) if expected else None
     if before is None and expected:
         return None

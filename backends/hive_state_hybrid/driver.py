@@ -206,30 +206,33 @@ class HybridDriver:
         self, batches: Sequence[Batch], reply: Reply[Outcome], sent: float, late: bool = False
     ) -> None:
         """`late`: the instants of the reply are from before `sent`."""
-        front, entries, trips = self._front, list[Entry](), set[int]()
+        front, entries, trips = self._front, list[Entry](), list[int]()
         front.heard(reply.at)
         for batch, outcome in zip(batches, reply.results, strict=True):
-            if isinstance(outcome, Refused):
+            if isinstance(outcome, Committed):
+                if outcome.version:
+                    self._tell(entries, batch, outcome, sent, late or outcome.at != reply.at)
+                    if batch.commit_id is None:  # else it may be a part of an earlier trip
+                        trips.append(outcome.version)
+            else:
                 self._refused(outcome)
-            elif outcome.version:
-                entries += self._entries(batch, outcome, sent, late or outcome.at != reply.at)
-                if batch.commit_id is None:  # else it may be a part of an earlier trip
-                    trips.add(outcome.version)
         await front.tell(entries, trips)
 
-    def _entries(self, batch: Batch, committed: Committed, sent: float, late: bool) -> Iterable[Entry]:
+    def _tell(
+        self, entries: list[Entry], batch: Batch, committed: Committed, sent: float, late: bool
+    ) -> None:
+        """Note what the batch wrote, and add what the cache is to be told of it."""
         front = self._front
-        for ref, image in written(batch, committed, front.near.known):
-            found = None if late else image
-            if found is None or found.value is None:
-                front.near.wrote(ref, committed.version)
+        near, version = front.near, committed.version
+        for ref, image in written(batch, committed, near.known):
+            if image is None or late:
+                near.wrote(ref, version)
+                entries.append(Entry(ref, version))
             else:
-                left = None if found.expires_at is None else found.expires_at - committed.at
-                front.near.wrote(ref, committed.version, found, front.near.until(sent, left))
-            if found is None:
-                yield Entry(ref, committed.version)
-            else:
-                yield front.entry(found, committed.at, sent)
+                left = None if image.expires_at is None else image.expires_at - committed.at
+                there = None if image.value is None else image
+                near.wrote(ref, version, there, near.until(sent, left))
+                entries.append(front.entry(image, committed.at, sent))
 
     def _refused(self, refused: Refused) -> None:
         ref = refused.ref

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PUSHED_AT_ONCE = 500
 """Entries of one push."""
 
-REST = 0.005
+REST = 0.02
 """Seconds between two pushes for which nobody waits, so that what is written meanwhile goes together."""
 
 TTL_MARGIN = 0.999
@@ -69,7 +69,6 @@ class Front:
         self.misses: int = 0
         self._ttl = int(options.cache_ttl * 1000)
         self._gated = options.consistency is not Consistency.SESSION
-        self._owed: dict[RecordRef, int] = {}
         self._doubts = 0  # failures so far
         self._trusted = 0  # of them those that a later beat has settled
         self._doubted_at: int | None = None  # instant of the cache at which the last one was surely over
@@ -77,7 +76,8 @@ class Front:
         self._asks = 0
         self._clock: _Instant | None = None  # of the cache
         self._durable: _Instant | None = None
-        self._queue: list[Entry] = []
+        self._queue: dict[RecordRef, Entry] = {}  # to be pushed
+        self._pushing: dict[RecordRef, Entry] = {}  # those that are under way
         self._trips: list[int] = []  # whose entries are in the queue
         self._pusher: asyncio.Task[None] | None = None
 
@@ -123,11 +123,16 @@ class Front:
 
     def _least(self, refs: Sequence[RecordRef]) -> list[int]:
         """The versions below which nothing is told."""
-        owed = [self._owed.get(ref, 0) for ref in refs]
+        owed = [self.owed(ref) for ref in refs]
         if self.seen is None:
             return owed
         self.seen.turn()
         return [max(version, self.seen.least(ref)) for ref, version in zip(refs, owed, strict=True)]
+
+    def owed(self, ref: RecordRef) -> int:
+        """The version of it that is not known to have reached the cache; 0: none."""
+        told = (self._queue.get(ref), self._pushing.get(ref))
+        return max([entry.version or VERSION_MAX for entry in told if entry is not None], default=0)
 
     def _count(self, found: Sequence[RecordImage | Missed | None]) -> None:
         missed = sum(1 for each in found if each is MISSED)
@@ -210,16 +215,17 @@ class Front:
     async def fetched(self, refs: Sequence[RecordRef], reply: Reply[RecordImage | None], sent: float) -> None:
         """What `recall` missed, or was not asked for, as the durable store has it."""
         self.heard(reply.at)
-        at, leases, seen, entries = reply.at, self._leases, self.seen, list[Entry]()
+        at, leases, seen, near, entries = reply.at, self._leases, self.seen, self.near, list[Entry]()
         for ref, image in zip(refs, reply.results, strict=True):
             if image is not None:
-                self.near.keep(image, sent, None if image.expires_at is None else image.expires_at - at)
+                near.keep(image, sent, None if image.expires_at is None else image.expires_at - at)
             if seen is not None and ref not in leases:
                 seen.add(ref, VERSION_MAX if image is None else image.version)
             else:
                 leased = self.unknown(ref) if image is None else self.entry(image, at, sent, leased=True)
                 entries.append(leased)
-        await self.saw(entries)
+        if entries:
+            await self.saw(entries)
 
     async def saw(self, entries: Sequence[Entry]) -> None:
         """`tell`, of what was read beside the cache. Who has a lease fills an empty place."""
@@ -238,9 +244,7 @@ class Front:
         return passes
 
     def _owe(self, entries: Sequence[Entry], trips: Collection[int] = ()) -> None:
-        for entry in entries:
-            self._owed[entry.ref] = max(entry.version or VERSION_MAX, self._owed.get(entry.ref, 0))
-        self._queue += entries
+        _latest(self._queue, entries)
         self._trips += trips
         if self._pusher is None:
             self._pusher = asyncio.create_task(self._push_all())
@@ -249,30 +253,27 @@ class Front:
         if fence.safe:
             return
         try:
-            await self.push(entries)
+            await self.push(list(_latest({}, entries).values()))
             self.told.add(trips)
         except HiveStateError:
             await fence.stand()
 
     async def push(self, entries: Sequence[Entry]) -> None:
-        """Raises HiveStateError."""
-        latest = _latest(entries)
-        for start in range(0, len(latest), PUSHED_AT_ONCE):
-            some = latest[start : start + PUSHED_AT_ONCE]
+        """No record twice. Raises HiveStateError."""
+        for start in range(0, len(entries), PUSHED_AT_ONCE):
+            some = entries[start : start + PUSHED_AT_ONCE]
             await self.breaker.call(lambda some=some: self.cache.push(some))  # type: ignore[misc]
 
     async def _push_all(self) -> None:
         try:
             while self._queue:
-                entries, self._queue, trips, self._trips = self._queue, [], self._trips, []
+                self._pushing, self._queue, trips, self._trips = self._queue, {}, self._trips, []
                 try:
-                    await self.push(entries)
+                    await self.push(list(self._pushing.values()))
                     self.told.add(trips)
                 except HiveStateError:
                     self.doubt()
-                for entry in entries:
-                    if self._owed.get(entry.ref) == (entry.version or VERSION_MAX):
-                        del self._owed[entry.ref]
+                self._pushing = {}
                 await asyncio.sleep(REST)
         finally:
             self._pusher = None
@@ -288,15 +289,14 @@ class Front:
         self._owe([Entry(ref, version)])
 
 
-def _latest(entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Of each record that with the highest version; of equal ones that which may fill. What is pushed at once
-    may arrive in any order, and in this one the others would do nothing."""
-    found: dict[RecordRef, Entry] = {}
+def _latest(found: dict[RecordRef, Entry], entries: Iterable[Entry]) -> dict[RecordRef, Entry]:
+    """`found` with these: of each record that with the highest version; of equal ones that which may fill.
+    What is pushed at once may arrive in any order, and in this one the others would do nothing."""
     for entry in entries:
-        other = found.setdefault(entry.ref, entry)
-        if other is not entry and _rank(entry) > _rank(other):
+        other = found.get(entry.ref)
+        if other is None or _rank(entry) > _rank(other):
             found[entry.ref] = entry
-    return list(found.values())
+    return found
 
 
 def _rank(entry: Entry) -> tuple[int, bool, bool]:

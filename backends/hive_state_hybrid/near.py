@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from time import monotonic
-from typing import NamedTuple
+
+import msgspec
 
 from hive_state_core.model import RecordImage, RecordRef
 
 
-class _Kept(NamedTuple):
+class _Kept(msgspec.Struct, frozen=True, gc=False):
     version: int
     image: RecordImage | None
     use: float
@@ -50,12 +51,11 @@ class Near:
     def keep(self, image: RecordImage, asked: float, left: int | None) -> None:
         """What was asked for at `asked` (of the monotonic clock), and expires so many milliseconds later."""
         now = monotonic()
-        use = self.until(asked, left)
         kept = self._kept.get(image.ref)
         if asked < self._closed or (kept is not None and kept.version > image.version and kept.guard > now):
             return
         there = image if image.value is not None else None
-        self._insert(image.ref, _Kept(image.version, there, use, now + self._ttl), now)
+        self._insert(image.ref, _Kept(image.version, there, self.until(asked, left), now + self._ttl), now)
 
     def until(self, asked: float, left: int | None) -> float:
         """Until when what was asked for at `asked` may be told; it expires `left` milliseconds after that."""
@@ -70,7 +70,7 @@ class Near:
     def _insert(self, ref: RecordRef, kept: _Kept, now: float) -> None:
         all_kept = self._kept
         all_kept.pop(ref, None)
-        while len(all_kept) >= self._size:
+        if len(all_kept) >= self._size:
             oldest = next(iter(all_kept), None)
             if oldest is None or all_kept[oldest].guard > now:
                 self._closed = now

@@ -83,8 +83,10 @@ class Relay(Background):
             untold = [mark for mark in marks if not self._front.told.has(mark.version)]
             entries = [Entry(mark.ref, mark.version) for mark in untold if isinstance(mark.ref, RecordRef)]
             await self._front.push(entries)
-            if marks:
-                await self._port.clear(CACHE, marks)
+            # What was told goes by its trips, soon, which costs less; unless there is more behind it.
+            done = untold if isinstance(self._port, Settling) and len(marks) < MARKS else marks
+            if done:
+                await self._port.clear(CACHE, done)
             if len(marks) < MARKS:
                 return
 

@@ -12,6 +12,9 @@ WINDOW = 500
 LEAST = 0.1
 """Of them so many have to be hits."""
 
+IN_VAIN = 150
+"""Reads after which it is judged, too, if not one of them was a hit."""
+
 ROUND, THROUGH = 4096, 128
 """While it is passed by: of so many reads in a row, so many go through, together."""
 
@@ -39,6 +42,6 @@ class Worth:
         self._near = near
         self._hits += hits + at_hand
         self._all += hits + misses + at_hand
-        if self._all >= WINDOW:
+        if self._all >= (WINDOW if self._hits else IN_VAIN):
             self._passes = self._may and self._hits < LEAST * self._all
             self._hits = self._all = 0.0

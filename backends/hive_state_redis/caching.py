@@ -65,7 +65,7 @@ class RedisCache:
         await self._run("cache_push", keys, args)
 
     def _entry(self, ref: RecordRef) -> bytes:
-        return b"%be:%b\0%b" % (self._prefix, ref.collection.encode(), ref.key.encode())
+        return self._prefix + f"e:{ref.collection}\0{ref.key}".encode()
 
     async def now(self) -> int:
         seconds, micros = await (await self._opened()).call("TIME", reads=True)

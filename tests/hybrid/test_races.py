@@ -18,7 +18,7 @@ from hive_state_core.url import parse_url
 from hive_state_hybrid.driver import HybridDriver
 from hive_state_hybrid.seen import Seen
 from hive_state_hybrid.told import Told
-from hive_state_hybrid.worth import ROUND, THROUGH, WINDOW, Worth
+from hive_state_hybrid.worth import IN_VAIN, ROUND, THROUGH, WINDOW, Worth
 from hive_state_memory.caching import Held, MemoryCache
 from hive_state_memory.driver import MemoryDriver, memory_of
 from tests.virtual_time import now
@@ -271,6 +271,7 @@ async def test_the_relay_drops_what_others_wrote_only(hive: Hive) -> None:
         await one.beat()
         assert one.cache.pushed == [REF] * pushes  # its own write's, and the one that drops the other's
         one.cache.pushed.clear()
+        await one.driver._relay._settle()  # what it told goes so
         assert await one.driver.marks("cache", 10) == []
 
 
@@ -373,6 +374,10 @@ def test_a_cache_is_passed_by_and_asked_again() -> None:
     near = WINDOW * ROUND // THROUGH
     worth.count(0, WINDOW // 2, near)  # what is at hand counts too, as much as what is asked
     assert not worth.passes()
+    worth.count(0, IN_VAIN - 1, near)
+    assert not worth.passes()
+    worth.count(0, 1, near)  # not one was a hit
+    assert sum(not worth.passes() for _ in range(ROUND)) == THROUGH
     never = Worth(given_up=False)
     never.count(0, WINDOW, 0)
     assert not never.passes()

@@ -197,7 +197,7 @@ class _WhenItComes(list[int]):
 
     def __getitem__(self, place: Any) -> Any:
         front, refs = self.of
-        return front._owed.get(refs[place], 0)
+        return front.owed(refs[place])
 
 
 def looks_up_late(_least: object, front: Front, refs: Sequence[RecordRef]) -> list[int]:

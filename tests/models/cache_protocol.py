@@ -258,7 +258,7 @@ def relay_steps(rules: Rules, state: State) -> Iterator[Step]:
         gone = drop(rules, state, relay.mark)
         then = relay._replace(step="dropped")
         yield f"the relay drops what is older than {relay.mark}", gone._replace(relay=then)
-        if not rules.beats_drained:
+        if not rules.beats_drained or any(own.told == relay.mark for own in state.stores):
             yield "the relay leaves the mark", state._replace(relay=relay._replace(step="drained"))
     elif relay.step == "dropped":
         same = mark == relay.mark or not rules.clears_by_version
