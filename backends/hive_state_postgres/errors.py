@@ -22,7 +22,8 @@ from hive_state_core.errors import (
 )
 from hive_state_core.spi import ControlState
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Grows when a table changes, or what a function takes or means: each process calls those that are there."""
 
 CHANGED = "HS001"
 """What the trip depends on changed while it was locked: try it again."""

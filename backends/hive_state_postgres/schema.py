@@ -74,14 +74,22 @@ async def _suits(db: Connection, options: Options) -> None:
 
 
 async def upgrade(db: Connection, options: Options, statements: Statements) -> None:
-    """Create the schema if it is not there. All or nothing; a second one waits, and finds it done."""
+    """Create the schema if it is not there, or make an older one current. All or nothing; a second one waits,
+    and finds it done."""
     async with db.transaction():
         await db.execute("SET LOCAL client_min_messages = warning")
         await db.execute("SELECT pg_advisory_xact_lock(hashtextextended('hive-state schema', 0))")
-        if await found_version(db, options, statements) is None:
-            for script in statements.creation():
-                await db.execute(script)
-            await db.execute(statements.qualify(f"INSERT INTO hive.schema_version VALUES ({SCHEMA_VERSION})"))
+        found = await found_version(db, options, statements)
+        if found == SCHEMA_VERSION:
+            return
+        for script in statements.creation() if found is None else statements.renewal():
+            await db.execute(script)
+        written = (
+            "INSERT INTO hive.schema_version VALUES"
+            if found is None
+            else "UPDATE hive.schema_version SET version ="
+        )
+        await db.execute(statements.qualify(f"{written} ({SCHEMA_VERSION})"))
 
 
 async def namespace_id(db: Connection, options: Options, statements: Statements, namespace: str) -> int:
@@ -119,5 +127,7 @@ async def drop_namespace(db: Connection, statements: Statements, namespace: str)
 
 
 def info(found: int | None) -> SchemaInfo:
-    steps = () if found == SCHEMA_VERSION else ("create the schema",)
+    steps: tuple[str, ...] = ()
+    if found != SCHEMA_VERSION:
+        steps = ("create the schema" if found is None else f"upgrade the schema from version {found}",)
     return SchemaInfo(found=found, wanted=SCHEMA_VERSION, steps=steps)

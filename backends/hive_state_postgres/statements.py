@@ -101,6 +101,13 @@ class Statements:
 
     def creation(self) -> list[str]:
         """What makes the schema, in order."""
-        names = ("tables", *FUNCTIONS, "trigger_index", "views")
-        scripts = [*map(self.text, names), *map(self.qualify, capturing.creation())]
-        return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"', *scripts]
+        return [f'CREATE SCHEMA IF NOT EXISTS "{self.schema}"', self.text("tables"), *self.code()]
+
+    def renewal(self) -> list[str]:
+        """What makes an older schema, which has the same tables, one of today."""
+        return [self.text("functions_drop"), *self.code()]
+
+    def code(self) -> list[str]:
+        """What makes all of it but the tables."""
+        names = (*FUNCTIONS, "trigger_index", "views")
+        return [*map(self.text, names), *map(self.qualify, capturing.creation())]

@@ -18,6 +18,7 @@ from hive_state_core.errors import (
     Unavailable,
 )
 from hive_state_core.url import parse_url
+from hive_state_postgres.errors import SCHEMA_VERSION
 
 SECRET = "s3cret-4711"
 
@@ -90,7 +91,7 @@ async def test_a_schema_of_another_program(server_url: str) -> None:
 async def test_made_by_many_at_once(server_url: str) -> None:
     stores = [open_store(f"{server_url}?schema=made_at_once") for _ in range(5)]
     infos = await asyncio.gather(*(store._driver.schema("upgrade") for store in stores))
-    assert {info.found for info in infos} == {1}
+    assert {info.found for info in infos} == {SCHEMA_VERSION}
     await asyncio.gather(*(store.open() for store in stores))
     await asyncio.gather(*(store.close() for store in stores))
 
@@ -105,6 +106,35 @@ async def test_another_version_of_the_schema(url: str, version: int, said: str) 
     assert isinstance(error, SchemaMismatch)
     assert error.found == version
     assert said in str(error)
+
+
+async def test_an_older_schema_is_told_and_upgraded_with_all_that_it_holds(url: str) -> None:
+    """Its functions have another meaning, so they are not called; none of them is left."""
+    async with open_store(url) as hive:
+        await hive.records.put("c", "k", 1, index={"n": 1})
+    db = await asyncpg.connect(url.partition("?")[0])
+    schema = parse_url(url).options["schema"]
+    await db.execute(f"""
+        UPDATE {schema}.schema_version SET version = 1;
+        DROP FUNCTION {schema}.outcome;
+        CREATE FUNCTION {schema}.outcome(p_old text) RETURNS int LANGUAGE sql AS 'SELECT 1';
+        GRANT USAGE ON SCHEMA {schema} TO PUBLIC;
+        GRANT SELECT ON {schema}.records_view TO PUBLIC;
+    """)
+    error = await opening(url)
+    assert isinstance(error, SchemaMismatch)
+    assert "needs 2: run `hive-state init` with this URL to upgrade it" in str(error)
+    store = open_store(url)
+    steps = ("upgrade the schema from version 1",)
+    assert (await store.inspect_schema()).steps == (await store.upgrade_schema()).steps == steps
+    assert (await open_store(url).upgrade_schema()).steps == ()
+    async with store:
+        assert (await store.records.get("c", "k")).value == 1  # type: ignore[union-attr]
+        await store.records.put("c", "k", 2, index={"n": 2})
+        assert [found.key async for found in store.records.list("c", where={"n": 2})] == ["k"]
+    assert await db.fetchval(f"SELECT to_regprocedure('{schema}.outcome(text)')") is None
+    assert await db.fetchval(f"SELECT has_table_privilege('public', '{schema}.records_view', 'SELECT')")
+    await db.close()
 
 
 async def test_a_server_that_takes_no_writes(url: str) -> None:

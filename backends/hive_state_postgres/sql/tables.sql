@@ -1,4 +1,4 @@
--- Schema version 1. Instants are milliseconds since 1970, versions are store-wide ints (see hive_state_core.spi).
+-- Instants are milliseconds since 1970, versions are store-wide ints (see hive_state_core.spi).
 -- `ns` is control.ns: a namespace is a leading key column of every table. Strings are ordered by their bytes.
 -- No index holds a column that a plain write changes, so that most writes of records touch no index at all.
 
