@@ -25,6 +25,12 @@ from hive_state_core.spi import ControlState
 SCHEMA_VERSION = 2
 """Grows when a table changes, or what a function takes or means: each process calls those that are there."""
 
+RIGHTS = (
+    "USAGE on the schema; SELECT, INSERT, UPDATE, DELETE on its tables; USAGE, SELECT on its sequences;"
+    " EXECUTE on its functions"
+)
+"""What the user of a store needs, beside CONNECT. Who makes the schema needs CREATE on the database."""
+
 CHANGED = "HS001"
 """What the trip depends on changed while it was locked: try it again."""
 ALONE = "HS002"
@@ -141,12 +147,17 @@ def _server_error(error: asyncpg.PostgresError, where: str, writes: bool) -> Hiv
         return Unavailable(f"{where} has no connection left (max_connections)")
     if state == "42501":
         return AccessDenied(
-            f"{where}: the user lacks a right on the schema, or the right to create it;"
-            " see docs/operate/postgres.md"
+            f"{where}: the user lacks a right on the schema, or the right to create it ({_denied(error)})."
+            f" It needs {RIGHTS}; CREATE on the database for `hive-state init`"
         )
     if state in ("3F000", "42P01", "42883", "42703"):
         return missing_schema(where)
     return Internal(f"unforeseen {type(error).__name__} ({state}) from {where}")
+
+
+def _denied(error: asyncpg.PostgresError) -> str:
+    """In the server's words, which name a table or the like, and never a value."""
+    return str(getattr(error, "message", "") or "permission denied")
 
 
 def demotion(place: str) -> HiveStateError:

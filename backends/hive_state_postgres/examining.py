@@ -7,6 +7,7 @@ from typing import Any
 
 from hive_state_core.spi import Finding
 from hive_state_postgres.dialing import Connection
+from hive_state_postgres.errors import RIGHTS
 from hive_state_postgres.options import Options
 from hive_state_postgres.statements import Statements
 
@@ -55,14 +56,14 @@ def _connections(row: Any, wanted: int) -> Finding:
 def _rights(row: Any, options: Options) -> Iterator[Finding]:
     if row["there"] and not row["may_use"]:
         sentence = f"the user has no right on schema {options.schema}"
-        mend = "grant it, see the script for roles in docs/operate/postgres.md"
+        mend = f"let its owner grant {RIGHTS}"
         yield Finding(name="rights", status="fail", sentence=sentence, mend=mend)
     elif not row["there"] and not row["may_create"]:
         sentence = f"there is no schema {options.schema}, and the user may not create one"
         mend = "run `hive-state init` as the owner of the database"
         yield Finding(name="rights", status="fail", sentence=sentence, mend=mend)
     elif row["superuser"]:
-        mend = "use a role of its own, see docs/operate/postgres.md"
+        mend = f"use a role of its own, which needs {RIGHTS}"
         yield Finding(name="rights", status="warn", sentence="the user is a superuser", mend=mend)
     else:
         yield Finding(name="rights", status="ok", sentence="the user is no superuser, and may use the schema")

@@ -20,6 +20,9 @@ from hive_state_core.errors import (
 NOT_HERE = frozenset({"READONLY", "MASTERDOWN", "CLUSTERDOWN", "LOADING"})
 """After these another server may be the right one by now. Nothing was done."""
 
+RIGHTS = "resetchannels &{hive:* ~{hive:* +@all -@dangerous -@admin +info +config|get"
+"""What the user of a store is to have; its keys begin with `{hive:`, unless the URL has another `prefix`."""
+
 _REFUSALS: dict[str, tuple[type[HiveStateError], str]] = {
     "LOADING": (Unavailable, "is loading its data; try again"),
     "MASTERDOWN": (Unavailable, "is a replica that has lost its primary"),
@@ -35,7 +38,7 @@ _REFUSALS: dict[str, tuple[type[HiveStateError], str]] = {
     "NOAUTH": (AccessDenied, "asks for a password, and the URL has none"),
     "WRONGPASS": (AccessDenied, "says that user or password is wrong, or that the user is disabled"),
     "DENIED": (AccessDenied, "is in protected mode: it has no password, and lets only its own host in"),
-    "NOPERM": (AccessDenied, "says that the user lacks a right; see docs/operate/redis.md"),
+    "NOPERM": (AccessDenied, f"says that the user lacks a right; as ACL SETUSER has it, it needs {RIGHTS}"),
 }
 _TEXTS: tuple[tuple[str, type[HiveStateError], str], ...] = (
     ("ACL failure in script", AccessDenied, _REFUSALS["NOPERM"][1]),

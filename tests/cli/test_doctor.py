@@ -212,7 +212,7 @@ ROW = {
             "and full_page_writes",
         ),
         ({"connected": 90}, "connections", "warn", "PgBouncer"),
-        ({"may_use": False}, "rights", "fail", "grant it"),
+        ({"may_use": False}, "rights", "fail", "let its owner grant USAGE"),
         ({"there": False}, "rights", "fail", "hive-state init"),
         ({"superuser": True}, "rights", "warn", "role of its own"),
     ],

@@ -91,7 +91,7 @@ async def test_a_right_that_is_taken_away(role: str, url: str) -> None:
         db = await asyncpg.connect(url.partition("?")[0])
         await db.execute(f"REVOKE INSERT ON {schema}.trips FROM role_{schema}")
         await db.close()
-        with pytest.raises(AccessDenied, match="lacks a right"):
+        with pytest.raises(AccessDenied, match=r"lacks a right .*table trips.* needs USAGE on the schema"):
             await hive.records.put("c", "k", 2)
         record = await hive.records.get("c", "k")
         assert record is not None
