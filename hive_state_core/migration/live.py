@@ -152,16 +152,26 @@ class Live:
         return await self.target.control(row.epoch, replace(row, peer=self.names[0]))
 
     async def capture(self) -> Job:
-        """prepared -> dual: from now on what changes is marked."""
-        job, seen = await self.require_job()
-        if seen.phase is not Phase.PREPARED:
-            return job
-        row = seen.source
-        if PEER in row.sinks:  # somebody died here, and where the copy has to end was not noted
-            row = await self.source.control(row.epoch, replace(row, sinks=row.sinks - {PEER}))
-        row = await self.source.control(row.epoch, replace(row, peer=self.names[1], sinks=row.sinks | {PEER}))
-        await reached("dual: capture on")
-        return await change_job(self.source, job, phase=Phase.DUAL, start=row.version + 1)
+        """prepared -> dual: from now on what changes is marked. Of two at once one does it."""
+        while True:
+            job, seen = await self.require_job()
+            if seen.phase is not Phase.PREPARED:
+                return job
+            try:
+                row = await self._marking(seen.source)
+                await reached("dual: capture on")
+                return await change_job(self.source, job, phase=Phase.DUAL, start=row.version + 1)
+            except Conflict:  # somebody else changed the row, or the job, and it is looked at anew
+                continue
+
+    async def _marking(self, row: Control) -> Control:
+        """The row, with which what changes is marked. If that is so already, somebody died here, or is at
+        it: the marks are kept, and what they are of is copied too."""
+        if PEER in row.sinks:
+            return row
+        return await self.source.control(
+            row.epoch, replace(row, peer=self.names[1], sinks=row.sinks | {PEER})
+        )
 
     async def reach(self, phase: Phase) -> Job:
         """The job in this phase, between dual and verified: what that takes was done, or is not needed any

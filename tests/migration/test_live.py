@@ -26,7 +26,7 @@ from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.presence import PREFIX, Process
 from hive_state_core.migration.pumping import Pump
 from hive_state_core.migration.working import Worker, silent
-from hive_state_core.model import TaskState
+from hive_state_core.model import RecordRef, TaskState
 from hive_state_core.spi import PEER, Control, ControlState, Replication
 
 from .conftest import populate
@@ -497,3 +497,44 @@ async def test_who_joins_one_that_begins_takes_nothing_away(
         job, seen = await other.require_job(Phase.DUAL)
         assert (job.chunk, PEER in seen.source.sinks) == (7, True)
         assert await other.prepare() == await other.capture() == job
+
+
+async def test_of_two_who_begin_to_capture_none_forgets_what_was_marked(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be found lost by the comparison, and sent once more."""
+    async with two_who_begin(sides) as (one, other), sides.open("local") as hive:
+        await one.prepare()
+
+        async def joined(name: str) -> None:
+            monkeypatch.undo()
+            await hive.records.put("c", "k", 1)
+            await other.capture()
+            await hive.records.put("c", "k", 2)
+
+        monkeypatch.setattr(live, "reached", joined)
+        job = await one.capture()
+        assert job == (await other.require_job(Phase.DUAL))[0]
+        assert [mark.ref for mark in await one.source.marks(PEER, 10)] == [RecordRef("c", "k")]
+
+
+async def test_what_a_killed_coordinator_had_marked_is_kept(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sides.reach(Phase.PREPARED)
+    async with sides.live() as live_, sides.open("local") as hive:
+
+        async def killed(_: str) -> None:
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(live, "reached", killed)
+        with pytest.raises(asyncio.CancelledError):
+            await live_.capture()
+        monkeypatch.undo()
+        await hive.records.put("c", "k", 1)
+        await live_.capture()
+        assert [mark.ref for mark in await live_.source.marks(PEER, 10)] == [RecordRef("c", "k")]
+    await sides.reach(Phase.COPIED)
+    await sides.drained()
+    ours, theirs = await sides.exports()
+    assert ours == theirs
