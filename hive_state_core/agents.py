@@ -165,7 +165,7 @@ class Agents:
 
     async def get_many(self, ids: Iterable[str], *, timeout: float | None = None) -> list[Agent | None]:
         """One entry for each id, in their order: all from one snapshot."""
-        refs = list(map(agent_ref, ids))
+        refs = list(map(agent_ref, validate.several(ids, "ids")))
         both = (*refs, *[heartbeat_ref(ref.key) for ref in refs])
         images = cast("Sequence[RecordImage | None]", await self._trips.read(both, timeout))
         pairs = zip(images[: len(refs)], images[len(refs) :], strict=True)

@@ -20,6 +20,7 @@ from typing import Generic, TypeVar, cast
 
 import msgspec
 
+from hive_state_core import validate
 from hive_state_core.crowd import FEW, Crowd
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, InvalidArgument, Unavailable
 from hive_state_core.limits import TRIP_BATCHES, TRIP_BYTES
@@ -114,6 +115,7 @@ class Lane(Generic[Item, Result]):
         """
         if timeout is None and (trip := self.leave_alone(item)) is not None:
             return await trip
+        validate.timeout(timeout)
         if self._closed:
             raise Closed(self._closed)
         loop = asyncio.get_running_loop()

@@ -34,6 +34,11 @@ from typing import ClassVar, Literal, Self
 Applied = Literal["no", "yes", "unknown"]
 
 
+def digits(number: int) -> str:
+    """The number, or how long it is: Python writes no int of thousands of digits."""
+    return str(number) if number.bit_length() <= 128 else f"an int of {number.bit_length()} bits"
+
+
 class HiveStateError(Exception):
     """The root. `str(error)` is one sentence that says what is wrong, where, and how to mend it."""
 
@@ -60,7 +65,7 @@ class LimitExceeded(InvalidArgument):
     code = "limit_exceeded"
 
     def __init__(self, limit: str, actual: int, allowed: int) -> None:
-        super().__init__(f"{limit} is {actual}; at most {allowed} is allowed")
+        super().__init__(f"{limit} is {digits(actual)}; at most {allowed} is allowed")
         self.limit = limit
         self.actual = actual
         self.allowed = allowed

@@ -69,7 +69,7 @@ class Events:
     ) -> list[int]:
         """Add all or nothing, up to 1000 events, one after the other without others between; their seqs."""
         unit = Unit(self._trips, commit_id=None, timeout=timeout)
-        published = [unit.events.publish(stream, body) for body in bodies]
+        published = [unit.events.publish(stream, body) for body in validate.several(bodies, "bodies")]
         await unit.commit()
         return [pending.result for pending in published]
 

@@ -8,7 +8,6 @@ from os import urandom
 from time import time_ns
 
 from hive_state_core import validate
-from hive_state_core.errors import InvalidArgument
 from hive_state_core.limits import ERROR_BYTES
 
 AGENTS_COLLECTION = "hive:agents"
@@ -31,10 +30,8 @@ def derived_id(commit_id: str, position: int) -> str:
 
 
 def names(given: Iterable[str], what: str) -> list[str]:
-    """Validated names. A str is refused: its letters are hardly meant."""
-    if isinstance(given, str):
-        raise InvalidArgument(f"{what} must be a list of str, not one str")
-    return [validate.name(each, f"one of {what}") for each in given]
+    """Validated names."""
+    return [validate.name(each, f"one of {what}") for each in validate.several(given, what)]
 
 
 def error_text(error: object) -> str:

@@ -139,6 +139,7 @@ class Locks:
 
     async def _attempt(self, wanted: _Wanted, timeout: float | None) -> Lock | None:
         """Take it if it is free. What a cancelled call took is given back at once."""
+        validate.timeout(timeout)
         data, raw = codec.encode({"owner": wanted.owner})
         batch = Batch((Put(wanted.ref, data, raw, ttl=wanted.ttl),), (VersionIs(wanted.ref, 0),))
         ends = asyncio.get_running_loop().time() + wanted.ttl / 1000  # the store counts from later on

@@ -65,9 +65,10 @@ class RecordOps:
 
 def ref_of(collection: str, key: str) -> RecordRef:
     """The validated reference to a user's record."""
+    ref = RecordRef(validate.name(collection, "collection"), validate.key(key))
     if collection[:5] == RESERVED:
         raise InvalidArgument(f"collections that begin with {RESERVED!r} are reserved")
-    return RecordRef(validate.name(collection, "collection"), validate.key(key))
+    return ref
 
 
 def put_parts(

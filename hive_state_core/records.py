@@ -47,7 +47,7 @@ class Records:
         self, collection: str, keys: Iterable[str], *, timeout: float | None = None
     ) -> list[Record | None]:
         """One entry for each key, in their order, doubles and holes kept: all from one snapshot."""
-        refs = tuple([ref_of(collection, key) for key in keys])
+        refs = tuple([ref_of(collection, key) for key in validate.several(keys, "keys")])
         images = cast("Sequence[RecordImage | None]", await self._trips.read(refs, timeout))
         return [None if image is None else Record(image) for image in images]
 
@@ -86,6 +86,8 @@ class Records:
     ) -> int | None:
         """Write all or nothing, up to 1000 records; their version, None for no records."""
         unit = Unit(self._trips, commit_id=None, timeout=timeout)
+        if not isinstance(values, Mapping):
+            raise InvalidArgument(f"values must be a mapping of keys, not {type(values).__name__}")
         for key, value in values.items():
             unit.records.put(collection, key, value, ttl=ttl)
         if not unit.count():
@@ -106,7 +108,9 @@ class Records:
     async def delete_many(self, collection: str, keys: Iterable[str], *, timeout: float | None = None) -> int:
         """Delete all at once, up to 1000 keys; how many there were."""
         unit = Unit(self._trips, commit_id=None, timeout=timeout)
-        deleted = [unit.records.delete(collection, key) for key in dict.fromkeys(keys)]
+        deleted = [
+            unit.records.delete(collection, key) for key in dict.fromkeys(validate.several(keys, "keys"))
+        ]
         await unit.commit()
         return sum(pending.result for pending in deleted)
 

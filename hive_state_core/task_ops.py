@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from hive_state_core import codec, validate
 from hive_state_core.codec import Json
-from hive_state_core.errors import InvalidArgument, LimitExceeded
+from hive_state_core.errors import LimitExceeded
 from hive_state_core.ids import derived_id, names, new_id
 from hive_state_core.leases import Lease
 from hive_state_core.limits import (
@@ -133,9 +133,7 @@ def prioritize_op(id: str, priority: int) -> Prioritize:
 
 
 def _ids(given: Iterable[str]) -> list[str]:
-    if isinstance(given, str):
-        raise InvalidArgument("depends_on must be a list of ids, not one str")
-    return [validate.key(each, "one of depends_on") for each in given]
+    return [validate.key(each, "one of depends_on") for each in validate.several(given, "depends_on")]
 
 
 def _sorted_set(given: list[str], what: str, most: int) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ class Tasks:
         one of the payloads is invalid. `timeout` holds for each chunk.
         """
         model = enqueue_op("-", queue, b"", False, priority, delay, max_attempts, None, depends_on, requires)
-        encoded = [codec.encode(payload) for payload in payloads]
+        encoded = [codec.encode(payload) for payload in validate.several(payloads, "payloads")]
         done: list[OpResult] = []
         for chunk, size in chunks(encoded):
             ops = [replace(model, ref=TaskRef(new_id()), payload=data, raw=raw) for data, raw in chunk]

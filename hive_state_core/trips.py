@@ -10,6 +10,7 @@ from time import monotonic, perf_counter
 from typing import Any, TypeVar, cast
 from uuid import uuid4
 
+from hive_state_core import validate
 from hive_state_core.apart import Apart
 from hive_state_core.batching import Lane, elsewhere
 from hive_state_core.crowd import Crowd
@@ -247,14 +248,20 @@ class Trips:
                 backend = type(self.driver).__name__
                 raise Unsupported(f"{backend} does not offer {facility.value}", feature=facility.value)
 
-    async def _direct(self, call: Coroutine[Any, Any, Answer], timeout: float | None) -> Answer:
-        """A call that is not batched."""
+    def _require_here(self) -> None:
         if self._closed:
-            call.close()
             raise Closed(self._closed)
         if asyncio.get_running_loop() is not self._loop:
-            call.close()
             raise elsewhere()
+
+    async def _direct(self, call: Coroutine[Any, Any, Answer], timeout: float | None) -> Answer:
+        """A call that is not batched."""
+        try:
+            validate.timeout(timeout)
+            self._require_here()
+        except HiveStateError:
+            call.close()
+            raise
         running = asyncio.create_task(call)
         self._direct_calls.add(running)
         running.add_done_callback(self._direct_calls.discard)

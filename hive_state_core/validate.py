@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from math import ceil, isfinite
+from typing import TypeVar
 
-from hive_state_core.errors import InvalidArgument, LimitExceeded
+from hive_state_core.errors import InvalidArgument, LimitExceeded, digits
 from hive_state_core.limits import (
     DURATION_MS,
     INDEX_FIELDS,
@@ -21,6 +22,8 @@ Duration = float | timedelta
 """Seconds, or a timedelta."""
 
 IndexValues = Mapping[str, Scalar | Sequence[Scalar]]
+
+Item = TypeVar("Item")
 
 _known_names: set[str] = set()
 _KNOWN_NAMES_MOST = 10_000
@@ -65,7 +68,7 @@ def duration(value: Duration, what: str, *, zero: bool = False) -> int:
         return value * 1000
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
-    elif type(value) not in (int, float) or not isfinite(value):
+    elif type(value) is not int and (type(value) is not float or not isfinite(value)):
         raise InvalidArgument(f"{what} must be a number of seconds or a timedelta")
     else:
         seconds = value
@@ -80,11 +83,25 @@ def optional_duration(value: Duration | None, what: str) -> int | None:
     return None if value is None else duration(value, what)
 
 
+def timeout(value: float | None) -> None:
+    """Seconds to wait for an answer; None: for as long as it takes."""
+    if value is not None and (type(value) not in (int, float) or not value <= DURATION_MS):
+        raise InvalidArgument("timeout must be a number of seconds, or None")
+
+
+def several(given: Iterable[Item], what: str) -> Iterable[Item]:
+    """A list, or whatever gives items one by one. A str or a mapping is refused: its letters, or keys, are
+    hardly meant."""
+    if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
+        raise InvalidArgument(f"{what} must be a list, not one {type(given).__name__}")
+    return given
+
+
 def integer(value: object, what: str, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgument(f"{what} must be an int, not {type(value).__name__}")
     if value < least:
-        raise InvalidArgument(f"{what} is {value}; the least that is allowed is {least}")
+        raise InvalidArgument(f"{what} is {digits(value)}; the least that is allowed is {least}")
     if value > most:
         raise LimitExceeded(what, value, most)
     return value
@@ -103,6 +120,8 @@ def index(values: IndexValues | None) -> Index:
     """Index entries in a canonical order; a sequence of scalars gives its field several values."""
     if not values:
         return ()
+    if not isinstance(values, Mapping):
+        raise InvalidArgument(f"index fields must be a mapping of their names, not {type(values).__name__}")
     entries: dict[tuple[str, str, str], tuple[str, Scalar]] = {}
     for field, given in values.items():
         name(field, "an index field")

@@ -14,6 +14,7 @@ from typing import cast
 
 import msgspec
 
+from hive_state_core import validate
 from hive_state_core.errors import Closed, LeaseLost, NotFound, Unavailable
 from hive_state_core.leases import Lease
 from hive_state_core.model import CollectionRef, RecordImage, RecordRef, TaskImage, TaskRef
@@ -107,6 +108,7 @@ async def _images(trips: Trips, collection: str, keys: list[str]) -> Sequence[Re
 
 async def wait_for_end(trips: Trips, ref: TaskRef, timeout: float | None, poll: Duration) -> Task:
     """See `Tasks.wait`."""
+    validate.timeout(timeout)
     watch = Watch(trips, ref, poll)
     task: Task | None = None
     try:

@@ -66,6 +66,7 @@ async def claim(trips: Trips, request: ClaimTasks, backoff: Backoff, timeout: fl
 async def take(trips: Trips, op: Take, backoff: Backoff, timeout: float | None) -> Lease | None:
     """The lease of that very task; None if it cannot be had. If the caller is cancelled, or time is up, what
     was taken is released."""
+    validate.timeout(timeout)
     taking = keep(asyncio.create_task(_take(trips, op, backoff)))
     try:
         async with asyncio.timeout(timeout):
