@@ -15,8 +15,8 @@ LEAST = 0.1
 IN_VAIN = 150
 """Reads after which it is judged, too, if not one of them was a hit."""
 
-ROUND, THROUGH = 4096, 128
-"""While it is passed by: of so many reads in a row, so many go through, together."""
+ROUND, THROUGH = 2048, 64
+"""While it is passed by: of so many reads in a row, so many go through, together, and are judged."""
 
 
 class Worth:
@@ -42,6 +42,6 @@ class Worth:
         self._near = near
         self._hits += hits + at_hand
         self._all += hits + misses + at_hand
-        if self._all >= (WINDOW if self._hits else IN_VAIN):
+        if self._all >= (THROUGH if self._passes else WINDOW if self._hits else IN_VAIN):
             self._passes = self._may and self._hits < LEAST * self._all
             self._hits = self._all = 0.0

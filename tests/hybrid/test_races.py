@@ -371,9 +371,11 @@ def test_a_cache_is_passed_by_and_asked_again() -> None:
     assert not any(worth.passes() for _ in range(ROUND))
     worth.count(WINDOW // 50, WINDOW, 0)
     assert sum(not worth.passes() for _ in range(ROUND)) == THROUGH
-    near = WINDOW * ROUND // THROUGH
-    worth.count(0, WINDOW // 2, near)  # what is at hand counts too, as much as what is asked
-    assert not worth.passes()
+    near = ROUND
+    worth.count(0, THROUGH - 1, 0)
+    assert sum(not worth.passes() for _ in range(ROUND)) == THROUGH  # too few yet to judge it again
+    worth.count(0, 0, near)  # what is at hand counts too, as much as what is asked
+    assert not any(worth.passes() for _ in range(ROUND))
     worth.count(0, IN_VAIN - 1, near)
     assert not worth.passes()
     worth.count(0, 1, near)  # not one was a hit
