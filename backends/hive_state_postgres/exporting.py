@@ -28,6 +28,9 @@ from hive_state_postgres.replies import load_committed
 from hive_state_postgres.rows import Row
 from hive_state_postgres.statements import Statements
 
+CHUNK = 100
+"""Images in a statement, at most: others on this event loop have their turns between them."""
+
 
 class Table(NamedTuple):
     """Where the images of a kind lie. `key`: its columns in order, the last `numbers` of them ints."""
@@ -149,8 +152,10 @@ async def images(
     for name in dict.fromkeys(names):
         by_kind[name.kind].append(name)
     async with db.transaction(isolation="repeatable_read", readonly=True):
-        for kind, some in by_kind.items():
-            found.update(await _images_of(db, statements, ns, kind, some))
+        for kind, alike in by_kind.items():
+            for start in range(0, len(alike), CHUNK):
+                some = alike[start : start + CHUNK]
+                found.update(await _images_of(db, statements, ns, kind, some))
         missing = [name for name in dict.fromkeys(names) if name not in found]
         gone = await _gones(db, statements, ns, missing)
     found.update({name: Gone(ref, gone[name]) for ref, name in zip(refs, names, strict=True) if name in gone})

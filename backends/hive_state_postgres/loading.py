@@ -27,8 +27,8 @@ from hive_state_postgres.yielding import without_clashes
 COPY_FROM = 100
 """Images of one kind from which on COPY pays."""
 
-CHUNK = 500
-"""Rows in an upsert, at most."""
+CHUNK = 100
+"""Rows in a statement, at most: others on this event loop have their turns between them."""
 
 
 async def load(
@@ -115,12 +115,10 @@ class _Load:
     async def _copy(self, kind: Kind, images: Sequence[Image]) -> None:
         if kind == "task":
             images = await without_clashes(self._db, self._statements, self._ns, images)
-        await self._db.copy_records_to_table(
-            TABLES[kind].name,
-            schema_name=self._statements.schema,
-            columns=COLUMNS[kind],
-            records=(load_row(self._ns, image) for image in images),  # made while the server works
-        )
+        for rows in _chunks(self._rows(images)):
+            await self._db.copy_records_to_table(
+                TABLES[kind].name, schema_name=self._statements.schema, columns=COLUMNS[kind], records=rows
+            )
 
     # -- by upsert
 
@@ -130,7 +128,7 @@ class _Load:
             await self._execute("load_unlink", [key_of(image)[0] for image in images])
             images = await without_clashes(self._db, self._statements, self._ns, images)
         if kind == "event":
-            return len(await self._db.fetchmany(self._statements.named("load_event"), self._rows(images)))
+            return len(await self._db.fetchmany(self._statements.named("load_event"), [*self._rows(images)]))
         latest = {key_of(image): image for image in images}
         statement = self._statements.qualify(_upsert_statement(kind))
         written = 0
@@ -138,8 +136,8 @@ class _Load:
             written += int((await self._db.execute(statement, rows)).split()[-1])
         return written
 
-    def _rows(self, images: Iterable[Image]) -> list[Row]:
-        return [load_row(self._ns, image) for image in images]
+    def _rows(self, images: Iterable[Image]) -> Iterator[Row]:
+        return (load_row(self._ns, image) for image in images)
 
     # -- what was deleted
 
@@ -205,11 +203,16 @@ def _upsert_statement(kind: Kind) -> str:
     )
 
 
-def _chunks(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """Of up to CHUNK rows, and of values up to about REPLY_BYTES: the server takes each as a whole."""
-    start, room = 0, REPLY_BYTES
-    for n, row in enumerate(rows):
+def _chunks(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Of up to CHUNK rows, and of values up to about REPLY_BYTES: the server takes each as a whole. Rows are
+    made as they are asked for."""
+    chunk: list[Row] = []
+    room = REPLY_BYTES
+    for row in rows:
+        chunk.append(row)
         room -= sum([len(value) for value in row if isinstance(value, bytes)])
-        if n + 1 == len(rows) or n + 1 - start == CHUNK or room < 0:
-            yield rows[start : n + 1]
-            start, room = n + 1, REPLY_BYTES
+        if len(chunk) == CHUNK or room < 0:
+            yield chunk
+            chunk, room = [], REPLY_BYTES
+    if chunk:
+        yield chunk

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+import msgspec
+
 from hive_state_core.control import changed
 from hive_state_core.naming import name_of, ref_of
 from hive_state_core.spi import PEER, TERM_SHIFT, Control, ControlState, Mark
-from hive_state_sqlite import capturing
+from hive_state_sqlite import capturing, statements
 from hive_state_sqlite.connection import dropped
+
+_dump = msgspec.json.Encoder().encode
 
 _HELD = (*capturing.ENTITIES, "events", "gone")
 
@@ -65,10 +69,8 @@ def marks(db: sqlite3.Connection, ns: int, sink: str, limit: int) -> list[Mark]:
 
 def clear(db: sqlite3.Connection, ns: int, sink: str, done: Sequence[Mark]) -> int:
     """How many were still the same. Inside a write transaction."""
-    return db.executemany(
-        "DELETE FROM marks WHERE (ns, sink, kind, name, part, seq) = (?, ?, ?, ?, ?, ?) AND version = ?",
-        [(ns, sink, *name_of(mark.ref).place, mark.version) for mark in done],
-    ).rowcount
+    marks = _dump([(*name_of(mark.ref).place, mark.version) for mark in done])
+    return db.execute(statements.MARKS_CLEAR, (ns, sink, marks.decode())).rowcount
 
 
 def _any(db: sqlite3.Connection, what: str, *arguments: object) -> bool:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import msgspec
+
 from hive_state_core.image_rows import SIZES
-from hive_state_core.images import digest_of
+from hive_state_core.images import Key, digest_of
 from hive_state_core.limits import REPLY_BYTES
 from hive_state_core.model import EntityRef, Gone, GroupRef, Image
-from hive_state_core.naming import name_of
+from hive_state_core.naming import Name, name_of
 from hive_state_core.spi import Digest, ImageRow, Kind, Span
-from hive_state_sqlite import rows
+from hive_state_sqlite import rows, statements
 from hive_state_sqlite.reading import snapshot
+
+_dump = msgspec.json.Encoder().encode
 
 
 class _Table(NamedTuple):
@@ -107,9 +112,37 @@ def digest(db: sqlite3.Connection, ns: int, span: Span) -> tuple[Digest, Image |
 
 
 def images(db: sqlite3.Connection, ns: int, refs: Sequence[EntityRef]) -> list[Image | None]:
-    """In the order of `refs`."""
+    """In the order of `refs`. Those whose keys differ in the last column only are read by one statement."""
+    names = [name_of(ref) for ref in refs]
+    alike: dict[tuple[Kind, Key], list[int]] = defaultdict(list)
+    for place, name in enumerate(names):
+        alike[name.kind, name.key[:-1]].append(place)
+    found: list[Image | None] = [None] * len(refs)
     with snapshot(db, ns):
-        return [_image(db, ns, ref) for ref in refs]
+        for (kind, rest), places in alike.items():
+            last = _dump([names[place].key[-1] for place in places])
+            for n, *row in db.execute(_images_statement(kind), (ns, last.decode(), *rest)):
+                found[places[n]] = TABLES[kind].image(row)
+        for place, ref in enumerate(refs):
+            if found[place] is None:
+                found[place] = _gone(db, ns, ref, names[place])
+    return found
+
+
+def _images_statement(kind: Kind) -> str:
+    """One row for each of the JSON list ?2 that is there, its position first."""
+    table = TABLES[kind]
+    *rest, last = table.key
+    where = [f"{column} = ?{n}" for n, column in enumerate(("ns", "wanted", *rest), 1) if column != "wanted"]
+    return (
+        f"SELECT place, {table.columns} FROM (SELECT key AS place, value AS wanted FROM json_each(?2))"
+        f" CROSS JOIN {table.name} WHERE {' AND '.join(where)} AND {last} = wanted"
+    )
+
+
+def _gone(db: sqlite3.Connection, ns: int, ref: EntityRef, name: Name) -> Gone | None:
+    row = db.execute(statements.GONE_READ, (ns, *name.place)).fetchone()
+    return None if row is None else Gone(ref, row[0])
 
 
 def _page(
@@ -134,17 +167,3 @@ def _page(
         room -= size(row)
         if room < 0:
             return
-
-
-def _image(db: sqlite3.Connection, ns: int, ref: EntityRef) -> Image | None:
-    name = name_of(ref)
-    table = TABLES[name.kind]
-    where = " AND ".join(f"{column} = ?" for column in ("ns", *table.key))
-    row = db.execute(f"SELECT {table.columns} FROM {table.name} WHERE {where}", (ns, *name.key)).fetchone()
-    if row is not None:
-        return table.image(row)
-    gone = db.execute(
-        "SELECT version FROM gone WHERE ns = ? AND kind = ? AND name = ? AND part = ? AND seq = ?",
-        (ns, *name.place),
-    ).fetchone()
-    return None if gone is None else Gone(ref, gone[0])
