@@ -65,7 +65,7 @@ class Process:
         self.log = (folder / f"{name}.log").open("wb")
         self.errors = (folder / f"{name}.err").open("wb")
         command = [sys.executable, str(PROGRAM), store, name, "--agents", "3"]
-        command += ["--lease", "20", "--seconds", "200", "--until", str(folder / "end")]
+        command += ["--lease", "20", "--seconds", "480", "--until", str(folder / "end")]
         self.killed = False
         self.running = subprocess.Popen(command, cwd=folder, stdout=self.log, stderr=self.errors)
 

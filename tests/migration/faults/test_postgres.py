@@ -143,7 +143,12 @@ def memory_mb(pid: int) -> float:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) / 256
 
 
-DRILLS = [gone_before_the_switch, gone_after_the_seal, gone_after_the_decision, hangs_for_a_minute]
+DRILLS = [
+    gone_before_the_switch,
+    gone_after_the_seal,
+    gone_after_the_decision,
+    pytest.param(hangs_for_a_minute, marks=pytest.mark.timeout(480)),
+]
 
 if ALL:  # each waits for connections that nobody answers: minutes
 
