@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hive_state_core.cli.frame import EXIT, Keys, async_command, emit_json, json_option
-from hive_state_core.cli.migrate_live import LIVE, work
+from hive_state_core.cli.migrate_carrying import work
+from hive_state_core.cli.migrate_live import LIVE
 from hive_state_core.cli.migrate_sides import chosen, known_sides
 from hive_state_core.cli.migrate_status import STATUS
 from hive_state_core.cli.progress import Progress
