@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from hive_state_core.checkpoints import PREFIX as CHECKPOINT
 from hive_state_core.checkpoints import SNAPSHOTS as SNAPSHOT_STREAM
 from hive_state_core.checkpoints import Checkpoint
 from hive_state_core.errors import Conflict
@@ -232,16 +231,6 @@ class Bringing:
                 break
         if first > head.first:
             self._heads[ref.stream] = replace(head, version=self._next(), first=first)
-
-
-async def histories(beside: Replication, table: Table) -> AsyncIterator[StreamImage]:
-    """The heads of the streams that the rows of this table are in."""
-    async for head in images_of(beside, Span(kind="stream")):
-        if not isinstance(head, StreamImage):
-            continue
-        name = head.ref.stream
-        if name.startswith(CHECKPOINT) if table is CHECKPOINTS else head.ref == SNAPSHOT_STREAM:
-            yield head
 
 
 async def event_pages(beside: Replication, head: StreamImage, limit: int) -> AsyncIterator[list[EventImage]]:

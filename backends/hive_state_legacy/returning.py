@@ -32,11 +32,11 @@ from hive_state_core.model import (
     TaskRef,
 )
 from hive_state_core.spi import Mark, Notes, Replication, Span
-from hive_state_legacy.changes import event_pages, histories, images_of, rows_of
+from hive_state_legacy.changes import event_pages, images_of, rows_of
 from hive_state_legacy.file import File
 from hive_state_legacy.reader import Reader
 from hive_state_legacy.tables import CHECKPOINTS, SNAPSHOTS, Table
-from hive_state_legacy.writing import Changed, Event, Held, History, Writing
+from hive_state_legacy.writing import Changed, Event, History, Writing
 
 BACK = "back"
 """The sink, in the store beside the file."""
@@ -68,10 +68,6 @@ class Returning:
         self._reader = reader
         self._port = port
 
-    async def is_marked(self) -> bool:
-        """Whether all that was loaded since the switch is marked: not if an older version switched."""
-        return BACK in (await self._port.control()).sinks
-
     async def trimming(self, images: Iterable[Image]) -> Notes:
         """What is to be noted with the load of these: the histories that lose events by it."""
         loaded = {image.ref: image for image in images if not isinstance(image, EventImage)}
@@ -86,18 +82,14 @@ class Returning:
 
     async def write(self) -> None:
         """All that the tables do not say yet."""
-        if await self.is_marked():
-            await self.write_page(ALL)
-            return
-        held = await self._held()
-        await self._reader.run(lambda: Writing(self._file, self._reader.source).write(held))
+        await self.write_page(ALL)
 
     async def write_page(self, limit: int) -> Page:
         """What was marked first."""
         marks = await self._port.marks(BACK, limit)
         trimmed = (await self._port.notes()).get(TRIMMED)
         changed = await self._changed([mark.ref for mark in marks], _names(trimmed))
-        await self._reader.run(lambda: Writing(self._file, self._reader.source).write_changed(changed))
+        await self._reader.run(lambda: Writing(self._file, self._reader.source).write(changed))
         return Page(marks, trimmed)
 
     async def clear(self, page: Page) -> None:
@@ -158,23 +150,7 @@ class Returning:
         for event, row in zip(events, await self._rows(events), strict=True):
             yield Event(event, row)
 
-    # --- everything
-
-    async def _held(self) -> Held:
-        images = [image async for image in images_of(self._port, Span(kind="record"))]
-        records = [image for image in images if isinstance(image, RecordImage) and image.value is not None]
-        notes = {image.ref.key: image for image in records if image.ref.collection == NOTES}
-        tasks = [
-            image async for image in images_of(self._port, Span(kind="task")) if isinstance(image, TaskImage)
-        ]
-        agents = [image for image in records if image.ref.collection == AGENTS_COLLECTION]
-        events = {table: [event async for event in self._all(table)] for table in (CHECKPOINTS, SNAPSHOTS)}
-        return Held(agents, [(task, notes.get(task.ref.id)) for task in tasks], events)
-
-    async def _all(self, table: Table) -> AsyncIterator[Event]:
-        async for head in histories(self._port, table):
-            async for event in self._events(head):
-                yield event
+    # --- events
 
     async def _events(self, head: StreamImage) -> AsyncIterator[Event]:
         """Of one history, oldest first."""

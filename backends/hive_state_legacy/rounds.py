@@ -173,8 +173,8 @@ class Rounds:
 
     async def write_ahead(self, row: Control, limit: int) -> Page | None:
         """Some of what came back, behind the fence, so that less is left to be written when the file is
-        freed. To be cleared once that is committed. None: it is not known what came back, or too early."""
-        if row.state is not ControlState.MOVED or not await self.returning.is_marked():
+        freed. To be cleared once that is committed. None: it is too early."""
+        if row.state is not ControlState.MOVED:
             return None
         await self._reader.run(self._file.unfence)
         page = await self.returning.write_page(limit)

@@ -27,7 +27,6 @@ from hive_state_core.model import EventImage, RecordImage, StreamRef, TaskImage,
 from hive_state_legacy.changes import look
 from hive_state_legacy.file import WRITTEN, File
 from hive_state_legacy.mapping import COUNTS
-from hive_state_legacy.quarantine import State
 from hive_state_legacy.snapshot import Text
 from hive_state_legacy.source import Item, Source
 from hive_state_legacy.tables import AGENTS, CHECKPOINTS, SNAPSHOTS, TASKS, Found, Table
@@ -44,14 +43,6 @@ class Event(NamedTuple):
     row: int | None
 
 
-class Held(NamedTuple):
-    """What the store beside the file holds: agents, tasks with their notes, and histories by their tables."""
-
-    agents: Sequence[RecordImage]
-    tasks: Sequence[tuple[TaskImage, RecordImage | None]]
-    events: Mapping[Table, Sequence[Event]]
-
-
 class History(NamedTuple):
     """`whole`: the events are all that it has, and rows of others go. Else they are those after its rows."""
 
@@ -62,10 +53,11 @@ class History(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """What of that was changed, by its keys; None: it is there no more."""
+    """What of the store beside the file was changed, by its keys; None: it is there no more."""
 
     agents: Mapping[str, RecordImage | None]
     tasks: Mapping[str, tuple[TaskImage | None, RecordImage | None]]
+    """With their notes."""
     histories: Sequence[History]
 
 
@@ -77,15 +69,8 @@ class Writing:
         self._source = source
         self._zone = source.options.timezone
 
-    def write(self, held: Held) -> int:
+    def write(self, changed: Changed) -> int:
         """How many rows were changed."""
-        agents = {image.ref.key: self._agent(image) for image in held.agents}
-        tasks = {task.ref.id: self._task(task, note) for task, note in held.tasks if maps(task)}
-        changed = self._keyed(AGENTS, agents) + self._keyed(TASKS, tasks)
-        return changed + sum(self._whole_table(table, events) for table, events in held.events.items())
-
-    def write_changed(self, changed: Changed) -> int:
-        """The same, of what was changed only."""
         agents = {key: None if image is None else self._agent(image) for key, image in changed.agents.items()}
         tasks = {
             key: None if task is None or not maps(task) else self._task(task, note)
@@ -105,19 +90,6 @@ class Writing:
         changed = sum(self._align(found, each.item, cells) for each, cells in pairs if each.item is not None)
         missing = [cells for each, cells in pairs if each.item is None and cells is not None]
         for cells in missing:
-            self._insert(found, cells)
-        return changed + len(missing)
-
-    def _keyed(self, table: Table, wanted: dict[str, Cells]) -> int:
-        found = self._source.layout.find(table)
-        if found is None:
-            return 0
-        changed, missing = 0, dict(wanted)
-        for item in list(self._source.items_of(found)):
-            key = _key(item, table)
-            cells = missing.pop(key, None) if key is not None else None
-            changed += self._align(found, item, cells)
-        for cells in missing.values():
             self._insert(found, cells)
         return changed + len(missing)
 
@@ -167,13 +139,6 @@ class Writing:
         }
 
     # --- histories
-
-    def _whole_table(self, table: Table, events: Sequence[Event]) -> int:
-        found = self._source.layout.find(table)
-        if found is None:
-            return 0
-        there = {item.row.rowid for item in self._source.items_of(found) if item.state is not State.WAIVED}
-        return self._histories(found, events, there)
 
     def _changed_history(self, history: History) -> int:
         layout = self._source.layout
@@ -248,11 +213,6 @@ def local(at: int, zone: tzinfo | None) -> str:
 
 def _naive(moment: datetime, zone: tzinfo | None) -> str:
     return moment.astimezone(zone).replace(tzinfo=None).isoformat()
-
-
-def _key(item: Item, table: Table) -> str | None:
-    cell = item.row.cells[table.needed[0]]
-    return cell.decode(errors="replace") if isinstance(cell, Text) else None
 
 
 def _differing(wanted: Cells, said: Cells) -> Cells:

@@ -502,7 +502,6 @@ def test_nothing_is_looked_at_but_what_was_changed(
     monkeypatch.setattr(beside, "PAGE", 3)
     monkeypatch.setattr(returning, "LOOKED", 2)
     monkeypatch.delattr(source.Source, "items_of")
-    monkeypatch.delattr(returning.Returning, "_held")
     if not ahead:
         monkeypatch.setattr(beside.Beside, "warm", nothing)
     left.run("rollback")
@@ -520,18 +519,6 @@ def test_nothing_is_looked_at_but_what_was_changed(
         assert returning.BACK not in (await ours.control()).sinks
 
     within(left.source, look)
-
-
-def test_everything_is_compared_if_an_older_version_switched(left: Move) -> None:
-    async def forget(hive: Store) -> None:
-        ours = hive._driver._beside.port  # type: ignore[attr-defined]
-        row = await ours.control()
-        assert row.sinks == {returning.BACK}
-        await ours.control(row.epoch, replace(row, sinks=frozenset()))
-
-    within(left.source, forget)
-    left.run("rollback")
-    require_written_back(left)
 
 
 @pytest.mark.parametrize("committed", [True, False], ids=["after", "before"])
