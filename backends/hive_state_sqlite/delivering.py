@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hive_state_core.spi import LEASE_EXPIRED, ClaimedEvents, ClaimEvents, Delivery
 from hive_state_sqlite import rows, statements
 from hive_state_sqlite.trip import Trip
@@ -18,51 +20,46 @@ def claim(trip: Trip, request: ClaimEvents, room: int) -> tuple[ClaimedEvents, i
     if row is None:
         return ClaimedEvents((), missing=True), 0
     _, position, max_deliveries = row
-    chosen = trip.db.execute(
-        statements.EVENTS_CLAIM,
-        {
-            "ns": trip.ns,
-            "stream": ref.stream,
-            "grp": ref.group,
-            "at": trip.at,
-            "max": max_deliveries,
-            "position": position,
-            "limit": request.limit,
-        },
-    ).fetchall()
+    chosen = _choose(trip, request, position, max_deliveries)
     through = chosen[-1][0] if len(chosen) == request.limit else position
-    dead = trip.db.execute(
-        statements.PENDING_EXHAUST,
-        (*group, trip.at, max_deliveries, trip.version, TURNED_AT_ONCE, LEASE_EXPIRED, through),
-    ).rowcount
+    exhaust = (*group, trip.at, max_deliveries, trip.version, TURNED_AT_ONCE, LEASE_EXPIRED, through)
+    dead = trip.db.execute(statements.PENDING_EXHAUST, exhaust).rowcount
     taken, size = _within(chosen, room)
     deliveries = tuple([_delivery(trip, request, row) for row in taken])
-    if taken:
-        trip.db.executemany(
-            statements.PENDING_HAND_OUT,
-            [
-                (
-                    *group,
-                    each.event.seq,
-                    trip.version,
-                    each.delivery,
-                    request.consumer,
-                    each.until,
-                    LEASE_EXPIRED,
-                )
-                for each in deliveries
-            ],
-        )
-        position = max(position, *[each.event.seq for each in deliveries])
     if taken or dead:
-        trip.changed = True
-        trip.db.execute(statements.GROUP_ADVANCE, (*group, trip.version, position))
+        _hand_out(trip, request, deliveries, position)
     if len(deliveries) == request.limit:
         return ClaimedEvents(deliveries), size
     more = len(taken) < len(chosen) or dead == TURNED_AT_ONCE
     (due,) = trip.db.execute(statements.PENDING_NEXT_DUE, group).fetchone()
     due_in = None if due is None else max(0, due - trip.at)
     return ClaimedEvents(deliveries, next_due_in=0 if more else due_in), size
+
+
+def _choose(trip: Trip, request: ClaimEvents, position: int, max_deliveries: int) -> list[rows.Row]:
+    given = {
+        "ns": trip.ns,
+        "stream": request.ref.stream,
+        "grp": request.ref.group,
+        "at": trip.at,
+        "max": max_deliveries,
+        "position": position,
+        "limit": request.limit,
+    }
+    return trip.db.execute(statements.EVENTS_CLAIM, given).fetchall()
+
+
+def _hand_out(trip: Trip, request: ClaimEvents, deliveries: Sequence[Delivery], position: int) -> None:
+    """Write down who has them; `position`: how far the group was."""
+    group, consumer = (trip.ns, request.ref.stream, request.ref.group), request.consumer
+    out = [
+        (*group, each.event.seq, trip.version, each.delivery, consumer, each.until, LEASE_EXPIRED)
+        for each in deliveries
+    ]
+    trip.db.executemany(statements.PENDING_HAND_OUT, out)
+    position = max([position, *[each.event.seq for each in deliveries]])
+    trip.changed = True
+    trip.db.execute(statements.GROUP_ADVANCE, (*group, trip.version, position))
 
 
 def _within(chosen: list[rows.Row], room: int) -> tuple[list[rows.Row], int]:
