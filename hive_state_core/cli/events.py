@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
 STREAM: Keys = {"stream": "its name"}
 GROUP: Keys = {**STREAM, "group": "its name"}
-LAG: Keys = {**GROUP, "lag": "events that it was not handed yet"}
+BEFORE_IT = "events that it was not handed yet"
+LAG: Keys = {**GROUP, "lag": BEFORE_IT}
 PROGRESS: Keys = {
     **GROUP,
     "position": "seq of the last event that it was handed",
-    "lag": "events that it was not handed yet",
+    "lag": BEFORE_IT,
     "pending": "events that it has out",
     "dead": "events that are not handed out any more",
 }

@@ -11,7 +11,9 @@ import click
 from hive_state_core.cli import main
 from hive_state_core.cli.app import EPILOG
 from hive_state_core.cli.frame import JsonOption, Keys
+from hive_state_core.cli.migrate_status import STATUS
 
+STATUS_COMMAND = "hive-state migrate status"
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 
 HEAD = """\
@@ -57,7 +59,7 @@ def _sections(group: click.Group, context: click.Context) -> Iterator[str]:
         if rows := list(_options(command, inner)):
             yield _table("option", rows)
         if option := json_option_of(command):
-            yield _table("key", list(_keys(option.keys)))
+            yield _table("key", list(_keys_of(inner, option.keys)))
 
 
 def _options(command: click.Command, context: click.Context) -> Iterator[tuple[str, str]]:
@@ -66,6 +68,18 @@ def _options(command: click.Command, context: click.Context) -> Iterator[tuple[s
             record = param.get_help_record(context)
             assert record is not None
             yield record
+
+
+def _keys_of(context: click.Context, keys: Keys) -> Iterator[tuple[str, str]]:
+    """Of a command that tells how it is then, only those that `migrate status` lacks."""
+    if context.command_path == STATUS_COMMAND or not STATUS.keys() <= keys.keys():
+        yield from _keys(keys)
+    else:
+        yield from _keys({key: says for key, says in keys.items() if says != STATUS.get(key)})
+        yield (
+            "...",
+            f"[all that `migrate status` has](#{STATUS_COMMAND.replace(' ', '-')}), where it tells that",
+        )
 
 
 def _keys(keys: Keys, before: str = "") -> Iterator[tuple[str, str]]:
