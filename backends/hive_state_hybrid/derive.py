@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import KEEP_TTL, Batch, Committed, Delete, Put, Touch, VersionIs
@@ -12,8 +12,11 @@ Written = tuple[RecordRef, RecordImage | None]
 """None: it was written, and what it is now must be read."""
 
 
-def written(batch: Batch, committed: Committed, known: Known) -> list[Written]:
+def written(batch: Batch, committed: Committed, known: Known) -> Sequence[Written]:
     """Each record that the batch wrote. `known` gives the image of a version, if somebody kept it."""
+    op = batch.ops[0]
+    if type(op) is Put and not batch.checks and len(batch.ops) == 1:  # most often
+        return ((op.ref, None),)
     expected = {check.ref: check.version for check in batch.checks if type(check) is VersionIs}
     found: list[Written] = []
     for op, result in zip(batch.ops, committed.results, strict=True):
