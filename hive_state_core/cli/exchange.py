@@ -8,6 +8,7 @@ from typing import BinaryIO
 import click
 
 from hive_state_core.cli.frame import async_command, emit_json, json_option
+from hive_state_core.cli.live import existing
 from hive_state_core.cli.progress import Progress
 from hive_state_core.cli.stores import StoreArgument, store_argument
 
@@ -25,9 +26,11 @@ async def export_(store: StoreArgument) -> None:
     from hive_state_core.store import open_store
 
     out = sys.stdout.buffer
-    async with store.or_missing().chosen() as chosen, open_store(chosen, janitor=False, follow=False) as hive:
-        async for line in export_lines(hive.replication()):
-            out.write(line)
+    async with store.or_missing().chosen() as chosen:
+        await existing(open_store(chosen, janitor=False, follow=False))
+        async with open_store(chosen, janitor=False, follow=False) as hive:
+            async for line in export_lines(hive.replication()):
+                out.write(line)
     out.flush()
 
 

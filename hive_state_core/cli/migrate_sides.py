@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hive_state_core.cli.live import existing
 from hive_state_core.cli.stores import StoreArgument
 
 if TYPE_CHECKING:
@@ -28,9 +29,11 @@ def known_sides(command: Command) -> Command:
 @asynccontextmanager
 async def chosen(source: str | None, target: str | None) -> AsyncIterator[tuple[Choice, Choice]]:
     """Both. A dual-write store says itself which they are, a store in a migration says which the other is.
-    Raises UsageError if that cannot be told, or one side is two stores."""
+    Raises UsageError if that cannot be told, or one side is two stores. Raises SchemaMismatch if there is no
+    store at the path of `source`: who has mistyped it would move an empty hive."""
     async with StoreArgument(source).chosen() as one:
         pair = named_by(one)
+        await _require_there(one if pair is None else pair[0])
         if pair is not None and target is None:
             yield pair
             return
@@ -38,6 +41,12 @@ async def chosen(source: str | None, target: str | None) -> AsyncIterator[tuple[
         async with StoreArgument(other).chosen() as two:
             _require_one_each(one, two)
             yield one, two
+
+
+async def _require_there(choice: Choice) -> None:
+    from hive_state_core.store import open_store
+
+    await existing(open_store(choice, janitor=False, follow=False))
 
 
 def _require_one_each(*choices: Choice) -> None:

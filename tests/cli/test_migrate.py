@@ -107,6 +107,24 @@ def test_wrong_calls(tmp_path: Path) -> None:
     assert run("migrate", "cancel", "--from", one, "--to", other).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("export", "{}"),
+        ("migrate", "run", "--offline", "--from", "{}", "--to", "memory://"),
+        ("migrate", "plan", "--from", "{}", "--to", "memory://"),
+        ("migrate", "start", "--from", "{}", "--to", "memory://"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_source_is_told_and_not_created(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """Or an empty hive would move, and be told as a success."""
+    done = run(*(word.format(f"sqlite:///{tmp_path}/typo.db") for word in words))
+    assert done.exit_code == 4
+    assert "there is no store at sqlite:///" in done.stderr
+    assert not [*tmp_path.iterdir()]
+
+
 def test_an_export_and_its_import(tmp_path: Path) -> None:
     one, other = urls(tmp_path)
     data = run("export", one).stdout_bytes
