@@ -99,8 +99,8 @@ def _plain(batch: Item, version: int, at: int) -> Committed:
 
 
 def _outcome(batch: Item, found: Any, version: int, at: int) -> Outcome:
-    if found == 1:
-        return _plain(batch, version, at)
+    if isinstance(found, int):
+        return _plain(batch, version, at) if found == 1 else Committed(version, at, (found,))
     first, rest = found[0], found[1:]
     if first is None:
         return outcomes.load(_encode(rest[0]))

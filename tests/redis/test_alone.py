@@ -8,13 +8,15 @@ from typing import Any, cast
 import pytest
 
 from hive_state_core import Store, open_store
-from hive_state_core.model import QueueRef, RecordRef, TaskImage, TaskRef
+from hive_state_core.model import QueueRef, RecordRef, StreamRef, TaskImage, TaskRef
 from hive_state_core.spi import (
+    Append,
     Batch,
     ClaimedTasks,
     ClaimTasks,
     Complete,
     Delete,
+    DropStream,
     Enqueue,
     Put,
     Reply,
@@ -25,7 +27,7 @@ from hive_state_redis import caller, library
 from hive_state_redis.caller import Caller
 
 NOBODY = Batch((Delete(RecordRef("no", "such")),))
-RECORD = RecordRef("c", "k")
+RECORD, STREAM = RecordRef("c", "k"), StreamRef("s")
 
 
 @pytest.fixture(autouse=True)
@@ -90,6 +92,13 @@ async def life(sent: Sent) -> None:
     await sent.commit(Batch((Enqueue(TaskRef("next"), "q", b"next"),)))
     await sent.commit(Batch((SetPaused(QueueRef("q"), True),)))
     assert not await sent.claim()
+    for body in (b"first", b"second", b"\0"):
+        await sent.commit(Batch((Append(STREAM, body, raw=body == b"\0"),)))
+    await sent.commit(Batch((DropStream(STREAM),)))
+    for body in (b"anew", b"goes on"):
+        await sent.commit(Batch((Append(STREAM, body),)))
+    answers = [outcome.results for _, _, outcome in sent.told[-6:]]
+    assert answers == [(1,), (2,), (3,), (True,), (4,), (5,)]
 
 
 async def lies_in(calls: Caller) -> dict[bytes, Any]:
@@ -104,6 +113,8 @@ async def lies_in(calls: Caller) -> dict[bytes, Any]:
         elif kind == b"hash":
             flat = await calls.link.call("HGETALL", key)
             found[name] = dict(zip(flat[::2], flat[1::2], strict=True))
+        elif kind == b"stream":
+            found[name] = await calls.link.call("XRANGE", key, "-", "+")
         else:
             reading = "SMEMBERS" if kind == b"set" else "ZRANGE"
             rest = () if kind == b"set" else (0, -1, "WITHSCORES")

@@ -2,15 +2,17 @@
 -- news, then the values.
 --
 -- The reply is one MessagePack array: epoch, instant, version, outcomes; 0 stands for outcomes that are all
--- plain. An outcome is 1 (plain: it changed something, and its results say nothing more), [changed, results],
--- [reason, in a check, index, expected, actual, seq], or [nil, a remembered commit].
+-- plain. An outcome is 1 (plain: it changed something, and its results say nothing more), a higher number (the seq of
+-- the event that its only operation appended), [changed, results], [reason, in a check, index, expected, actual, seq], or
+-- [nil, a remembered commit].
 
 do
   -- The only operation of its batch, a put perhaps with the version that it expects.
   local function run_lone(op, quick_one)
-    if quick_one and quick_one(op) then
+    local done = quick_one and quick_one(op)
+    if done then
       changed = true
-      return 1
+      return done
     end
     local expected = op[1] == 1 and op[7]
     if expected then

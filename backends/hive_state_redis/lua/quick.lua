@@ -1,12 +1,12 @@
 -- Operations that are the only one of their batch, and plain: they need no slots, as no other batch of the trip can
--- see them. False: it is not that plain, and goes the long way. They leave no marks, so they are for a store
--- without sinks.
+-- see them. What they give is the outcome, see `commit.lua`; false: it is not that plain, and goes the long way. They
+-- leave no marks, so they are for a store without sinks.
 
 local quick = {}
 
--- The reply to a trip whose outcomes are all plain.
-local function all_done()
-  return "\148" .. pack(head[H.epoch], at, version, 0)
+-- The reply to a trip with these outcomes; nothing stands for such as are all plain.
+local function all_done(outcomes)
+  return "\148" .. pack(head[H.epoch], at, version, outcomes or 0)
 end
 
 -- What is kept of a trip that got this reply.
@@ -37,7 +37,7 @@ quick[1] = function(op)  -- put
     return false
   end
   put_string(place, record)
-  return true
+  return 1
 end
 
 -- What all tasks that the trip adds begin with.
@@ -82,7 +82,7 @@ do
       touched_lane(lane, queue, op[10], true)
     end
     count(queue, state, 1)
-    return true
+    return 1
   end
 
   quick[5] = function(op)  -- complete: without a dedupe key and children
@@ -104,6 +104,23 @@ do
     add("ZADD", ended_key(COMPLETED), instant_text(at), id)
     count(queue, LEASED, -1)
     count(queue, COMPLETED, 1)
-    return true
+    return 1
   end
+end
+
+-- Whether a stream has had an event, and is not dropped: the seq of the next one is over 1.
+local function goes_on(stream)
+  return stream and stream[LAST] > 0 and not stream[DROPPED]
+end
+
+quick[14] = function(op)  -- append
+  local slot = stream_slot(op[2])
+  local stream = slot.now
+  if not goes_on(stream) then
+    return false
+  end
+  local seq = stream[LAST] + 1
+  slot.appended = keep_event(slot, seq, op[4], ARGV[op[3]])
+  slot.now = {version, stream[FIRST], seq, false}
+  return seq
 end

@@ -42,10 +42,8 @@ do
   apply[14] = function(op)  -- append: stream, body, raw
     local slot = stream_slot(op[2])
     local old = stream_of(slot)
-    local seq, n = old[LAST] + 1, (slot.appended or 0) + 1
-    slot.events = slot.events or {}
-    slot.events[n] = {seq, struct.pack(EVENT, version, at, op[4] and 1 or 0), ARGV[op[3]]}
-    set(slot, "appended", n)
+    local seq = old[LAST] + 1
+    set(slot, "appended", keep_event(slot, seq, op[4], ARGV[op[3]]))
     set(slot, "now", {version, old[FIRST], seq, false})
     return seq
   end

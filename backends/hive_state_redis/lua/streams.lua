@@ -25,6 +25,17 @@ local function add_event(stream, seq, fixed, body)
   call("XADD", native(stream), id_of(seq), "h", fixed, "b", body)
 end
 
+local fixed_parts  -- what lies before the body of an event of this trip, by whether that is raw
+
+-- One more event for the stream, which lies in its slot until it is written. How many these are now.
+local function keep_event(slot, seq, raw, body)
+  fixed_parts[raw] = fixed_parts[raw] or struct.pack(EVENT, version, at, raw and 1 or 0)
+  local n = (slot.appended or 0) + 1
+  slot.events = slot.events or {}
+  slot.events[n] = {seq, fixed_parts[raw], body}
+  return n
+end
+
 local dropped  -- streams that may be left with nothing
 
 function flush.stream(slot)
@@ -68,5 +79,5 @@ do
   after_send[#after_send + 1] = flush_dropped
 end
 resets[#resets + 1] = function()
-  dropped = {}
+  dropped, fixed_parts = {}, {}
 end
