@@ -29,7 +29,12 @@ async def audit(hive: Store) -> AsyncIterator[Event]:
 
 
 class Load:
-    """Agents that go on whatever happens, and what the store has acknowledged to them."""
+    """Agents that go on whatever happens, and what the store has acknowledged to them.
+
+    endured  errors after which they try again; any other ends the agent
+    """
+
+    endured: tuple[type[HiveStateError], ...] = (Unavailable, Indeterminate)
 
     def __init__(self, hive: Store) -> None:
         self.hive = hive
@@ -56,7 +61,7 @@ class Load:
                     self.done[lease.id] += 1
             except LeaseLost:
                 pass
-            except (Unavailable, Indeterminate) as error:
+            except self.endured as error:
                 self.errors[type(error)] += 1
                 await asyncio.sleep(0.05)
 
