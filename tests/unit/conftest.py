@@ -9,8 +9,10 @@ import pytest
 
 from hive_state_conformance import prompt_loop
 from hive_state_core import Store, open_store, roster
-from hive_state_memory.driver import Memory
+from hive_state_memory.driver import Memory, MemoryDriver
 from tests.virtual_time import is_prompt, loop_factories, read_the_loop
+
+from .driving import Manual
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -28,3 +30,16 @@ def clock_of_the_loop(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
 async def hive() -> AsyncIterator[Store]:
     async with open_store("memory://") as store:
         yield store
+
+
+@pytest.fixture
+def memory() -> Manual:
+    return Manual()
+
+
+@pytest.fixture
+async def driver(memory: Manual) -> AsyncIterator[MemoryDriver]:
+    driver = MemoryDriver(memory, "hive")
+    await driver.open()
+    yield driver
+    await driver.close()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from itertools import count
+from collections.abc import Mapping, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,15 +26,7 @@ from hive_state_core.kv import Bell, Row, keys
 from hive_state_core.kv.entities import Entities, Space
 from hive_state_core.kv.sortedmap import SortedMap
 from hive_state_core.kv.trip import Head
-from hive_state_core.model import (
-    CommitRef,
-    QueueRef,
-    RecordRef,
-    TaskImage,
-    TaskRef,
-    TaskState,
-    Topic,
-)
+from hive_state_core.model import CommitRef, QueueRef, RecordRef, TaskImage, TaskRef, TaskState, Topic
 from hive_state_core.spi import (
     Batch,
     Cancel,
@@ -50,9 +41,6 @@ from hive_state_core.spi import (
     Enqueued,
     Fail,
     LeaseIs,
-    Op,
-    OpResult,
-    Outcome,
     Put,
     Reason,
     Redrive,
@@ -65,48 +53,16 @@ from hive_state_core.spi import (
 from hive_state_core.url import parse_url
 from hive_state_memory.driver import Memory, MemoryDriver, memory_of
 
+from .driving import Manual, commit, do, next_trip
+
 pytestmark = pytest.mark.prompt
 
 HEAD = b"hive\0head"
 A, B = RecordRef("c", "a"), RecordRef("c", "b")
-_trips = count()
-
-
-class Manual(Memory):
-    """A memory whose clock the test sets."""
-
-    instant = 1_000_000
-
-    def clock(self) -> int:  # type: ignore[override]
-        return self.instant
-
-
-@pytest.fixture
-def memory() -> Manual:
-    return Manual()
-
-
-@pytest.fixture
-async def driver(memory: Manual) -> AsyncIterator[MemoryDriver]:
-    driver = MemoryDriver(memory, "hive")
-    await driver.open()
-    yield driver
-    await driver.close()
-
-
-async def commit(driver: MemoryDriver, *batches: Batch) -> list[Outcome]:
-    return list((await driver.commit(batches, f"t{next(_trips)}")).results)
-
-
-async def do(driver: MemoryDriver, *ops: Op) -> tuple[OpResult, ...]:
-    """One batch that is not refused; its results."""
-    (outcome,) = await commit(driver, Batch(ops))
-    assert isinstance(outcome, Committed)
-    return outcome.results
 
 
 async def take(driver: MemoryDriver, queue: str = "q", limit: int = 10) -> tuple[TaskImage, ...]:
-    (claimed,) = (await driver.claim([ClaimTasks(queue, "w", 1000, limit)], f"t{next(_trips)}")).results
+    (claimed,) = (await driver.claim([ClaimTasks(queue, "w", 1000, limit)], next_trip())).results
     assert isinstance(claimed, ClaimedTasks)
     return claimed.tasks
 
