@@ -58,7 +58,11 @@ def _flat_check(check: Check, ops: Sequence[Op]) -> bool:
 
 
 def _is_put(check: Check, ops: Sequence[Op]) -> bool:
-    return isinstance(check, VersionIs) and any(type(op) is Put and op.ref == check.ref for op in ops)
+    if type(check) is VersionIs:
+        for op in ops:  # no generator: this is asked of each check of each trip, twice
+            if type(op) is Put and op.ref == check.ref:
+                return True
+    return False
 
 
 def is_quick(batch: Batch) -> bool:
@@ -73,8 +77,8 @@ def is_quick(batch: Batch) -> bool:
 
 
 def is_own_check(batch: Batch) -> bool:
-    (op, *more), checks = batch.ops, batch.checks
-    return not more and len(checks) == 1 and type(checks[0]) is VersionIs and checks[0].ref == op.ref
+    ops, checks = batch.ops, batch.checks
+    return len(ops) == len(checks) == 1 and type(checks[0]) is VersionIs and checks[0].ref == ops[0].ref
 
 
 Row = tuple[Any, ...]
@@ -95,11 +99,9 @@ class Flat:
         self._ends: list[Row] = []
         self._events: list[Row] = []
         self._streams: dict[str, int] = {}
-        self._versions: list[dict[str, Any]] = []
-        self._leases: list[dict[str, Any]] = []
+        self._checks: list[tuple[int, int, Check]] = []
+        self._finished: list[tuple[int, int, Complete]] = []  # in batches of several
         self._acks: list[dict[str, Any]] = []
-        self._checked: list[Row] = []
-        self._leased: list[str] = []
         self._groups: set[tuple[str, str]] = set()
         self.may_hurry: bool = True
         """Whether all checks and leases are of what their batch writes, so that the writes decide them."""
@@ -112,7 +114,7 @@ class Flat:
     @property
     def record_locks(self) -> tuple[Sequence[str], Sequence[str]]:
         """Collections and keys of the records that are put or checked."""
-        records = [*self._checked, *(row[1:3] for row in self._puts)]
+        records = [*self._checked(), *(row[1:3] for row in self._puts)]
         collections, keys = _columns(records, 2)
         return collections, keys
 
@@ -134,13 +136,22 @@ class Flat:
         return (*written, *(self._decided() if careful else _NOTHING_DECIDED))
 
     def _decided(self) -> tuple[Any, ...]:
-        """From `p_versions` on."""
+        """From `p_versions` on. Most trips decide nothing beforehand, and need none of it."""
+        versions: list[dict[str, Any]] = []
+        leases = [_lease(*each, in_check=False) for each in self._finished]
+        leased: list[str] = []
+        for place, index, check in self._checks:
+            if isinstance(check, LeaseIs):
+                leases.append(_lease(place, index, check, in_check=True))
+                leased.append(check.ref.id)
+            else:
+                versions.append(_version(place, index, check))
         return (
-            _json(self._versions),
-            _json(self._leases),
+            _json(versions),
+            _json(leases),
             _json(self._acks),
-            *_columns(self._checked, 2),
-            self._leased,
+            *_columns(self._checked(), 2),
+            leased,
             [stream for stream, _ in self._groups],
             [group for _, group in self._groups],
         )
@@ -154,7 +165,7 @@ class Flat:
             expects[checks[0].ref] = checks[0].version  # type: ignore[union-attr]
         else:
             for index, check in enumerate(checks):
-                self._check(place, index, check)
+                self._checks.append((place, index, check))
                 self.may_hurry &= _is_put(check, ops)
                 if type(check) is VersionIs:
                     expects[check.ref] = -2 - check.version
@@ -176,20 +187,13 @@ class Flat:
         token = op.token if lone else -op.token
         self._ends.append((place, op.ref.id, token, op.result, op.raw))
         if not lone:
-            self._leases.append({"z": place, "i": index, "k": False, "t": op.ref.id, "e": op.token})
+            self._finished.append((place, index, op))
             self.may_hurry &= op.token > 0
 
-    def _check(self, place: int, index: int, check: Check) -> None:
-        item = {"z": place, "i": index, "k": True}
-        if isinstance(check, LeaseIs):
-            self._leases.append({**item, "t": check.ref.id, "e": check.token})
-            self._leased.append(check.ref.id)
-        else:
-            ref, created = check.ref, isinstance(check, CreatedIs)
-            self._versions.append(
-                {**item, "c": ref.collection, "y": ref.key, "e": check.version, "w": created}
-            )
-            self._checked.append((ref.collection, ref.key))
+    def _checked(self) -> list[Row]:
+        """Collection and key of each record that is checked beside what its batch does."""
+        checks = [check for _, _, check in self._checks if not isinstance(check, LeaseIs)]
+        return [(check.ref.collection, check.ref.key) for check in checks]
 
     def _put(self, place: int, op: Put, expect: int) -> None:
         index = dump_index(op.index) if op.index else None
@@ -207,6 +211,18 @@ class Flat:
         self.may_hurry = False
         for seq, token in op.deliveries:
             self._acks.append({"z": place, "i": index, "s": stream, "g": group, "q": seq, "e": token})
+
+
+def _version(place: int, index: int, check: VersionIs | CreatedIs) -> dict[str, Any]:
+    """An item of `p_versions`."""
+    ref, created = check.ref, isinstance(check, CreatedIs)
+    item = {"z": place, "i": index, "k": True}
+    return {**item, "c": ref.collection, "y": ref.key, "e": check.version, "w": created}
+
+
+def _lease(place: int, index: int, held: LeaseIs | Complete, in_check: bool) -> dict[str, Any]:
+    """An item of `p_leases`."""
+    return {"z": place, "i": index, "k": in_check, "t": held.ref.id, "e": held.token}
 
 
 def _json(items: Sequence[dict[str, Any]]) -> str | None:
