@@ -14,7 +14,7 @@ from hive_state_core.model import (
     StreamImage,
     TaskImage,
 )
-from hive_state_sqlite.rows import Row, dump_names
+from hive_state_sqlite.rows import Row, task_head
 
 
 def load_row(ns: int, image: Image) -> Row:
@@ -56,20 +56,7 @@ def load_row(ns: int, image: Image) -> Row:
 
 def _task_row(ns: int, task: TaskImage) -> Row:
     return (
-        ns,
-        task.ref.id,
-        task.version,
-        task.queue,
-        task.state.value,
-        task.priority,
-        task.order,
-        task.due_at,
-        task.payload,
-        task.raw,
-        task.dedupe_key,
-        dump_names(task.requires) if task.requires else "",
-        dump_names(task.parents) if task.parents else None,
-        task.unmet,
+        *task_head(ns, task),
         task.attempt,
         task.max_attempts,
         task.token,

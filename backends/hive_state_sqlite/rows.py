@@ -135,8 +135,8 @@ def put_row(ns: int, op: Put, at: int, version: int, expires_at: int | None) -> 
     return ns, ref.collection, ref.key, version, op.value, op.raw, index, at, expires_at
 
 
-def task_insert_row(ns: int, task: TaskImage) -> Row:
-    """For `task_insert`."""
+def task_head(ns: int, task: TaskImage) -> Row:
+    """The columns of a task up to `unmet`, as every statement that writes them has them first."""
     return (
         ns,
         task.ref.id,
@@ -152,10 +152,12 @@ def task_insert_row(ns: int, task: TaskImage) -> Row:
         dump_names(task.requires) if task.requires else "",
         dump_names(task.parents) if task.parents else None,
         task.unmet,
-        task.max_attempts,
-        task.created_at,
-        task.updated_at,
     )
+
+
+def task_insert_row(ns: int, task: TaskImage) -> Row:
+    """For `task_insert`."""
+    return (*task_head(ns, task), task.max_attempts, task.created_at, task.updated_at)
 
 
 def enqueue_row(ns: int, op: Enqueue, at: int, version: int, order: int) -> Row:
