@@ -19,6 +19,9 @@ HASTE = 16.0
 FAR_MS = 10_000
 """Who is so far behind makes haste until that is less, as after a long copy: well before a trigger fires."""
 
+GATHER = 1.0
+"""Seconds for which changes are left to gather, at most."""
+
 
 class Rhythm:
     """Of one work. A piece of it begins now, with `begin`, and after each rest."""
@@ -46,3 +49,23 @@ class Rhythm:
         grows = behind_ms > min(self._behind, FAR_MS)
         self._haste = min(self._haste * 2, HASTE) if grows else max(self._haste / 2, 1.0)
         self._behind = behind_ms
+
+
+class Gathering:
+    """Once all changes were sent they are left to gather for a while, the shorter the fewer there were: what
+    is written again and again meanwhile is sent once.
+
+    page  so many changes, sent since the last time, are many
+    """
+
+    def __init__(self, page: int) -> None:
+        self._page = page
+        self._sent = 0
+
+    def after(self, sent: int) -> float:
+        """Seconds of rest after a round that sent so many. A full page: there are more."""
+        self._sent += sent
+        if sent >= self._page:
+            return 0.0
+        gathered, self._sent = self._sent, 0
+        return GATHER * min(gathered / self._page, 1.0)

@@ -73,7 +73,7 @@ class Pump:
     async def waiting(self, limit: int) -> list[Mark]:
         """The oldest marks, without those that are stuck."""
         marks = await self._source.marks(PEER, limit + self.stuck)
-        return [mark for mark in marks if not self._is_stuck(mark.ref)]
+        return [mark for mark in marks if not self._is_stuck(mark.ref)] if self.stuck else list(marks)
 
     def _is_stuck(self, ref: EntityRef) -> bool:
         return ref in self.poison or ref in self.wrong

@@ -20,7 +20,7 @@ from hive_state_core.migration.job import read_cursor
 from hive_state_core.migration.judging import oldest_mark_ms
 from hive_state_core.migration.leasing import LOOK, Lease
 from hive_state_core.migration.live import Live
-from hive_state_core.migration.pacing import Rhythm
+from hive_state_core.migration.pacing import Gathering, Rhythm
 from hive_state_core.migration.phases import Job, Phase, Situation, read_job
 from hive_state_core.migration.progress import Recorder
 from hive_state_core.migration.pumping import Pump
@@ -52,6 +52,7 @@ class Worker:
         self._impatience = Impatience()
         self._pump: tuple[tuple[str, int], Pump] | None = None
         self._rhythm = Rhythm()
+        self._gathering = Gathering(PAGE)
         self._guard = Guard(live)
         self._phase = Phase.LEGACY
 
@@ -172,9 +173,9 @@ class Worker:
         try:
             while monotonic() < until:
                 self._rhythm.begin()
-                await pump.round(PAGE)
+                sent = await pump.round(PAGE)
                 self._guard.count(failed=False)
-                await self._rhythm.rest(max(throttle, IDLE))
+                await self._rhythm.rest(max(throttle, IDLE, self._gathering.after(sent)))
         except Conflict:  # the hive has turned round, or the other store is not what it was
             self._pump = None
         if pump.stuck > stuck:

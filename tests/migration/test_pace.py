@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hive_state_core.migration.leasing import Lease
-from hive_state_core.migration.pacing import FAR_MS, HASTE, LONGEST, RESTS, Rhythm
+from hive_state_core.migration.pacing import FAR_MS, GATHER, HASTE, LONGEST, RESTS, Gathering, Rhythm
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.working import Worker
 
@@ -31,6 +31,13 @@ def test_rests_less_while_it_falls_behind() -> None:
     assert rhythm.due(worked) == RESTS * worked / HASTE
     rhythm.hasten(FAR_MS)
     assert rhythm.due(worked) == RESTS * worked / HASTE * 2
+
+
+def test_lets_changes_gather_once_all_were_sent() -> None:
+    """For as long as there were many; a full page is followed by the next one."""
+    gathering = Gathering(100)
+    rests = [gathering.after(sent) for sent in (0, 1, 50, 100, 100, 30, 0)]
+    assert rests == [0.0, GATHER / 100, GATHER / 2, 0.0, 0.0, GATHER, 0.0]
 
 
 async def test_who_does_nothing_else_comes_first(tmp_path: Path) -> None:
