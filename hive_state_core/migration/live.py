@@ -70,7 +70,8 @@ class Live:
             )
         wrong = self.names[1] if job.source == source.store_id else self.names[0]
         return Conflict(
-            f"{wrong} is not the store with which this migration was begun: it was made anew, or put back",
+            f"{wrong} is not the store with which this migration was begun: it was made anew, or put back;"
+            " bring that one back, or give the migration up by `hive-state migrate cancel`",
             key=wrong,
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from hive_state_core.migration.leasing import LOOK, Lease
 from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Phase, read_job
 from hive_state_core.migration.running import Move, StaleCopy, Tell
@@ -15,6 +17,8 @@ from hive_state_core.store import Store, open_store
 if TYPE_CHECKING:
     from hive_state_core.choosing import Choice
     from hive_state_core.migration.report import Report
+
+Answer = TypeVar("Answer")
 
 
 @asynccontextmanager
@@ -38,13 +42,12 @@ async def move(source: Choice, target: Choice, tell: Tell, *, batch: int, copy_o
     """As `Move.run`, with what goes before: the target's schema is created, and a copy in it that is of no
     use any more is dropped."""
     await open_store(target).upgrade_schema()
-    try:
+
+    async def attempt() -> Report:
         async with opened(source, target, tell) as ready:
             return await ready.run(batch=batch, copy_only=copy_only)
-    except StaleCopy:
-        await drop(target)
-    async with opened(source, target, tell) as ready:
-        return await ready.run(batch=batch, copy_only=copy_only)
+
+    return await _without_stale_copy(source, target, attempt)
 
 
 @asynccontextmanager
@@ -60,16 +63,36 @@ async def prepare(source: Choice, target: Choice, **knobs: object) -> None:
     """As `Live.prepare`, with what goes before: the target's schema is created, and a copy in it that is of
     no use any more is dropped; a source of a program that knows nothing of us is followed."""
     await open_store(target).upgrade_schema()
-    try:
+
+    async def attempt() -> None:
         async with live(source, target) as ready:
             if isinstance(ready.source, Foreign):
                 await ready.source.follow()
             await ready.prepare(**knobs)
-            return
+
+    await _without_stale_copy(source, target, attempt)
+
+
+async def _without_stale_copy(
+    source: Choice, target: Choice, attempt: Callable[[], Awaitable[Answer]]
+) -> Answer:
+    """What the attempt returns. A copy that it finds to be of no use any more is dropped, by one of those who
+    find it at once: under the lease, and after another look, for it may be the new one of another by then."""
+    try:
+        return await attempt()
     except StaleCopy:
-        await drop(target)
-    async with live(source, target) as ready:
-        await ready.prepare(**knobs)
+        pass
+    async with open_store(source, janitor=False, follow=False) as hive:
+        lease = Lease(hive.replication())
+        try:
+            while True:
+                ours = await lease.hold()
+                try:
+                    return await attempt()
+                except StaleCopy:
+                    await (drop(target) if ours else asyncio.sleep(LOOK))
+        finally:
+            await lease.release()
 
 
 async def begin_anew(source: Choice, target: Choice) -> None:

@@ -25,9 +25,10 @@ from hive_state_core.migration.live import Live
 from hive_state_core.migration.phases import Phase
 from hive_state_core.migration.presence import PREFIX, Process
 from hive_state_core.migration.pumping import Pump
+from hive_state_core.migration.running import StaleCopy
 from hive_state_core.migration.working import Worker, silent
 from hive_state_core.model import RecordRef, TaskState
-from hive_state_core.spi import PEER, Control, ControlState, Replication
+from hive_state_core.spi import PEER, Control, ControlState, Replication, Span
 
 from .conftest import populate
 from .sides import Sides
@@ -538,3 +539,59 @@ async def test_what_a_killed_coordinator_had_marked_is_kept(
     await sides.drained()
     ours, theirs = await sides.exports()
     assert ours == theirs
+
+
+async def stale_copy(sides: Sides) -> None:
+    """What somebody leaves who is killed as he goes back to prepared."""
+    await populate(sides.source)
+    await sides.reach(Phase.COPIED)
+    async with sides.live() as live:
+        await live.release()
+
+
+async def test_of_two_who_find_a_stale_copy_the_second_drops_no_new_one(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stale_copy(sides)
+    prepare = Live.prepare
+
+    async def overtaken(self: Live) -> None:
+        monkeypatch.undo()
+        with pytest.raises(StaleCopy):
+            await prepare(self)
+        await sides.reach(Phase.COPIED)
+        raise StaleCopy("as it was before")
+
+    monkeypatch.setattr(Live, "prepare", overtaken)
+    await opening.prepare(sides.source, sides.target)
+    async with sides.live() as live:
+        assert (await live.look()).phase is Phase.COPIED
+    await sides.reach(Phase.VERIFIED)
+
+
+async def test_who_finds_a_stale_copy_waits_for_who_may_drop_it(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stale_copy(sides)
+    monkeypatch.setattr(opening, "LOOK", 0.01)
+    hold, refused = Lease.hold, asyncio.Event()
+
+    async def watched(lease: Lease) -> bool:
+        held = await hold(lease)
+        if not held:
+            refused.set()
+        return held
+
+    async with sides.live() as live:
+        lease = Lease(live.source)
+        assert await lease.hold()
+        monkeypatch.setattr(Lease, "hold", watched)
+        beginning = asyncio.create_task(opening.prepare(sides.source, sides.target))
+        await refused.wait()
+        refused.clear()
+        await refused.wait()
+        assert await live.target.export(Span(kind="record", limit=1)), "it is not dropped"
+        await lease.release()
+        await beginning
+    async with sides.live() as live:
+        assert not await live.target.export(Span(kind="record", limit=1))
