@@ -142,6 +142,19 @@ async def test_nothing_opens_that_does_not_have_everything(config: Config) -> No
             await prod.records.put("c", "k", 1)
 
 
+async def test_of_many_who_open_the_other_store_one_does(config: Config) -> None:
+    """Who moves the hive, and whoever finds it left: all are told the same row, and no error."""
+    async with store(config, "local", follow=False) as local, store(config, "prod", follow=False) as prod:
+        source, target = local.replication(), prod.replication()
+        standby = await change(target, state=ControlState.STANDBY, peer="local")
+        left = await leave(source, target, "prod")
+        rows = await asyncio.gather(*(finish(source, target) for _ in range(5)))
+        rows.append(await finish(source, target))
+        assert [(row.state, row.term, row.epoch) for row in rows] == [
+            (ControlState.OPEN, left.term, standby.epoch + 1)
+        ] * 6
+
+
 async def test_the_store_at_the_other_end_is_reached_ahead(config: Config) -> None:
     """Nobody has to wait for connections when the hive moves; and who cannot reach it is told of."""
     async with store(config, "local", follow=False) as local, store(config, "local") as hive:

@@ -100,6 +100,29 @@ async def test_the_later_image_arrives_first(sides: Sides, hive: Store, at: At, 
     assert await equal(sides)
 
 
+@pytest.mark.parametrize("end", ["trim", "drop"])
+async def test_events_that_another_pump_takes_away_are_not_missed(
+    sides: Sides, hive: Store, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """They were loaded by one that had read them before; it reads back what the other has trimmed."""
+    await sides.reach(Phase.COPIED)
+    for n in range(3):
+        await hive.events.publish("audit", n)
+    async with sides.live() as live:
+        slow, quick = await pump_of(live), await pump_of(live)
+        read_back = slow._read_back_events
+
+        async def overtaken(*what: Any) -> None:
+            await (hive.events.trim("audit", first=3) if end == "trim" else hive.events.drop("audit"))
+            assert await quick.round()
+            await read_back(*what)
+
+        monkeypatch.setattr(slow, "_read_back_events", overtaken)
+        await slow.round()
+        assert (slow.wrong, quick.wrong) == ({}, {})
+    assert await equal(sides)
+
+
 @pytest.mark.parametrize("change", CHANGES)
 async def test_a_change_between_load_and_clear_stays_marked(
     sides: Sides, hive: Store, at: At, change: str
