@@ -7,14 +7,14 @@ from typing import Any
 
 import click
 
-from hive_state_core.cli import migrate_status, show
-from hive_state_core.cli.frame import async_command, emit_json, json_option
+from hive_state_core.cli import migrate_status
+from hive_state_core.cli.frame import async_command, json_option
 from hive_state_core.cli.migrate_begin import plan, start
 from hive_state_core.cli.migrate_carrying import compare_all, on_to_verified
 from hive_state_core.cli.migrate_cross import complete, rollback, switch
 from hive_state_core.cli.migrate_knobs import knobs, turned
-from hive_state_core.cli.migrate_sides import chosen_live, known_sides
-from hive_state_core.cli.migrate_words import CHECKED, tell_checked, tell_status
+from hive_state_core.cli.migrate_sides import chosen, chosen_live, known_sides
+from hive_state_core.cli.migrate_words import CHECKED, tell_checked, tell_found, tell_status
 
 
 @click.command()
@@ -23,8 +23,14 @@ from hive_state_core.cli.migrate_words import CHECKED, tell_checked, tell_status
 @async_command
 async def advance(source: str | None, target: str | None, as_json: bool) -> int:
     """Do what the next phase needs, up to verified. The one after that is `switch`."""
+    from hive_state_core.migration.opening import prepare
+    from hive_state_core.migration.phases import Phase
+
+    async with chosen_live(source, target) as (one, other, live):
+        _, seen = await live.require_job()
+    if seen.phase is Phase.PREPARED:  # also with what is left of a copy that was given up
+        await prepare(one, other)
     async with chosen_live(source, target) as (_, _, live):
-        await live.require_job()
         await live.capture()
         return await on_to_verified(live, as_json)
 
@@ -54,15 +60,15 @@ async def verify(source: str | None, target: str | None, waive: tuple[str, ...],
 @async_command
 async def status(source: str | None, target: str | None, watch: float | None, as_json: bool) -> None:
     """Say how far the migration is, and what to type next."""
+    async with chosen(source, target) as (one, other):
+        while (found := await migrate_status.not_begun(one, other)) is not None:
+            tell_found(found, as_json, watched=watch is not None)
+            if watch is None:
+                return
+            await asyncio.sleep(watch)
     async with chosen_live(source, target) as (_, _, live):
         while True:
-            found = await migrate_status.look(live)
-            if as_json:
-                emit_json(found)
-            else:
-                if watch is not None:
-                    show.clear()
-                migrate_status.tell(found)
+            tell_found(await migrate_status.look(live), as_json, watched=watch is not None)
             if watch is None:
                 return
             await asyncio.sleep(watch)

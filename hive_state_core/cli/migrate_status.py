@@ -15,9 +15,10 @@ from hive_state_core.cli.migrate_progress import in_words, progress_of
 from hive_state_core.cli.migrate_sides import named_by
 
 if TYPE_CHECKING:
+    from hive_state_core.choosing import Choice
     from hive_state_core.migration.findings import Findings
     from hive_state_core.migration.live import Live
-    from hive_state_core.migration.phases import Job, Situation
+    from hive_state_core.migration.phases import Job, Phase, Situation
 
 MARKS = 10_000
 """So many marks are counted; more are "10,000 or more"."""
@@ -61,20 +62,28 @@ STATUS: Keys = {
 }
 
 
+async def not_begun(one: Choice, other: Choice) -> dict[str, Any] | None:
+    """What is to be said before the store to which the hive may move was made; None: it is there, or was."""
+    from hive_state_core.migration.opening import name_of
+    from hive_state_core.migration.phases import Phase, read_job
+    from hive_state_core.store import open_store
+
+    if (await open_store(other, follow=False).inspect_schema()).found is not None:
+        return None
+    async with open_store(one, janitor=False, follow=False) as hive:
+        if await read_job(hive.replication()) is not None:
+            return None
+    names = name_of(one), name_of(other)
+    return {**_about(names, Phase.LEGACY, names[0]), "next": f"hive-state migrate plan{_both(names)}"}
+
+
 async def look(live: Live) -> dict[str, Any]:
     """Everything that is to be said, as JSON has it."""
     from hive_state_core.migration.findings import read_findings
-    from hive_state_core.migration.phases import WAY, Phase
+    from hive_state_core.migration.phases import Phase
 
     seen = await live.look()
-    about: dict[str, Any] = {
-        "from": live.names[0],
-        "to": live.names[1],
-        "phase": seen.phase.value,
-        "step": WAY.index(seen.phase),
-        "steps": len(WAY) - 1,
-        "lives_in": live.names[1] if seen.back else live.names[0],
-    }
+    about = _about(live.names, seen.phase, live.names[1] if seen.back else live.names[0])
     if seen.job is None or seen.phase is Phase.COMPLETED:
         return {**about, "next": _next(seen, live.names, None)}
     findings = await read_findings(live.source)
@@ -90,6 +99,19 @@ async def look(live: Live) -> dict[str, Any]:
         "triggers": await _triggers(live, seen.job),
         "processes": await _processes(live, seen),
         "next": _next(seen, live.names, findings),
+    }
+
+
+def _about(names: tuple[str, str], phase: Phase, lives_in: str) -> dict[str, Any]:
+    from hive_state_core.migration.phases import WAY
+
+    return {
+        "from": names[0],
+        "to": names[1],
+        "phase": phase.value,
+        "step": WAY.index(phase),
+        "steps": len(WAY) - 1,
+        "lives_in": lives_in,
     }
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from hive_state_core.cli import migrate_status
+from hive_state_core.cli import migrate_status, show
 from hive_state_core.cli.frame import EXIT, Keys, emit_json
 
 if TYPE_CHECKING:
@@ -70,8 +70,14 @@ def tell_crossed(name: str, crossed: Crossed, as_json: bool) -> None:
 
 
 async def tell_status(live: Live, as_json: bool) -> None:
-    found = await migrate_status.look(live)
+    tell_found(await migrate_status.look(live), as_json)
+
+
+def tell_found(found: dict[str, Any], as_json: bool, watched: bool = False) -> None:
+    """What is said of a migration; `watched`: in the place of what was said before."""
     if as_json:
         emit_json(found)
-    else:
-        migrate_status.tell(found)
+        return
+    if watched:
+        show.clear()
+    migrate_status.tell(found)

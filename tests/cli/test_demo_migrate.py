@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from subprocess import PIPE
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner, Result
 
-from hive_state_conformance import demo_crew, demo_journey
+from hive_state_conformance import demo_command, demo_crew, demo_journey
 from hive_state_conformance.demo_audit import Findings
 from hive_state_conformance.demo_hive import Hive, Share
+from hive_state_conformance.demo_journey_live import HEAD
 from hive_state_core import open_store
 from hive_state_core.cli import main
 from hive_state_core.migration.checking import Checked, Why
@@ -160,3 +162,20 @@ if ALL:
         assert report["url"].startswith("hybrid://")
         assert report["migration"]["rolled_back"]
         assert list(place.iterdir()) == []
+
+
+def test_on_one_terminal_the_steps_are_told_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each was when it was done; where what is printed goes elsewhere it is told there too."""
+    migration = SimpleNamespace(phases=[], max_pause_ms=1.0, differences=0, stale_reads=0)
+    counted = dict.fromkeys(("lost", "duplicates", "torn", "stale", "errors"), 0)
+    report = SimpleNamespace(migration=migration, ok=True, differs=False, first_error=None, **counted)
+    demo_command._tell_journey(cast(Any, report))
+    assert HEAD in capsys.readouterr().out
+    for stream in (sys.stdout, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    demo_command._tell_journey(cast(Any, report))
+    told = capsys.readouterr().out
+    assert HEAD not in told
+    assert "Nothing was lost" in told

@@ -296,3 +296,30 @@ def test_only_poison_is_waived() -> None:
     waived = migrate("verify", "--waive", "record c / k")
     assert waived.exit_code == 2
     assert "is not poison" in waived.output
+
+
+def test_advance_goes_on_where_a_rollback_was_killed() -> None:
+    """What was copied before is no part of the new copy: what was written since was not marked."""
+    migrate("start", "--from", "local", "--to", "prod")
+
+    async def killed() -> None:
+        async with live(choose("local"), choose("prod")) as ready:
+            await ready.release()
+
+    asyncio.run(killed())
+    put(2)
+    advanced = told("advance")
+    assert (advanced["phase"], advanced["repaired"]) == ("verified", 0)
+
+
+def test_status_before_there_is_anything(folder: Path) -> None:
+    """The store to which the hive may move some day is not made by looking."""
+    found = told("status", "--from", "local", "--to", "prod")
+    assert (found["phase"], found["lives_in"]) == ("legacy", "local")
+    assert found["next"] == "hive-state migrate plan --from local --to prod"
+    assert not (folder / "prod.db").exists()
+    assert "next" in migrate("status", "--from", "local", "--to", "prod").stdout
+    migrate("plan", "--from", "local", "--to", "prod")
+    assert told("status", "--from", "local", "--to", "prod")["next"] == (
+        "hive-state migrate start --from local --to prod"
+    )
