@@ -1,4 +1,5 @@
-"""The library in the server: sent again when it is not there, refused whole when there is no memory."""
+"""The library in the server: sent again when it is not there, refused whole when there is no memory, and made
+of commands that Redis 7.0 has."""
 
 from __future__ import annotations
 
@@ -6,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from hive_state_conformance.env import Env
+from hive_state_conformance.harness import UrlHarness
+from hive_state_conformance.life import live
 from hive_state_core import open_store
 from hive_state_core.embedded import Server
 from hive_state_core.errors import StoreFull
@@ -36,3 +40,23 @@ async def test_without_memory_a_trip_does_nothing(server: Server) -> None:
         await link.call("CONFIG", "SET", "maxmemory", "0")
         await hive.records.put("c", "k", 3)
         assert (await hive.stats()).queues == {}
+
+
+def paired(flat: list[Any]) -> dict[bytes, Any]:
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+async def test_no_command_is_newer_than_redis_7(server: Server) -> None:
+    """By what the server documents of all that it did in a store's life, inside of functions too."""
+    async with open_store(server.url, janitor=False) as hive:
+        await live(Env(UrlHarness(server.url), hive.namespace, hive))
+        driver: Any = hive._driver
+        link = driver._caller.link
+        told = await link.call("INFO", "commandstats")
+        names = [line.partition(b":")[0].removeprefix(b"cmdstat_") for line in told.split()[2:]]
+        docs = paired(await link.call("COMMAND", "DOCS", *names))
+    since = {name: paired(about)[b"since"].decode().split(".") for name, about in docs.items()}
+    assert {b"fcall", b"function|load", b"mget", b"xreadgroup", b"zadd"} <= since.keys()
+    assert since.keys() == set(names)
+    newer = [name for name, (major, minor, _) in since.items() if (int(major), int(minor)) > (7, 0)]
+    assert newer == []
