@@ -60,7 +60,8 @@ def native_errors(path: str, doing: str) -> Iterator[None]:
     except sqlite3.Error as error:
         raise translate(error, path, doing) from error
     except PermissionError as error:
-        raise AccessDenied(f"cannot {doing} {path}: {error.strerror}") from error
+        what = f" ({error.filename})" if error.filename not in (None, path) else ""
+        raise AccessDenied(f"cannot {doing} {path}: {error.strerror}{what}") from error
     except OSError as error:
         raise translate_os(error, path, doing) from error
 
@@ -89,7 +90,8 @@ def translate(error: sqlite3.Error, path: str, doing: str) -> HiveStateError:
             return AccessDenied(f"cannot {doing} {path}: the file or its folder is read-only for this user")
         case "SQLITE_CANTOPEN":
             return AccessDenied(
-                f"cannot {doing} {path}: it, or the files beside it, cannot be opened by this user"
+                f"cannot {doing} {path}: this user may not open it, or make the files beside it,"
+                " or they are on a read-only file system"
             )
         case "SQLITE_NOTADB":
             return SchemaMismatch(

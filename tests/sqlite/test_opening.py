@@ -13,6 +13,7 @@ import pytest
 
 from hive_state_core import Store, open_store
 from hive_state_core.errors import (
+    AccessDenied,
     Closed,
     ConfigError,
     HiveStateError,
@@ -20,7 +21,7 @@ from hive_state_core.errors import (
     StoreFull,
     Unavailable,
 )
-from hive_state_sqlite.connection import SCHEMA_VERSION
+from hive_state_sqlite.connection import SCHEMA_VERSION, native_errors
 
 
 async def opening(url: str) -> HiveStateError:
@@ -234,3 +235,11 @@ async def test_two_stores_of_a_process_and_a_guest(tmp_path: Path) -> None:
             record = await other.records.get("c", "k")
     assert record is not None
     assert record.value == 3
+
+
+@pytest.mark.parametrize(("name", "told"), [("h.db-wal", " (h.db-wal)"), ("h.db", "")])
+def test_a_file_beside_it_that_is_another_users_is_named(name: str, told: str) -> None:
+    """Or whoever looks at the rights of the store finds nothing wrong."""
+    with pytest.raises(AccessDenied) as caught, native_errors("h.db", "open"):
+        raise PermissionError(13, "Permission denied", name)
+    assert str(caught.value) == f"cannot open h.db: Permission denied{told}"
