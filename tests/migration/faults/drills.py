@@ -181,7 +181,6 @@ def a_write_after_the_switch(hive: Hive) -> Check:
 def a_writer_that_saw_no_sink(hive: Hive) -> Check:
     """Its transaction is open when the migration begins: it waits for a row that somebody else has locked. On
     PostgreSQL, where writers do not exclude one another."""
-    asyncio.run(_open(hive, "local").upgrade_schema())
     asyncio.run(_put(hive, k="before"))
     return asyncio.run(_with_row_locked(hive))
 

@@ -91,6 +91,8 @@ class Hive:
         (folder / "hive-state.toml").write_text(CONFIG.format(source=source, target=target))
 
     def __enter__(self) -> Hive:
+        config = read_config(self.folder / "hive-state.toml")
+        asyncio.run(open_store("local", config=config).upgrade_schema())
         return self
 
     def __exit__(self, *_: object) -> None:
