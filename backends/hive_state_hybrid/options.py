@@ -30,7 +30,7 @@ OPTIONS = (
     Option(
         name="near_ttl",
         type=Type.SECONDS,
-        default=0.25,
+        default=0.5,
         doc="how long a process answers from its own memory, below linearizable",
     ),
     Option(
