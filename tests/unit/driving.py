@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from itertools import count
 
+from hive_state_core.kv import Row
 from hive_state_core.spi import Batch, Committed, Op, OpResult, Outcome
 from hive_state_memory.driver import Memory, MemoryDriver
 
@@ -17,6 +20,24 @@ class Manual(Memory):
 
     def clock(self) -> int:  # type: ignore[override]
         return self.instant
+
+
+class Slow(MemoryDriver):
+    """Others get their turn before each primitive, as behind a network."""
+
+    async def get(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
+        await asyncio.sleep(0)
+        return await super().get(keys)
+
+    async def range(
+        self, start: bytes, stop: bytes, limit: int | None = None, reverse: bool = False
+    ) -> Sequence[Row]:
+        await asyncio.sleep(0)
+        return await super().range(start, stop, limit, reverse)
+
+    async def swap(self, guard: bytes, expected: bytes | None, writes: Mapping[bytes, bytes | None]) -> bool:
+        await asyncio.sleep(0)
+        return await super().swap(guard, expected, writes)
 
 
 def next_trip() -> str:

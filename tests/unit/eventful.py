@@ -3,23 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from hive_state_core import Store
 from hive_state_core.backoff import Backoff
 from hive_state_core.events import Delivery
 
 AT_ONCE = Backoff(base=0.0, jitter="none")
-
-
-class Clock:
-    """The store's clock, ahead of the host's by what a test says."""
-
-    def __init__(self, hive: Store) -> None:
-        self.ahead = 0
-        memory = cast(Any, hive._driver)._memory
-        clock = memory.clock
-        memory.clock = lambda: clock() + self.ahead
 
 
 def before_commits(hive: Store, act: Callable[[Any], None]) -> None:

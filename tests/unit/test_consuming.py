@@ -13,7 +13,8 @@ from hive_state_core.errors import Indeterminate, InvalidArgument, LeaseLost, Un
 from hive_state_core.events import Event
 from hive_state_core.spi import Ack
 
-from .eventful import AT_ONCE, Clock, before_commits, bodies, first, some
+from .clocks import Clock
+from .eventful import AT_ONCE, before_commits, bodies, first, some
 
 pytestmark = pytest.mark.prompt
 

@@ -11,7 +11,8 @@ from hive_state_core import Store
 from hive_state_core.errors import AlreadyExists, InvalidArgument, LeaseLost, NotFound
 from hive_state_core.spi import Trimmed
 
-from .eventful import AT_ONCE, Clock, bodies, first, some
+from .clocks import Clock
+from .eventful import AT_ONCE, bodies, first, some
 
 pytestmark = pytest.mark.prompt
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,7 +22,7 @@ from hive_state_core.errors import (
     Unsupported,
 )
 from hive_state_core.features import Wake
-from hive_state_core.kv import Bell, Row, keys
+from hive_state_core.kv import Bell, keys
 from hive_state_core.kv.entities import Entities, Space
 from hive_state_core.kv.sortedmap import SortedMap
 from hive_state_core.kv.trip import Head
@@ -53,7 +53,7 @@ from hive_state_core.spi import (
 from hive_state_core.url import parse_url
 from hive_state_memory.driver import Memory, MemoryDriver, memory_of
 
-from .driving import Manual, commit, do, next_trip
+from .driving import Manual, Slow, commit, do, next_trip
 
 pytestmark = pytest.mark.prompt
 
@@ -323,24 +323,6 @@ async def test_an_entry_without_its_task_is_corrupt_not_endless(driver: MemoryDr
     memory.rows.remove(b"hive\0task\0t")
     with pytest.raises(CorruptData):
         await take(driver)
-
-
-class Slow(MemoryDriver):
-    """Others get their turn before each primitive, as behind a network."""
-
-    async def get(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
-        await asyncio.sleep(0)
-        return await super().get(keys)
-
-    async def range(
-        self, start: bytes, stop: bytes, limit: int | None = None, reverse: bool = False
-    ) -> Sequence[Row]:
-        await asyncio.sleep(0)
-        return await super().range(start, stop, limit, reverse)
-
-    async def swap(self, guard: bytes, expected: bytes | None, writes: Mapping[bytes, bytes | None]) -> bool:
-        await asyncio.sleep(0)
-        return await super().swap(guard, expected, writes)
 
 
 async def test_racing_drivers_hand_out_each_task_once_and_lose_none(memory: Manual) -> None:

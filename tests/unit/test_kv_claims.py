@@ -26,7 +26,7 @@ from hive_state_core.spi import (
 )
 from hive_state_memory.driver import MemoryDriver
 
-from .driving import Manual, do
+from .driving import Manual, Slow, do
 from .streaming import LEASE, G, H, Meddled, S, append, claim, group, named, pending, seqs, state, take
 
 pytestmark = pytest.mark.prompt
@@ -65,20 +65,6 @@ async def test_consumers_of_a_group_never_share_and_every_group_gets_all(driver:
         [3, 4, 5],
     ]
     assert await take(driver) == ()
-
-
-class Slow(MemoryDriver):
-    """Others have their turn in every primitive."""
-
-    async def get(self, keys: Sequence[bytes]) -> Sequence[bytes | None]:
-        await asyncio.sleep(0)
-        return await super().get(keys)
-
-    async def range(
-        self, start: bytes, stop: bytes, limit: int | None = None, reverse: bool = False
-    ) -> Sequence[Row]:
-        await asyncio.sleep(0)
-        return await super().range(start, stop, limit, reverse)
 
 
 async def test_racing_consumers_get_each_event_once(memory: Manual) -> None:

@@ -21,17 +21,9 @@ from hive_state_core.errors import (
 from hive_state_core.locks import Lock
 from hive_state_core.spi import Delete, Put, Touch
 
+from .clocks import Clock
+
 pytestmark = pytest.mark.prompt
-
-
-class Clock:
-    """The store's clock, ahead of the host's by what a test says."""
-
-    def __init__(self, hive: Store) -> None:
-        self.ahead = 0
-        memory = cast(Any, hive._driver)._memory
-        clock = memory.clock
-        memory.clock = lambda: clock() + self.ahead
 
 
 def before_commits(hive: Store, act: Callable[[Any], Any]) -> None:
