@@ -183,7 +183,7 @@ class Check:
         left, mended = {key for key in keys if _told(kind, key) not in self._waived}, set[Key]()
         for _ in range(TRIES):
             before = await _fetch(self.source, kind, left)
-            await self._send_up_to(max([image.version for image in before.values()], default=0))
+            await self._send_up_to(await self._newest(kind, left, before.values()))
             theirs = await _fetch(self.target, kind, left)
             if kind == "event":
                 left -= await self._on_their_way(left - theirs.keys())
@@ -204,10 +204,17 @@ class Check:
                 return
         self.checked.found.update({_told(kind, key): Why.LAG for key in left})
 
+    async def _newest(self, kind: Kind, keys: Iterable[Key], images: Iterable[Image]) -> int:
+        """The version of what was written last of these. Events go by a write of their stream alone."""
+        versions = [image.version for image in images]
+        if kind == "event":
+            heads = await self.source.images(_streams(keys))
+            versions += [head.version for head in heads if head is not None]
+        return max(versions, default=0)
+
     async def _on_their_way(self, events: Iterable[Key]) -> set[Key]:
         """Those above the end of the stream as the target knows it: they are sent with their stream."""
-        names = sorted({str(key[0]) for key in events})
-        heads = await self.target.images([StreamRef(name) for name in names])
+        heads = await self.target.images(_streams(events))
         lasts = {head.ref.stream: head.last for head in heads if isinstance(head, StreamImage)}
         return {key for key in events if int(key[1]) > lasts.get(str(key[0]), 0)}
 
@@ -252,6 +259,10 @@ async def _fetch(port: Replication, kind: Kind, keys: Iterable[Key]) -> dict[Key
         return {key: image for key in keys for image in await port.export(_only(key))}
     images = await port.images([_ref(kind, key) for key in keys])
     return {key: image for key, image in zip(keys, images, strict=True) if image is not None}
+
+
+def _streams(events: Iterable[Key]) -> list[StreamRef]:
+    return [StreamRef(name) for name in sorted({str(key[0]) for key in events})]
 
 
 def _only(key: Key) -> Span:
