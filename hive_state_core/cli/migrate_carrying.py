@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,24 +19,33 @@ if TYPE_CHECKING:
     from hive_state_core.migration.checking import Checked
     from hive_state_core.migration.live import Live
     from hive_state_core.migration.phases import Job
+    from hive_state_core.migration.working import Worker
+
+
+@asynccontextmanager
+async def _carrying(live: Live, as_json: bool) -> AsyncIterator[tuple[Worker, Progress]]:
+    """A worker, and what shows how far it is. Both are at their end afterwards."""
+    from hive_state_core.migration.working import Worker
+
+    progress = Progress(silent=as_json)
+    worker = Worker(live, progress.tell)
+    try:
+        yield worker, progress
+    finally:
+        progress.close()
+        await worker.release()
 
 
 async def work(source: str | None, target: str | None, as_json: bool) -> int:
     """Carry on with the migration that is under way, until Ctrl-C or its end."""
     from hive_state_core.migration.phases import Phase
-    from hive_state_core.migration.working import Worker
 
     async with chosen_live(source, target) as (_, _, live):
         await live.require_job()
-        progress = Progress(silent=as_json)
-        worker = Worker(live, progress.tell)
-        try:
+        async with _carrying(live, as_json) as (worker, progress):
             await worker.until(
                 lambda seen: seen.phase in (Phase.LEGACY, Phase.COMPLETED), partial(_tell_pause, progress)
             )
-        finally:
-            progress.close()
-            await worker.release()
         await tell_status(live, as_json)
     return EXIT.OK
 
@@ -42,12 +53,9 @@ async def work(source: str | None, target: str | None, as_json: bool) -> int:
 async def on_to_verified(live: Live, as_json: bool) -> int:
     """Do what is left until all was compared, and tell how it is then. The exit code."""
     from hive_state_core.migration.phases import Phase
-    from hive_state_core.migration.working import Worker
 
-    progress = Progress(silent=as_json)
-    progress.expected = sum((await migrate_status.counts(live)).values())
-    worker = Worker(live, progress.tell)
-    try:
+    async with _carrying(live, as_json) as (worker, progress):
+        progress.expected = sum((await migrate_status.counts(live)).values())
         seen = await worker.until(lambda seen: seen.phase is not Phase.DUAL, partial(_tell_pause, progress))
         progress.close()
         if seen.phase is Phase.COPIED:
@@ -55,9 +63,6 @@ async def on_to_verified(live: Live, as_json: bool) -> int:
                 checked = await compare_all(live, as_json)
             if not checked.clean:
                 return tell_checked(checked, as_json)
-    finally:
-        progress.close()
-        await worker.release()
     await tell_status(live, as_json)
     return EXIT.OK
 
