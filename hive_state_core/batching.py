@@ -37,6 +37,9 @@ ALONE = 4
 """Trips of a single call in a row after which a lane takes its caller for a lone one. More than one: else a
 straggler would part the crowd that comes after it into its first call and the rest."""
 
+PART = 8
+"""Writers that are answered in one turn of the event loop."""
+
 
 class _Ticket(msgspec.Struct, Generic[Item, Result], eq=False):
     """A call that waits for a trip, or for its answer."""
@@ -303,14 +306,31 @@ class Lane(Generic[Item, Result]):
         finally:
             self._away = [other for other in self._away if other is not trip]
         self._meter.arrived(trip, sent)
-        for ticket, result in zip(trip, results, strict=True):
-            try:
-                if isinstance(result, HiveStateError):
-                    ticket.future.set_exception(result)
-                    self._meter.failed(result)
-                else:
-                    ticket.future.set_result(result)
-            except asyncio.InvalidStateError:
-                # Its caller was cancelled. Not asked before: Ctrl-C may do that between any two steps.
-                if self._abandoned is not None and not isinstance(result, HiveStateError):
-                    self._abandoned(ticket.item, result)
+        await self._answer_all(trip, results)
+
+    async def _answer_all(
+        self, trip: Sequence[_Ticket[Item, Result]], results: Sequence[Result | HiveStateError]
+    ) -> None:
+        """A crowd's writers in parts. All of them at work in one turn would keep waiting, for as long as that
+        takes, whoever hears from a server meanwhile: above all those that only read."""
+        left = deque(zip(trip, results, strict=True))
+        try:
+            while self._writes and len(left) > PART:
+                for _ in range(PART):
+                    self._answer(*left.popleft())
+                await asyncio.sleep(0)
+        finally:  # nobody may be left waiting
+            for ticket, result in left:
+                self._answer(ticket, result)
+
+    def _answer(self, ticket: _Ticket[Item, Result], result: Result | HiveStateError) -> None:
+        try:
+            if isinstance(result, HiveStateError):
+                ticket.future.set_exception(result)
+                self._meter.failed(result)
+            else:
+                ticket.future.set_result(result)
+        except asyncio.InvalidStateError:
+            # Its caller was cancelled. Not asked before: Ctrl-C may do that between any two steps.
+            if self._abandoned is not None and not isinstance(result, HiveStateError):
+                self._abandoned(ticket.item, result)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
-from hive_state_core.batching import ALONE, Lane
+from hive_state_core.batching import ALONE, PART, Lane
 from hive_state_core.crowd import Crowd
 from hive_state_core.errors import Closed, HiveStateError, Indeterminate, Internal, Unavailable
 from hive_state_core.telemetry import Meter
@@ -269,6 +269,54 @@ async def test_a_caller_that_is_cancelled_while_it_is_answered(
     first, cancelled, last = await asyncio.gather(*calls, return_exceptions=True)
     assert isinstance(cancelled, asyncio.CancelledError)
     assert (first, last, abandoned) == (0, 20, [(1, 10)])
+
+
+async def answered_in(turns_of: list[int], lane: Lane[int, int], calls: int) -> list[asyncio.Task[int]]:
+    """So many calls that travel together; `turns_of` is given the turn of the loop in which each woke."""
+    turn = 0
+
+    async def clock() -> None:
+        nonlocal turn
+        while True:
+            await asyncio.sleep(0)
+            turn += 1
+
+    async def one(item: int) -> int:
+        answer = await lane.call(item)
+        turns_of.append(turn)
+        return answer
+
+    ticking = asyncio.create_task(clock())
+    tasks = [asyncio.create_task(one(item)) for item in range(calls)]
+    await asyncio.wait(tasks)
+    ticking.cancel()
+    return tasks
+
+
+@pytest.mark.parametrize(("writes", "parts"), [(True, 3), (False, 1)])
+async def test_a_crowds_writers_are_answered_in_parts_and_readers_at_once(
+    carrier: Carrier, writes: bool, parts: int
+) -> None:
+    lane = Lane[int, int](carrier.send, meter(), Crowd(), writes=writes)
+    lane.open()
+    turns = list[int]()
+    tasks = await answered_in(turns, lane, 2 * PART + 1)
+    assert carrier.trips == [list(range(2 * PART + 1))]
+    assert [task.result() for task in tasks] == [item * 10 for item in range(2 * PART + 1)]
+    assert len({*turns}) == parts
+    await lane.close()
+
+
+async def test_who_is_not_answered_yet_is_answered_when_the_event_loop_ends(carrier: Carrier) -> None:
+    lane = Lane[int, int](carrier.send, meter(), Crowd())
+    lane.open()
+    calls = [asyncio.create_task(lane.call(item)) for item in range(2 * PART)]
+    await calls[0]
+    (runner,) = lane._runners
+    runner.cancel()
+    assert await asyncio.gather(*calls) == [item * 10 for item in range(2 * PART)]
+    await asyncio.wait({runner})
+    assert runner.cancelled()
 
 
 async def test_a_timeout_says_whether_the_call_had_left(lane: Lane[int, int], carrier: Carrier) -> None:
