@@ -38,7 +38,7 @@ ALONE = 4
 straggler would part the crowd that comes after it into its first call and the rest."""
 
 PART = 8
-"""Writers that are answered in one turn of the event loop."""
+"""Callers that are answered in one turn of the event loop, where others wait for it."""
 
 
 class _Ticket(msgspec.Struct, Generic[Item, Result], eq=False):
@@ -311,11 +311,11 @@ class Lane(Generic[Item, Result]):
     async def _answer_all(
         self, trip: Sequence[_Ticket[Item, Result]], results: Sequence[Result | HiveStateError]
     ) -> None:
-        """A crowd's writers in parts. All of them at work in one turn would keep waiting, for as long as that
-        takes, whoever hears from a server meanwhile: above all those that only read."""
+        """All at once, or in parts while others wait for no more than turns of the event loop: a crowd at
+        work in one turn makes it a long one."""
         left = deque(zip(trip, results, strict=True))
         try:
-            while self._writes and len(left) > PART:
+            while len(left) > PART and self._crowd.is_in_the_way():
                 for _ in range(PART):
                     self._answer(*left.popleft())
                 await asyncio.sleep(0)

@@ -18,13 +18,18 @@ class Crowd:
     `most` are under way in all lanes; and no trip takes more than an even share of all callers. So they stay
     in equal parts: some are at work here while the trip of the others is at the server.
 
-    most  may change at any time; a trip that is under way then comes to its end
+    most      may change at any time; a trip that is under way then comes to its end
+    ahead_of  the crowd that is to leave turns of the event loop to this one, whose server answers so soon
+              that its callers wait for little else
     """
 
-    def __init__(self, most: int = 1) -> None:
+    def __init__(self, most: int = 1, ahead_of: Crowd | None = None) -> None:
         self.most = most
         self.runners: int = 0
         self._counts: list[Callable[[], int]] = []
+        self._ahead: list[Crowd] = []
+        if ahead_of is not None:
+            ahead_of._ahead.append(self)
 
     def join(self, count: Callable[[], int]) -> None:
         """A lane, by what tells how many of its calls wait or are under way."""
@@ -35,6 +40,14 @@ class Crowd:
 
     def is_crowded(self) -> bool:
         return self.runners > self.most
+
+    def is_in_the_way(self) -> bool:
+        """Whether somebody waits to whom turns of the event loop are to be left."""
+        return any(crowd.calls() for crowd in self._ahead)
+
+    def calls(self) -> int:
+        """Of all its lanes: that wait or are under way."""
+        return sum([count() for count in self._counts])
 
     async def give_way(self) -> None:
         """A runner whose trip is back waits for a turn of the event loop, and counts for nothing meanwhile.
@@ -49,5 +62,4 @@ class Crowd:
         """Calls that a trip takes, at most."""
         if self.most == 1:
             return TRIP_BATCHES
-        calls = sum([count() for count in self._counts])
-        return max(FEW, -(-calls // self.most))
+        return max(FEW, -(-self.calls() // self.most))

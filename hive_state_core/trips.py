@@ -103,7 +103,7 @@ class Trips:
         if isinstance(driver, Caching):
             telemetry.cache = driver.counts
         self._recall: Lane[RecordRef, RecordImage | Missed | None] = Lane(
-            self._send_recalls, telemetry.recalls, Crowd(1), writes=False
+            self._send_recalls, telemetry.recalls, Crowd(ahead_of=self.crowd), writes=False
         )
         self._fetch: Lane[RecordRef, RecordImage | None] = Lane(
             self._send_fetches, telemetry.fetches, self.crowd, writes=False

@@ -293,11 +293,13 @@ async def answered_in(turns_of: list[int], lane: Lane[int, int], calls: int) -> 
     return tasks
 
 
-@pytest.mark.parametrize(("writes", "parts"), [(True, 3), (False, 1)])
-async def test_a_crowds_writers_are_answered_in_parts_and_readers_at_once(
-    carrier: Carrier, writes: bool, parts: int
+@pytest.mark.parametrize(("waits", "parts"), [(True, 3), (False, 1)])
+async def test_a_crowd_is_answered_in_parts_while_others_wait_for_the_event_loop_only(
+    carrier: Carrier, waits: bool, parts: int
 ) -> None:
-    lane = Lane[int, int](carrier.send, meter(), Crowd(), writes=writes)
+    crowd = Crowd()
+    Crowd(ahead_of=crowd).join(lambda: int(waits))
+    lane = Lane[int, int](carrier.send, meter(), crowd)
     lane.open()
     turns = list[int]()
     tasks = await answered_in(turns, lane, 2 * PART + 1)
@@ -308,7 +310,9 @@ async def test_a_crowds_writers_are_answered_in_parts_and_readers_at_once(
 
 
 async def test_who_is_not_answered_yet_is_answered_when_the_event_loop_ends(carrier: Carrier) -> None:
-    lane = Lane[int, int](carrier.send, meter(), Crowd())
+    crowd = Crowd()
+    Crowd(ahead_of=crowd).join(lambda: 1)
+    lane = Lane[int, int](carrier.send, meter(), crowd)
     lane.open()
     calls = [asyncio.create_task(lane.call(item)) for item in range(2 * PART)]
     await calls[0]
