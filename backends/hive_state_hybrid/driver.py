@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from math import inf
 from time import monotonic
 from typing import cast
 from uuid import uuid4
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from hive_state_core.caching import Cache, Entry
 from hive_state_core.errors import ConfigError, HiveStateError, Indeterminate
 from hive_state_core.features import Consistency, Facility, Features, Wake
+from hive_state_core.limits import VERSION_MAX
 from hive_state_core.model import EntityRef, Image, ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.spi import (
     CACHE,
@@ -150,7 +152,7 @@ class HybridDriver:
         sent = monotonic()
         reply = await self._durable.read(refs, fresh)
         absent = [
-            self._front.unknown(ref)
+            ref
             for ref, image in zip(refs, reply.results, strict=True)
             if image is None and isinstance(ref, RecordRef)
         ]
@@ -165,16 +167,20 @@ class HybridDriver:
         return page
 
     async def _saw(
-        self, images: Iterable[ScanImage | None], at: int, sent: float, absent: Sequence[Entry] = ()
+        self, images: Iterable[ScanImage | None], at: int, sent: float, absent: Sequence[RecordRef] = ()
     ) -> None:
         """Nobody is to be told less than what was just read beside the cache."""
-        self._front.heard(at)
-        young = [
-            self._front.entry(image, at, sent)
-            for image in images
-            if isinstance(image, RecordImage) and image.updated_at > at - YOUNG_MS
-        ]
-        await self._front.saw([*young, *absent])
+        front, entries = self._front, list[Entry]()
+        front.heard(at)
+        for image in images:
+            if isinstance(image, RecordImage):
+                front.keep(image, at, sent)
+                if image.updated_at > at - YOUNG_MS:
+                    entries.append(front.entry(image, at, sent))
+        for ref in absent:
+            front.near.wrote(ref, VERSION_MAX, sent)
+            entries.append(front.unknown(ref))
+        await front.saw(entries)
 
     async def stream(self, reads: Sequence[StreamRead], fresh: bool = False) -> Reply[StreamPage]:
         return await self._durable.stream(reads, fresh)
@@ -226,12 +232,10 @@ class HybridDriver:
         near, version = front.near, committed.version
         for ref, image in written(batch, committed, near.known):
             if image is None or late:
-                near.wrote(ref, version)
+                near.wrote(ref, version, -inf if late else sent)
                 entries.append(Entry(ref, version))
             else:
-                left = None if image.expires_at is None else image.expires_at - committed.at
-                there = None if image.value is None else image
-                near.wrote(ref, version, there, near.until(sent, left))
+                front.keep(image, committed.at, sent)
                 entries.append(front.entry(image, committed.at, sent))
 
     def _refused(self, refused: Refused) -> None:

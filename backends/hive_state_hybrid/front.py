@@ -59,7 +59,7 @@ class Front:
         self.cache = cache
         self.store_id = ""
         self.breaker = Breaker(options.cache_timeout)
-        self.near = Near(options.near_size, options.near_ttl)
+        self.near = Near(options.near_size, options.near_span)
         self.told = Told()
         bounded = options.consistency is Consistency.BOUNDED
         self.seen = Seen(options.max_staleness) if bounded else None
@@ -111,15 +111,22 @@ class Front:
             self.misses += len(refs)
             return Reply(0, 0, missed)
         self._clock = _Instant(asked.at, monotonic())
-        trusted = self._trusts(asked, doubts)
+        trusted, latest = self._trusts(asked, doubts), self._latest_at(asked, sent)
         for place, (ref, found) in enumerate(zip(refs, asked.found, strict=True)):
             if found is True:
                 self._leases[ref] = lease
             elif isinstance(found, Hit) and trusted and found.image.version >= owed[place]:
                 missed[place] = found.image if found.image.value is not None else None
-                self.near.keep(found.image, sent, found.left)
+                self.near.keep(found.image, sent, latest, found.left)
         self._count(missed)
         return Reply(asked.beat.epoch if asked.beat else 0, self._durable_at(missed), missed)
+
+    def _latest_at(self, asked: Asked, sent: float) -> float:
+        """An instant, of our clock, at which what was asked for at `sent` was the latest: at bounded when the
+        beat began. There is no such bound at session, and nothing is told from memory at linearizable."""
+        if self.seen is None or asked.beat is None:
+            return sent
+        return sent - max(0, asked.at - asked.beat.began + 1) / 1000
 
     def _least(self, refs: Sequence[RecordRef]) -> list[int]:
         """The versions below which nothing is told."""
@@ -159,6 +166,10 @@ class Front:
         return max([least, *(each.updated_at for each in found if isinstance(each, RecordImage))])
 
     # -- telling
+
+    def keep(self, image: RecordImage, at: int, sent: float) -> None:
+        """At hand, as the durable store had it at its instant `at`, which came after `sent`."""
+        self.near.keep(image, sent, sent, None if image.expires_at is None else image.expires_at - at)
 
     def heard(self, at: int) -> None:
         """The durable store's instant, in a reply that has just come."""
@@ -217,8 +228,10 @@ class Front:
         self.heard(reply.at)
         at, leases, seen, near, entries = reply.at, self._leases, self.seen, self.near, list[Entry]()
         for ref, image in zip(refs, reply.results, strict=True):
-            if image is not None:
-                near.keep(image, sent, None if image.expires_at is None else image.expires_at - at)
+            if image is None:
+                near.wrote(ref, VERSION_MAX, sent)
+            else:
+                self.keep(image, at, sent)
             if seen is not None and ref not in leases:
                 seen.add(ref, VERSION_MAX if image is None else image.version)
             else:

@@ -1,16 +1,20 @@
 """Records in the memory of the process: at hand for a moment, and known for longer.
 
-    use     until then `peek` tells it: counted from before it was asked for, so it is no older than that
-    guard   until then it keeps out what is older: counted from when it came, so what was asked for before,
-    and comes later, finds it still there, or is too old itself
+A record is at hand for so long after an instant at which it is known to have been the latest:
 
-Nothing that still guards is thrown away to make room: what does not fit is not kept, and what was asked for
-before that moment is not kept any more either.
+- what the durable store told, and what this process wrote: when it was asked;
+- what the cache told: when the beat began under which it did; where nothing depends on beats, when it was
+  asked.
+
+The newest version that was told stays known, and keeps out what is older, but was asked for before that came.
+What came first goes first, to make room. What was asked for before that came is then not told from here: it
+may be older than what has gone.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from time import monotonic
 
 import msgspec
@@ -19,20 +23,22 @@ from hive_state_core.model import RecordImage, RecordRef
 
 
 class _Kept(msgspec.Struct, frozen=True, gc=False):
+    """`image`: at hand until `use`, None: only the version is known. `came`: when it was heard of."""
+
     version: int
     image: RecordImage | None
     use: float
-    guard: float
+    came: float
 
 
 class Near:
-    """At most `size` records, each at hand for `ttl` seconds; 0: none is, they are only known."""
+    """At most `size` records, each at hand for `span` seconds; 0: none is, they are only known."""
 
-    def __init__(self, size: int, ttl: float) -> None:
+    def __init__(self, size: int, span: float) -> None:
         self._size = size
-        self._ttl = ttl
+        self._span = span
         self._kept = OrderedDict[RecordRef, _Kept]()  # a dict takes long to find its oldest item
-        self._closed = 0.0
+        self._closed = -inf  # when the newest came of those that have gone
         self.hits: int = 0
 
     def peek(self, ref: RecordRef) -> RecordImage | None:
@@ -48,32 +54,39 @@ class Near:
         kept = self._kept.get(ref)
         return kept.image if kept is not None and kept.version == version else None
 
-    def keep(self, image: RecordImage, asked: float, left: int | None) -> None:
-        """What was asked for at `asked` (of the monotonic clock), and expires so many milliseconds later."""
-        now = monotonic()
-        kept = self._kept.get(image.ref)
-        if asked < self._closed or (kept is not None and kept.version > image.version and kept.guard > now):
-            return
-        there = image if image.value is not None else None
-        self._insert(image.ref, _Kept(image.version, there, self.until(asked, left), now + self._ttl), now)
+    def keep(self, image: RecordImage, asked: float, latest: float, left: int | None) -> None:
+        """What was asked for at `asked`, was the latest at `latest` (both of the monotonic clock), and
+        expires `left` milliseconds after it was asked for."""
+        use = self.until(latest, asked, left)
+        there = image if image.value is not None and asked > self._closed else None
+        self._insert(image.ref, _Kept(image.version, there, use, monotonic()), latest)
 
-    def until(self, asked: float, left: int | None) -> float:
-        """Until when what was asked for at `asked` may be told; it expires `left` milliseconds after that."""
-        return asked + (self._ttl if left is None else min(self._ttl, left / 1000))
+    def until(self, latest: float, asked: float, left: int | None) -> float:
+        """Until when `keep` has it at hand."""
+        use = latest + self._span
+        return use if left is None else min(use, asked + left / 1000)
 
-    def wrote(self, ref: RecordRef, version: int, image: RecordImage | None = None, use: float = 0.0) -> None:
-        """The record has this version now, as far as this process knows; nothing older is kept any more.
-        `use`: until then the image may be told."""
-        now = monotonic()
-        self._insert(ref, _Kept(version, image, use, now + self._ttl), now)
+    def wrote(self, ref: RecordRef, version: int, asked: float = -inf) -> None:
+        """The record has had this version since `asked`; what it is now is not known."""
+        self._insert(ref, _Kept(version, None, 0.0, monotonic()), asked)
 
-    def _insert(self, ref: RecordRef, kept: _Kept, now: float) -> None:
+    def _insert(self, ref: RecordRef, kept: _Kept, latest: float) -> None:
         all_kept = self._kept
-        all_kept.pop(ref, None)
-        if len(all_kept) >= self._size:
-            oldest = next(iter(all_kept), None)
-            if oldest is None or all_kept[oldest].guard > now:
-                self._closed = now
+        before = all_kept.get(ref)
+        if before is not None:
+            if _newer(before, kept, latest):
                 return
-            del all_kept[oldest]
+            del all_kept[ref]
+        elif len(all_kept) >= self._size:
+            if not self._size:
+                return
+            _, gone = all_kept.popitem(last=False)
+            self._closed = gone.came
         all_kept[ref] = kept
+
+
+def _newer(before: _Kept, kept: _Kept, latest: float) -> bool:
+    """Whether what was kept before is to stay. What was the latest after that came is no older."""
+    if before.version == kept.version:
+        return before.use >= kept.use
+    return before.version > kept.version and latest <= before.came

@@ -31,7 +31,7 @@ OPTIONS = (
         name="near_ttl",
         type=Type.SECONDS,
         default=0.5,
-        doc="how long a process answers from its own memory, below linearizable",
+        doc="how long at least a process tells again what the cache told it, below linearizable",
     ),
     Option(
         name="near_size",
@@ -97,6 +97,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     ephemeral: tuple[str, ...] = ()
     default_ttl: float | None = None
     stream_maxlen: int | None = None
+
+    @property
+    def near_span(self) -> float:
+        """For how many seconds a process may tell what it knows to have been the latest."""
+        return (
+            self.max_staleness if self.near_ttl and self.consistency is Consistency.BOUNDED else self.near_ttl
+        )
 
 
 def parse_options(url: StoreURL) -> Options:

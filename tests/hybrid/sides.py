@@ -16,6 +16,8 @@ from hive_state_core.spi import Batch, MemoryStats, Put, VersionIs
 from hive_state_core.trips import Trips
 from hive_state_core.url import parse_url
 from hive_state_hybrid.driver import HybridDriver
+from hive_state_hybrid.front import Front
+from hive_state_hybrid.near import Near
 from hive_state_hybrid.options import Options
 from hive_state_memory.driver import MemoryDriver, memory_of
 
@@ -24,6 +26,8 @@ Answer = TypeVar("Answer")
 REF = RecordRef("c", "k")
 BEAT, NEAR = 0.3, 0.1
 """Seconds, at pace 1."""
+SIZE = 100
+"""Records that a process keeps in its memory."""
 
 
 def opened_gate() -> asyncio.Event:
@@ -105,11 +109,16 @@ def options_of(level: Consistency, beat: float, near: float) -> Options:
         consistency=level,
         max_staleness=beat + near,
         near_ttl=near,
-        near_size=100,
+        near_size=SIZE,
         cache_ttl=3600.0,
         cache_timeout=5.0,
         beat=beat,
     )
+
+
+def forget(front: Front) -> None:
+    """What is near has gone, to make room."""
+    front.near = Near(SIZE, front.near._span)
 
 
 class Side:

@@ -11,11 +11,22 @@ from msgspec.structs import replace
 from hive_state_core.caching import Entry
 from hive_state_core.errors import Unavailable
 from hive_state_core.features import Consistency
-from hive_state_core.model import RecordRef
-from hive_state_core.spi import MISSED, Batch, ControlState, Delete, Put, Reply, VersionIs
+from hive_state_core.model import RecordImage, RecordRef
+from hive_state_core.spi import (
+    MISSED,
+    Batch,
+    ControlState,
+    Delete,
+    Outcome,
+    Put,
+    Reply,
+    Scan,
+    VersionIs,
+)
 from hive_state_core.trips import Trips
 from hive_state_core.url import parse_url
 from hive_state_hybrid.driver import HybridDriver
+from hive_state_hybrid.near import Near
 from hive_state_hybrid.seen import Seen
 from hive_state_hybrid.told import Told
 from hive_state_hybrid.worth import IN_VAIN, ROUND, THROUGH, WINDOW, Worth
@@ -23,7 +34,7 @@ from hive_state_memory.caching import Held, MemoryCache
 from hive_state_memory.driver import MemoryDriver, memory_of
 from tests.virtual_time import now
 
-from .sides import options_of
+from .sides import forget, options_of
 
 pytestmark = pytest.mark.prompt
 
@@ -160,7 +171,8 @@ async def test_a_reader_that_is_paused_fills_in_nothing_old(hive: Hive) -> None:
     hive.two.cache.may_push.set()
     await paused
     await settled(hive.two)
-    await asyncio.sleep(0.06)  # what is near has ended
+    for side in (hive.one, hive.two):
+        forget(side.driver._front)
     assert [await hive.one.read(), await hive.two.read()] == [b"2", b"2"]
 
 
@@ -169,10 +181,10 @@ async def test_a_writer_that_dies_before_its_push_is_cleared_up_after(bounded: H
     await settled(bounded.two)
     bounded.one.cache.may_push.clear()
     await bounded.one.write(b"2")
-    await asyncio.sleep(0.06)
+    forget(bounded.two.driver._front)
     assert await bounded.two.read() == b"1"  # within the bound
     await bounded.two.beat()
-    await asyncio.sleep(0.06)
+    forget(bounded.two.driver._front)
     assert await bounded.two.read() == b"2"
 
 
@@ -203,7 +215,7 @@ async def test_a_server_that_comes_back_with_old_data_answers_nothing(hive: Hive
     await settled(hive.one)
     hive.server.entries, hive.server.told = saved
     hive.server.run += 1
-    await asyncio.sleep(0.06)
+    forget(hive.two.driver._front)
     assert await hive.two.read() == b"2"
     await hive.one.beat()
     assert await hive.two.read() == b"2"
@@ -245,7 +257,7 @@ async def test_a_failed_push_is_not_forgotten_by_who_failed(bounded: Hive) -> No
     while one.driver._front.breaker.refuses:
         await asyncio.sleep(0.01)
     assert await one.read() == b"2", "and the cache holds 1"
-    await asyncio.sleep(0.06)
+    forget(one.driver._front)
     assert await one.read() == b"2"
 
 
@@ -337,7 +349,7 @@ async def test_who_reads_all_once_passes_the_cache_by(bounded: Hive) -> None:
     assert await one.read() == b"2"
     assert front.worth.passes()
     assert one.cache.pushed == []
-    await asyncio.sleep(0.06)
+    forget(one.driver._front)
     front.worth.count(WINDOW, 0, 0)
     assert not front.worth.passes()
     assert await one.read() == b"2"
@@ -417,3 +429,110 @@ async def test_who_seals_and_cannot_reach_the_cache_waits_until_it_is_off(strict
     await seal(one)
     assert not await cached(two)
     one.cache.cut = False
+
+
+@pytest.mark.parametrize("level", [Consistency.BOUNDED, Consistency.SESSION], ids=["bounded", "session"])
+async def test_what_is_told_from_memory_for_how_long(level: Consistency) -> None:
+    """By what is known of its age."""
+    async for hive in opened(level):
+        one, two = hive.one, hive.two
+        span = two.driver._options.near_span
+        assert span == (BEAT + 0.05 if level is Consistency.BOUNDED else 0.05)
+        await settled(one)
+        await one.beat()
+        await two.read()
+        assert await lasts(two) == pytest.approx(span, abs=0.005), "read in the durable store"
+        await settled(two)
+        await one.beat()
+        await asyncio.sleep(0.6 * BEAT)
+        forget(two.driver._front)
+        await two.read()
+        assert two.driver._front.hits
+        left = 0.4 * BEAT + 0.05 if level is Consistency.BOUNDED else 0.05
+        assert await lasts(two) == pytest.approx(left, abs=0.005), "told by the cache"
+        await one.trips.commit(
+            Batch((Put(RecordRef("c", "new"), b"1"),), (VersionIs(RecordRef("c", "new"), 0),))
+        )
+        assert await lasts(one, RecordRef("c", "new")) == pytest.approx(span, abs=0.005), "its own write"
+
+
+async def lasts(side: Side, ref: RecordRef = REF) -> float:
+    """Seconds for which the record is at hand from now on."""
+    began = now()
+    while side.driver._front.near.peek(ref) is not None:
+        await asyncio.sleep(0.001)
+    return now() - began
+
+
+async def test_what_was_read_in_a_list_is_not_taken_back(bounded: Hive) -> None:
+    """What is at hand is older than what was just told from the durable store."""
+    one, two = bounded.one, bounded.two
+    for gone in (False, True):
+        assert await one.read() is not None
+        if gone:
+            await two.trips.commit(Batch((Delete(REF),)))
+        else:
+            await two.write(b"2")
+        (found,) = (await one.driver.read([REF])).results
+        assert (found is None) == gone
+        assert await one.read() == (None if gone else b"2")
+    await two.write(b"3")
+    assert (await one.driver.scan(Scan(kind="record", within="c", limit=10))).items
+    assert await one.read() == b"3"
+
+
+async def test_a_write_whose_reply_comes_late_takes_nothing_back(bounded: Hive) -> None:
+    """Another's, which is newer, was read meanwhile."""
+    one, two = bounded.one, bounded.two
+    (before,) = (await one.driver.fetch([REF])).results
+    assert before is not None
+    heard = asyncio.Event()
+    commit = one.driver._durable.commit
+
+    async def late(batches: Sequence[Batch], trip_id: str) -> Reply[Outcome]:
+        reply = await commit(batches, trip_id)
+        await heard.wait()
+        return reply
+
+    one.driver._durable.commit = late  # type: ignore[method-assign]
+    swap = Batch((Put(REF, b"2"),), (VersionIs(REF, before.version),))
+    writing = asyncio.create_task(one.trips.commit(swap))
+    await asyncio.sleep(0.01)
+    await two.write(b"3")
+    await one.driver.fetch([REF])
+    heard.set()
+    await writing
+    assert await one.read() == b"3"
+
+
+def test_what_is_near_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came first goes first; what was asked for before that came is not told any more."""
+    monkeypatch.setattr("hive_state_hybrid.near.monotonic", lambda: clock)
+    near, images = Near(2, 100.0), [image_of(str(number)) for number in range(4)]
+    for clock, image in enumerate(images[:3], 1):
+        near.keep(image, clock, clock, None)
+    assert [near.peek(image.ref) for image in images] == [None, *images[1:3], None]
+    near.keep(images[3], 1.0, 1.0, None)
+    assert [near.peek(image.ref) for image in images] == [None, None, images[2], None]
+    assert near.hits == 3
+
+
+async def test_nothing_is_near_where_there_is_no_room() -> None:
+    near = Near(0, 1.0)
+    near.keep(image_of("k"), 0.0, 0.0, None)
+    near.wrote(REF, 5)
+    assert near.known(REF, 5) is near.known(RecordRef("c", "k"), 1) is None
+
+
+def image_of(key: str) -> RecordImage:
+    return RecordImage(
+        ref=RecordRef("c", key),
+        version=1,
+        created_version=1,
+        value=b"1",
+        raw=False,
+        index=(),
+        created_at=0,
+        updated_at=0,
+        expires_at=None,
+    )

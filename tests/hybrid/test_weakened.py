@@ -13,12 +13,14 @@ import pytest
 from hive_state_core.caching import Cache
 from hive_state_core.errors import HiveStateError
 from hive_state_core.features import Consistency
+from hive_state_core.model import RecordRef
 from hive_state_core.plugins import backend_for
+from hive_state_core.spi import Batch, Put
 from hive_state_core.url import parse_url
 from hive_state_hybrid.board import CUT_OFF
 from tests.models.cache_states import Rules
 
-from .sides import REF, Hive, Side, hive_of
+from .sides import REF, SIZE, Hive, Side, forget, hive_of
 from .weakenings import WEAKENINGS
 
 pytestmark = pytest.mark.no_cover  # the rules are run, and measured, in other tests too
@@ -334,6 +336,7 @@ async def a_read_beside(hive: Hive) -> None:
     two.door.may_push.clear()
     await two.write(b"2")
     await one.driver.read([REF])
+    forget(one.front)
     assert await one.read() == b"2"
 
 
@@ -376,6 +379,30 @@ async def what_is_near_for_long(hive: Hive) -> None:
     assert await three.read() == b"2"
 
 
+async def a_hit_at_the_end_of_a_beat(hive: Hive) -> None:
+    one, _, three = hive.sides
+    await warmed(hive)
+    one.door.may_push.clear()
+    await one.write(b"2")
+    await asyncio.sleep(hive.bound * 0.6)
+    await three.read()
+    await asyncio.sleep(hive.bound * 0.45)
+    assert await three.read() == b"2"
+
+
+async def an_answer_that_comes_after_many_others(hive: Hive) -> None:
+    one, _, _ = hive.sides
+    await warmed(hive)
+    one.door.may_hear.clear()
+    reading = await one.until_held(one.read())
+    await one.write(b"2")
+    others = [Put(RecordRef("c", str(number)), b"1") for number in range(SIZE)]
+    await one.trips.commit(Batch(tuple(others)))
+    one.door.may_hear.set()
+    await reading
+    assert await one.read() == b"2"
+
+
 LINEARIZABLE: dict[str, Race] = {
     "guarded": a_late_write,
     "replaces_only": a_late_write_to_an_empty_place,
@@ -405,7 +432,9 @@ BOUNDED: dict[str, Race] = {
     "near_guarded": an_answer_that_comes_after_a_write,
     "near_yields": an_own_write_of_what_is_near,
     "near_from_before": an_answer_that_comes_late,
+    "near_from_beat": a_hit_at_the_end_of_a_beat,
     "near_ends": what_is_near_for_long,
+    "near_closes": an_answer_that_comes_after_many_others,
 }
 LEVELS = {Consistency.LINEARIZABLE: LINEARIZABLE, Consistency.BOUNDED: BOUNDED}
 RACES = [(flag, level, race) for level, races in LEVELS.items() for flag, race in races.items()]

@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
-from hive_state_core.caching import Beat, Entry
+from hive_state_core.caching import Asked, Beat, Entry
 from hive_state_core.errors import HiveStateError
 from hive_state_core.model import RecordImage, RecordRef
 from hive_state_core.spi import CACHE, Mark, Replication
+from hive_state_hybrid import near
 from hive_state_hybrid.board import ANSWERS, CUT_OFF
 from hive_state_hybrid.driver import HybridDriver
 from hive_state_hybrid.fencing import Fence
 from hive_state_hybrid.front import Front
-from hive_state_hybrid.near import Near, _Kept
+from hive_state_hybrid.near import Near
 from hive_state_hybrid.relay import Relay
 from hive_state_hybrid.seen import Seen
 from hive_state_memory.driver import MemoryDriver
@@ -204,17 +205,25 @@ def looks_up_late(_least: object, front: Front, refs: Sequence[RecordRef]) -> li
     return _WhenItComes(front, refs)
 
 
-def keeps_older(_keep: object, near: Near, image: RecordImage, asked: float, left: int | None) -> None:
-    now = monotonic()
-    near._insert(image.ref, _Kept(image.version, image, near.until(asked, left), now + near._ttl), now)
+def keeps_older(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(near, "_newer", lambda *_: False)
 
 
-def from_now(_until: object, near: Near, _asked: float, _left: int | None) -> float:
-    return monotonic() + near._ttl
+def from_now(_until: object, near: Near, *_: object) -> float:
+    return monotonic() + near._span
 
 
-def for_ever(_until: object, _near: Near, _asked: float, _left: int | None) -> float:
+def for_ever(*_: object) -> float:
     return inf
+
+
+def when_asked(_latest_at: object, _front: Front, _asked: Asked, sent: float) -> float:
+    return sent
+
+
+def always_open(keep: Any, near: Near, *args: Any) -> None:
+    near._closed = -inf
+    keep(near, *args)
 
 
 WEAKENINGS: dict[str, Weaken] = {
@@ -244,8 +253,10 @@ WEAKENINGS: dict[str, Weaken] = {
     "owed_when_asked": in_method(Front, "_least", looks_up_late),
     "doubts": in_method(Front, "doubt", nothing),
     "remembers": in_method(Seen, "add", nothing),
-    "near_guarded": in_method(Near, "keep", keeps_older),
+    "near_guarded": keeps_older,
     "near_yields": in_method(Near, "wrote", nothing),
     "near_from_before": in_method(Near, "until", from_now),
+    "near_from_beat": in_method(Front, "_latest_at", when_asked),
     "near_ends": in_method(Near, "until", for_ever),
+    "near_closes": in_method(Near, "keep", always_open),
 }

@@ -8,7 +8,6 @@ from .cache_server import answers, drop, entry_of, holder_of, push, put, unused_
 from .cache_states import (
     BEAT,
     BOUND,
-    NEAR,
     WRITTEN,
     Beat,
     Caller,
@@ -22,6 +21,7 @@ from .cache_states import (
     caller,
     durable,
     fast,
+    longest,
     spent,
     store,
 )
@@ -54,7 +54,7 @@ def caller_steps(rules: Rules, state: State, i: int) -> Iterator[Step]:
             yield from _commit(rules, state, i, s)
     elif now.step == "read" and len(state.stores[s].pushes) < PUSHES:
         read = state.durable.latest
-        has = caller(state, i, step="push", version=read)
+        has = caller(state, i, step="push", version=read, use=longest(rules) if rules.near else 0)
         yield f"{i} reads {read} from the durable store", has if rules.waits else _owing(rules, has, i, s)
     elif now.step in ("push", "put"):
         yield from _send(rules, state, i, s)
@@ -67,8 +67,8 @@ def caller_steps(rules: Rules, state: State, i: int) -> Iterator[Step]:
 def _read(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
     must, ours = _must(rules, state, s), state.stores[s]
     if ours.near is not None and ours.near.use:
-        hit = caller(state, i, version=ours.near.version, age=NEAR, must=must)
-        yield f"{i} reads {ours.near.version} nearby", _told(rules, hit, i, s)
+        hit = caller(state, i, version=ours.near.version, must=must)
+        yield f"{i} reads {ours.near.version} nearby", _returned(hit, i, s)
         return
     if ours.fence == 0 or rules.beside:
         yield f"{i} reads beside the cache", caller(state, i, step="read", must=must)
@@ -81,7 +81,7 @@ def _must(rules: Rules, state: State, s: int) -> int:
     """The level's guarantee: a read that begins now returns this version or a newer one."""
     if rules.waits:
         return state.told
-    old = [version for version, age in enumerate(state.durable.ages, 1) if age > BOUND]
+    old = [version for version, age in enumerate(state.durable.ages, 1) if age >= BOUND]
     return max([state.stores[s].seen, *(old if rules.gated else ())])
 
 
@@ -96,10 +96,11 @@ def _commit(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
     if rules.waits:
         yield f"{i} commits {version}", caller(base, i, step="put", version=version)
         return
-    ours = state.stores[s]
-    near = Near(version, 0, NEAR) if rules.near and rules.near_yields else ours.near
-    owing = store(base, s, owed=version, pushes=(*ours.pushes, (version, WRITTEN)), near=near)
-    yield f"{i} commits {version}, and is told so", _seen(owing, s, version)
+    writes = caller(base, i, version=version, lease=WRITTEN)
+    yield f"{i} commits {version}", _answered(rules, writes, i, s)
+    if rules.near:
+        known = caller(writes, i, step="told", use=longest(rules))
+        yield f"{i} commits {version}, and knows the whole record", known
 
 
 def _owing(rules: Rules, state: State, i: int, s: int) -> State:
@@ -119,13 +120,22 @@ def _ask(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
     if state.stores[s].doubt and beat is not None and beat.run == state.fast.run and s not in beat.late:
         state = store(state, s, doubt=False)
     if usable and there is not None and (there >= state.callers[i].owed or not rules.owed_when_asked):
-        yield f"{i} hits {there}", _answered(rules, caller(state, i, version=there), i, s)
+        hit = caller(state, i, version=there, use=_left(rules, state) if rules.near else 0)
+        yield f"{i} hits {there}", _answered(rules, hit, i, s)
     elif usable and there is None and not holder_of(rules, state):
         lease = unused_lease(state)
         leased = caller(fast(state, entry=None, lease=(lease, state.fast.run)), i, step="read", lease=lease)
         yield f"{i} misses, and gets the lease", leased
     else:
         yield f"{i} misses", caller(state, i, step="read")
+
+
+def _left(rules: Rules, state: State) -> int:
+    """Ticks for which what the cache tells now may be told."""
+    beat = state.fast.beat
+    if beat is None or not (rules.gated and rules.near_from_beat):
+        return longest(rules)
+    return BOUND - BEAT + beat.left
 
 
 def _send(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
@@ -152,7 +162,9 @@ def _send(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
 
 
 def _answered(rules: Rules, state: State, i: int, s: int) -> State:
-    return caller(state, i, step="told", lease=0) if rules.near else _told(rules, state, i, s)
+    if state.callers[i].lease != WRITTEN:
+        state = caller(state, i, lease=0)
+    return caller(state, i, step="told") if rules.near else _told(rules, state, i, s)
 
 
 def _fenced(state: State, s: int) -> State:
@@ -173,14 +185,29 @@ def _doubting(state: State, s: int) -> State:
 def _told(rules: Rules, state: State, i: int, s: int) -> State:
     """A read or a write, to its caller."""
     now, ours = state.callers[i], state.stores[s]
-    if not rules.owed_when_asked and now.version < ours.owed:
-        return caller(state, i, step="read")
+    if now.lease == WRITTEN:
+        pushes = (*ours.pushes, (now.version, WRITTEN))
+        state = store(state, s, owed=max(ours.owed, now.version), pushes=pushes)
+    elif not rules.owed_when_asked and now.version < ours.owed:
+        return caller(state, i, step="read", use=0)
+    if rules.near and (now.lease != WRITTEN or rules.near_yields):
+        state = store(state, s, near=_kept(rules, now, ours.near))
+    return _returned(state, i, s)
+
+
+def _kept(rules: Rules, now: Caller, near: Near | None) -> Near | None:
+    """What is near once this was told. The newest is known at least."""
+    if near is not None and now.version < near.version and rules.near_guarded:
+        return near
+    use = 0 if now.closed and rules.near_closes else now.use
+    if near is not None and now.version == near.version:
+        use = max(use, near.use)
+    return Near(now.version, use, longest(rules))
+
+
+def _returned(state: State, i: int, s: int) -> State:
+    now = state.callers[i]
     done = caller(state, i, **Caller()._asdict())
-    if rules.near:
-        use = NEAR - (now.age if rules.near_from_before else 0)
-        newer = ours.near is None or now.version > ours.near.version or not rules.near_guarded
-        if use > 0 and newer:
-            done = store(done, s, near=Near(now.version, use, NEAR))
     if now.version < now.must:
         return done._replace(wrong=f"a read returns {now.version}, and must not return less than {now.must}")
     return _seen(done, s, now.version)
@@ -225,8 +252,18 @@ def store_steps(rules: Rules, state: State, s: int) -> Iterator[Step]:
         yield f"Store {s} pushes again", store(state, s, fence=None)
     elif ours.fence is None and s in state.durable.fences:
         yield f"the fence of Store {s} ends", durable(state, fences=state.durable.fences - {s})
+    if state.budget.evictions and ours.near is not None:
+        yield f"Store {s} makes room", _made_room(spent(state, "evictions"), s)
     if state.budget.crashes:
         yield f"Store {s} dies", _dead(spent(state, "crashes"), s)
+
+
+def _made_room(state: State, s: int) -> State:
+    """What is near is thrown away, and what was asked for before will not be told from there."""
+    for i, one in enumerate(state.callers):
+        if one.step != "idle" and state.store_of(i) == s:
+            state = caller(state, i, closed=True)
+    return store(state, s, near=None)
 
 
 def _dead(state: State, s: int) -> State:
@@ -311,15 +348,12 @@ def tick(rules: Rules, state: State) -> State:
         for own in state.stores
     )
     callers = tuple(
-        one
-        if one.step == "idle" or not one.must or not state.durable.ages
-        else one._replace(age=min(NEAR, one.age + 1))
-        for one in state.callers
+        one._replace(use=one.use - 1) if one.use and rules.near_from_before else one for one in state.callers
     )
     relay = state.relay
     if relay.step != "idle":
         relay = relay._replace(age=min(BEAT, relay.age + 1))
-    ages = tuple(min(BOUND + 1, age + 1) for age in state.durable.ages)
+    ages = tuple(min(BOUND, age + 1) for age in state.durable.ages)
     saved = state.saved and state.saved._replace(beat=_fading(state.saved.beat))
     ticked = fast(durable(state, ages=ages), beat=_fading(state.fast.beat))
     return ticked._replace(stores=stores, callers=callers, relay=relay, saved=saved)

@@ -85,7 +85,7 @@ def _plain(own: Store) -> Store:
 
 def _timeless(state: State) -> State:
     """Where nothing depends on a beat's end, or on a version's age."""
-    beat, ages = state.fast.beat, (BOUND + 1,) * len(state.durable.ages)
+    beat, ages = state.fast.beat, (BOUND,) * len(state.durable.ages)
     state = fast(state, beat=beat and beat._replace(left=BEAT))
     return durable(state, ages=ages)._replace(relay=state.relay._replace(age=0))
 

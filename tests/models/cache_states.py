@@ -11,14 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-BEAT = 1
+BEAT = 2
 """Ticks for which a beat lets the cache answer, counted from before the relay looked for marks."""
 
 NEAR = 1
-"""Ticks for which a near entry answers, counted from before it was asked for."""
+"""Ticks for which a near entry answers where there is no bound."""
 
 BOUND = BEAT + NEAR
-"""No read of level `bounded` misses a commit that is older, in ticks."""
+"""No read of level `bounded` misses a commit that is so many ticks old. So long may be told what was the
+latest: what was read in the durable store from then on, what the cache told from its beat on."""
 
 NOBODY = 9
 """Holds the lease of a caller that is gone."""
@@ -33,7 +34,7 @@ class Rules:
 
     waits: bool  # what is not known to have reached the cache is not told before no cache can hide it
     gated: bool  # the cache answers only under a beat
-    near: bool  # a Store keeps what it read for a moment
+    near: bool  # a Store keeps what it read or wrote for a moment
     beside: bool  # a read may pass the cache by; what was read there is remembered, and told to nobody else
 
     guarded: bool = True  # what is older replaces what is newer
@@ -63,7 +64,9 @@ class Rules:
     near_guarded: bool = True  # a near entry is replaced by an older one that took long
     near_yields: bool = True  # a near entry stays when its Store writes
     near_from_before: bool = True  # a near entry counts from when the answer came
+    near_from_beat: bool = True  # what the cache told counts as the latest when it was asked
     near_ends: bool = True  # a near entry has no end
+    near_closes: bool = True  # what was asked for before a near entry was thrown away is kept
 
 
 LEVELS = {
@@ -131,14 +134,16 @@ class Store(NamedTuple):
 
 class Caller(NamedTuple):
     """`step`: idle, read, push, told; put; stuck (it waits for its Store's fence). `must`: a read that
-    returns less is wrong. `owed`: as it was when it asked; `age`: ticks since then."""
+    returns less is wrong. `owed`: as it was when it asked. `use`: ticks for which the answer may be told.
+    `closed`: its Store threw away what was near since it asked."""
 
     step: str = "idle"
     version: int = 0
     lease: int = 0
     owed: int = 0
-    age: int = 0
+    use: int = 0
     must: int = 0
+    closed: bool = False
 
 
 class Relay(NamedTuple):
@@ -179,11 +184,16 @@ class State(NamedTuple):
 Step = tuple[str, State]
 
 
+def longest(rules: Rules) -> int:
+    """Ticks for which a near entry answers at most."""
+    return BOUND if rules.gated else NEAR
+
+
 def start(rules: Rules, budget: Budget, stores: int = 2, callers: int = 2, warm: bool = False) -> State:
     """The last Store has the callers that are left over. `warm`: the caches hold what there is."""
-    near = Near(1, NEAR, NEAR) if warm and rules.near else None
+    near = Near(1, longest(rules), longest(rules)) if warm and rules.near else None
     return State(
-        Durable(ages=() if rules.waits else (BOUND + 1,)),
+        Durable(ages=() if rules.waits else (BOUND,)),
         Fast(entry=(1, 1) if warm else None, beat=Beat(BEAT, 1, frozenset())),
         None,
         (Store(near=near),) * stores,

@@ -53,7 +53,9 @@ WEAKENED: dict[str, Weakened] = {
     "near_guarded": (BOUNDED, Budget(1), (1, 2), False, OLD_READ.format(1, 2)),
     "near_yields": (BOUNDED, Budget(1), (1, 2), False, OLD_READ.format(1, 2)),
     "near_from_before": (BOUNDED, Budget(1), (1, 2), False, OLD_READ.format(1, 2)),
+    "near_from_beat": (BOUNDED, Budget(1, crashes=1), (1, 1), True, OLD_READ.format(1, 2)),
     "near_ends": (BOUNDED, Budget(1), (2, 2), True, OLD_READ.format(1, 2)),
+    "near_closes": (BOUNDED, Budget(1, evictions=1), (1, 2), False, OLD_READ.format(1, 2)),
 }
 """Rules, what may happen, Stores and callers, whether the caches are full; where the shortest way ends."""
 
