@@ -116,9 +116,10 @@ class Lane(Generic[Item, Result]):
         Indeterminate if it has. Cancelling the caller does the same to the item: not done if it waited,
         else done whole.
         """
-        if timeout is None and (trip := self.leave_alone(item)) is not None:
+        if timeout is not None:
+            validate.timeout(timeout)
+        elif self._singles >= ALONE and (trip := self.leave_alone(item)) is not None:
             return await trip
-        validate.timeout(timeout)
         if self._closed:
             raise Closed(self._closed)
         loop = asyncio.get_running_loop()

@@ -7,6 +7,7 @@ string, no tuple, set, datetime or subclass that an encoder would quietly turn i
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
@@ -14,7 +15,6 @@ import msgspec
 
 from hive_state_core.errors import CorruptData, InvalidArgument, LimitExceeded
 from hive_state_core.limits import VALUE_BYTES, VALUE_DEPTH
-from hive_state_core.model import TaskRef
 
 Json = Any
 """None, bool, int, float, str, or lists and str-keyed dicts of these; `bytes` at the top level only."""
@@ -37,14 +37,14 @@ def encode(value: Json) -> tuple[bytes, bool]:
     return data, raw
 
 
-def decode(data: bytes, raw: bool, what: str | TaskRef) -> Json:
-    """The value. `what` names it in the error. Raises CorruptData, which keeps the bytes."""
+def decode(data: bytes, raw: bool, what: str | Callable[[], str]) -> Json:
+    """The value. `what` is its name for the error, or makes it. Raises CorruptData, which keeps the bytes."""
     if raw:
         return data
     try:
         return _decode(data)
     except msgspec.DecodeError as error:
-        named = what if isinstance(what, str) else f"task {what.id!r}"
+        named = what if isinstance(what, str) else what()
         raise CorruptData(f"the stored value of {named} is not valid JSON", raw=data) from error
 
 

@@ -43,14 +43,17 @@ _SIMPLE = frozenset(
 def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
     """What a batch must have for itself in a trip, and what it may share with batches that only look
     at it too (see `spi`, the trip)."""
-    ops = batch.ops
+    ops, checks = batch.ops, batch.checks
     if len(ops) == 1 and batch.commit_id is None and _is_simple(ops[0]):
         ref = ops[0].ref
-        if not batch.checks or all(check.ref == ref for check in batch.checks):
+        if not checks or (len(checks) == 1 and checks[0].ref == ref):
             return (ref,), ()
     keys: list[Hashable] = []
-    shared: list[Hashable] = [check.ref for check in batch.checks]
+    shared: list[Hashable] = []
     for op in ops:
+        if type(op) in _SIMPLE:
+            keys.append(op.ref)
+            continue
         if type(op) is Append:
             shared.append(op.ref)
             continue
@@ -68,6 +71,9 @@ def conflict_keys(batch: Batch) -> tuple[Keys, Keys]:
             shared.extend(map(TaskRef, op.depends_on))
     if batch.commit_id is not None:
         keys.append(CommitRef(batch.commit_id))
+    if checks:  # what is had already need not be shared: a trip in which nothing is shared is sooner made
+        had = frozenset(keys)
+        shared += [check.ref for check in checks if check.ref not in had]
     return keys, shared
 
 

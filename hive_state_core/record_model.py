@@ -28,8 +28,11 @@ class Stored:
         """Raises CorruptData if the stored bytes cannot be decoded."""
         if self._value is None:
             image = self._image
-            self._value = (codec.decode(image.value or b"", image.raw, f"{self._kind} {image.ref.key!r}"),)
+            self._value = (codec.decode(image.value or b"", image.raw, self._named),)
         return self._value[0]
+
+    def _named(self) -> str:
+        return f"{self._kind} {self._image.ref.key!r}"
 
     @property
     def version(self) -> int:

@@ -36,10 +36,10 @@ class Records:
     ) -> Record | None:
         """The record, or None if it is absent. `fresh`: as the store has it now, also where a cache might
         tell less; `get_many` and the lists always are."""
-        (image,) = await self._trips.read((ref_of(collection, key),), timeout, fresh)
+        image = await self._trips.record(ref_of(collection, key), timeout, fresh)
         if image is None:
             return None
-        record = Record(cast(RecordImage, image))
+        record = Record(image)
         _ = record.value  # a value that cannot be decoded is found here, not later
         return record
 

@@ -66,7 +66,7 @@ class Task:
         """The caller's own. Raises CorruptData if the stored bytes cannot be decoded."""
         if self._payload is None:
             image = self._image
-            self._payload = (codec.decode(image.payload, image.raw, image.ref),)
+            self._payload = (codec.decode(image.payload, image.raw, self._named),)
         return self._payload[0]
 
     @property
@@ -77,6 +77,9 @@ class Task:
             what = f"the result of task {image.ref.id!r}"
             self._result = (None if data is None else codec.decode(data, image.result_raw, what),)
         return self._result[0]
+
+    def _named(self) -> str:
+        return f"task {self.id!r}"
 
     def __repr__(self) -> str:
         return f"Task({self.id!r}, queue={self.queue!r}, state={self.state.value!r})"

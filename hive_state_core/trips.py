@@ -42,7 +42,6 @@ from hive_state_core.spi import (
     Op,
     Outcome,
     Page,
-    Refused,
     Reply,
     Retention,
     Scan,
@@ -160,13 +159,22 @@ class Trips:
         from the driver's cache, unless it is to be `fresh`."""
         if not refs:
             return ()
+        if len(refs) == 1 and isinstance(refs[0], RecordRef):
+            return (await self.record(refs[0], timeout, fresh),)
         if self._ephemeral is not None and self._apart.have(refs):
             return await self._ephemeral.read(refs, timeout, fresh=True)
-        if self._caching is not None and not fresh and len(refs) == 1 and isinstance(refs[0], RecordRef):
-            return (await self._cached(self._caching, refs[0], timeout),)
         return await self._read.call(refs, timeout=timeout)
 
-    async def _cached(self, cache: Caching, ref: RecordRef, timeout: float | None) -> RecordImage | None:
+    async def record(
+        self, ref: RecordRef, timeout: float | None = None, fresh: bool = False
+    ) -> RecordImage | None:
+        """The image of one record, in few steps: most reads of a hive are answered from memory."""
+        if self._ephemeral is not None and self._apart.has(ref):
+            return await self._ephemeral.record(ref, timeout, fresh=True)
+        cache = self._caching
+        if cache is None or fresh:
+            (image,) = await self._read.call((ref,), timeout=timeout)
+            return cast("RecordImage | None", image)
         found = None if self._closed else cache.peek(ref)
         if found is None:
             found = await self._recall.call(ref, timeout=timeout)
@@ -226,11 +234,11 @@ class Trips:
         else:
             size = max(size, OP_WEIGHT * (len(batch.ops) + len(batch.checks)))
             outcome = await self._commit.call(batch, *conflict_keys(batch), size, timeout)
-        if isinstance(outcome, Refused):
-            error = refusal_error(outcome)
-            self.telemetry.commits.failed(error)
-            raise error
-        return outcome
+        if isinstance(outcome, Committed):  # asked first: no is slow to find, here as everywhere of structs
+            return outcome
+        error = refusal_error(outcome)
+        self.telemetry.commits.failed(error)
+        raise error
 
     def claim(self, request: ClaimRequest, timeout: float | None = None) -> Coroutine[Any, Any, Claimed]:
         """To be awaited. If the caller is cancelled while the claim is under way, what it got is released at

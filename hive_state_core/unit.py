@@ -31,6 +31,8 @@ T = TypeVar("T")
 class Pending(Generic[T]):
     """What a verb of a unit will have returned once the unit is committed."""
 
+    __slots__ = ("_decode", "_done")
+
     def __init__(self, decode: Callable[[Any, Committed], T]) -> None:
         self._decode = decode
         self._done: tuple[T] | None = None

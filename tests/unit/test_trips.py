@@ -32,6 +32,7 @@ from hive_state_core.spi import (
     ClaimedEvents,
     ClaimEvents,
     Committed,
+    Complete,
     Control,
     ControlState,
     Enqueue,
@@ -231,6 +232,13 @@ def test_what_is_only_looked_at_is_shared() -> None:
     )
     assert len(keys) == 4  # task, record, dedupe place, commit id
     assert set(shared) == {RecordRef("c", "other"), TaskRef("p")}
+
+
+def test_what_is_checked_and_written_is_not_shared() -> None:
+    own, other, task = RecordRef("c", "own"), RecordRef("c", "other"), TaskRef("t")
+    ops = (Complete(task, 4), Put(own, b"1"))
+    assert conflict_keys(Batch(ops, (VersionIs(own, 3), VersionIs(other, 0)))) == ([task, own], [other])
+    assert conflict_keys(Batch(ops, (VersionIs(own, 3),))) == ([task, own], [])
 
 
 def test_a_claim_that_got_nothing_has_nothing_to_give_back() -> None:
