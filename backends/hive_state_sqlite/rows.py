@@ -26,7 +26,7 @@ from hive_state_core.model import (
     TaskRef,
     TaskState,
 )
-from hive_state_core.spi import Enqueue, Put
+from hive_state_core.spi import Append, Enqueue, Put
 
 Row = Sequence[Any]
 
@@ -133,6 +133,11 @@ def put_row(ns: int, op: Put, at: int, version: int, expires_at: int | None) -> 
     ref = op.ref
     index = dump_index(op.index) if op.index else None
     return ns, ref.collection, ref.key, version, op.value, op.raw, index, at, expires_at
+
+
+def append_row(ns: int, op: Append, seq: int, version: int, at: int) -> Row:
+    """For `event_append`."""
+    return ns, op.ref.stream, seq, version, op.body, op.raw, at
 
 
 def task_head(ns: int, task: TaskImage) -> Row:

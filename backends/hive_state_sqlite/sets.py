@@ -18,6 +18,7 @@ from hive_state_core.spi import (
     Complete,
     Enqueue,
     Enqueued,
+    Op,
     Outcome,
     Put,
     Reason,
@@ -51,6 +52,12 @@ def decider(batch: Batch) -> Decide | None:
     if type(op) is Enqueue:
         return enqueue_all if op.dedupe_key is None and not op.depends_on else None
     return complete_all if type(op) is Complete else None
+
+
+def is_plain(batch: Batch, kind: type[Op]) -> bool:
+    """Whether it is one operation of this kind, and nothing else."""
+    ops = batch.ops
+    return len(ops) == 1 and type(ops[0]) is kind and not batch.checks and batch.commit_id is None
 
 
 def put_all(trip: Trip, batches: Sequence[Batch]) -> Decided:

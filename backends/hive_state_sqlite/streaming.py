@@ -99,7 +99,7 @@ class StreamDecision:
         head = self._head(stream)
         seq = head.last + 1
         self._batch_heads[stream] = Head(head.first, seq, dropped=False)
-        self._batch_appends.append((trip.ns, stream, seq, trip.version, op.body, op.raw, trip.at))
+        self._batch_appends.append(rows.append_row(trip.ns, op, seq, trip.version, trip.at))
         return seq
 
     def _create_group(self, op: CreateGroup) -> bool:

@@ -29,7 +29,7 @@ WARM_UP = 5
 
 QUANTILES = (0.1, 0.25, 0.5)
 FRAME = 4096 + 24
-MEASURED = ("put", "cas", "enqueue", "claim_complete")
+MEASURED = ("put", "cas", "enqueue", "claim_complete", "append")
 
 
 class Side:

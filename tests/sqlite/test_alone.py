@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -22,7 +23,9 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 async def hive(url: str) -> AsyncIterator[Store]:
     async with open_store(url) as hive:
-        await hive.records.put("c", "k", 0)  # the first trip, and new records, are the general path's
+        # The first trip, new records, and streams are the general path's.
+        await hive.records.put("c", "k", 0)
+        await hive.events.publish("s", 0)
         yield hive
 
 
@@ -53,7 +56,9 @@ async def test_plain_operations_need_no_general_path(hive: Store, general: list[
         (lease,) = await hive.tasks.claim("q", worker="w", capabilities=())
         assert (lease.id, lease.attempt) == (task, 1)
         await hive.tasks.complete(lease, "done")
+        assert await hive.events.publish("s", task) > 1
     assert general == []
+    assert [event.seq for event in await hive.events.read("s")] == [1, 2, 3]
     record = await hive.records.get("c", "k")
     assert record is not None
     assert record.value == 2
@@ -71,6 +76,35 @@ async def test_what_does_not_hold_is_told_by_the_general_path(hive: Store, gener
         await hive.tasks.complete(lease)
     assert not (await hive.tasks.enqueue("q", 2, id="t")).created
     assert general == ["commit", "claim", "commit", "commit", "commit"]
+
+
+async def test_the_end_of_a_stream_is_where_others_left_it(hive: Store, url: str, general: list[str]) -> None:
+    assert [await hive.events.publish(stream, 1) for stream in ("s", "t", "s", "t")] == [2, 1, 3, 2]
+    assert general == ["commit"]  # "t" was new
+    await hive.events.publish_many("s", [2, 3])
+    assert await hive.events.publish("s", 4) == 6
+    assert general == ["commit", "commit"]
+    async with open_store(url) as other:
+        assert [await each.events.publish("s", 5) for each in (other, hive, hive)] == [7, 8, 9]
+    assert await hive.events.trim("s", force=True, keep=0)
+    assert await hive.events.publish("s", 6) == 10
+    await hive.events.drop("s")
+    general.clear()
+    assert [await hive.events.publish("s", 7) for _ in range(2)] == [11, 12]
+    assert general == ["commit"]
+    assert [event.seq for event in await hive.events.read("s")] == [11, 12]
+
+
+async def test_what_is_due_or_over_comes_before_the_next_task(hive: Store, general: list[str]) -> None:
+    await hive.tasks.enqueue("q", "lost")
+    await hive.tasks.claim("q", worker="w", capabilities=(), lease=0.01)
+    await hive.tasks.enqueue("q", "due", priority=1, delay=0.01)
+    await hive.tasks.enqueue("q", "next")
+    await asyncio.sleep(0.02)
+    general.clear()
+    claimed = [await hive.tasks.claim("q", worker="w", capabilities=()) for _ in range(3)]
+    assert [lease.payload for (lease,) in claimed] == ["due", "lost", "next"]
+    assert general == ["claim"]
 
 
 async def test_trips_of_another_process_are_noticed(hive: Store, url: str, general: list[str]) -> None:
