@@ -3,7 +3,8 @@
 A batch is [operations, checks, commit id, place of the fingerprint], or nothing but its one operation, behind
 which the version may stand that a Put expects; `ops_of` tells them apart. An operation or check is an array
 that begins with its code, and then has what the library says at `apply` and `check`. Values are arguments of
-their own, named by their place, so that they are never copied into a Lua table.
+their own, named by their place, so that they are never copied into a Lua table. If all batches are alike, one
+run stands for them: see `alike.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from hive_state_core.index_text import index_text
-from hive_state_core.model import Index, RecordRef
+from hive_state_core.model import Index
 from hive_state_core.spi import (
     Ack,
     Append,
@@ -43,8 +44,8 @@ from hive_state_core.spi import (
     Take,
     Touch,
     Trim,
-    VersionIs,
 )
+from hive_state_redis.alike import is_run, lane_of, lone, name_of, run_of
 
 FIXED_ARGUMENTS = 4
 """Before the values: the batches, the trip's id, the trips whose replies were heard, the news."""
@@ -63,13 +64,27 @@ def ops_of(batch: Item) -> Sequence[Item]:
     return (batch,) if isinstance(batch[0], int) else batch[0]
 
 
+def batches_of(items: Sequence[Item]) -> Sequence[Item]:
+    """What the items of a plan stand for. A run stands for as many batches as it has names; of each there is
+    only what its answer is read with, the code and the name."""
+    first = items[0]
+    return [(first[0], name) for name in first[2]] if is_run(first) else items
+
+
 class Encoded:
     """`plan` and `values` are arguments, `batches` what the plan is made of."""
 
     def __init__(self, batches: Sequence[Batch]) -> None:
         self.values: list[bytes] = []
-        self.batches = [self._batch(batch) for batch in batches]
-        self.plan = encode(self.batches)
+        self.batches: Sequence[Item]
+        run = run_of(batches)
+        if run is None:
+            self.batches = [self._batch(batch) for batch in batches]
+            self.plan = encode(self.batches)
+        else:
+            item = (CODES[run.kind], run.common, run.names, run.numbers)
+            self.values = run.values or []
+            self.batches, self.plan = batches_of((item,)), encode((item,))
 
     def _batch(self, batch: Batch) -> Item:
         lone = self._lone(batch)
@@ -82,17 +97,12 @@ class Encoded:
         return ops, checks, batch.commit_id, self._value(batch.fingerprint or b"")
 
     def _lone(self, batch: Batch) -> Item | None:
-        """The one operation of a batch that has nothing else, or that is a Put and checks its own version."""
-        ops, checks = batch.ops, batch.checks
-        if len(ops) != 1 or batch.commit_id is not None or len(checks) > 1:
+        """The one operation of a batch that is `lone`."""
+        found = lone(batch)
+        if found is None:
             return None
-        op = ops[0]
-        if not checks:
-            return self._op(op)
-        check = checks[0]
-        if type(op) is Put and type(check) is VersionIs and check.ref == op.ref:
-            return (*self._op(op), check.version)
-        return None
+        op, version = found
+        return self._op(op) if version is None else (*self._op(op), version)
 
     def _op(self, op: Op) -> Item:
         kind = type(op)
@@ -193,18 +203,8 @@ class Encoded:
         return code, op.ref.stream
 
 
-def name_of(ref: RecordRef) -> str:
-    """Collection and key."""
-    return f"{ref.collection}\0{ref.key}"
-
-
 def _flat(pairs: Sequence[tuple[int, int]]) -> list[int]:
     return [number for pair in pairs for number in pair]
-
-
-def lane_of(requires: Sequence[str]) -> str:
-    """Equal for tasks with equal requirements; '' for none."""
-    return "\0".join(requires)
 
 
 def dump_index(index: Index) -> bytes:

@@ -34,7 +34,7 @@ _PARTS = (
     "lookup",
 )
 _FUNCTIONS = (
-    ("quick", "commit_alone", "commit"),
+    ("quick", "commit_alike", "commit_alone", "commit"),
     ("handing", "ready_lanes", "claim_tasks", "claim_events", "claim_alone", "claim"),
     ("sweep",),
     ("outcome",),

@@ -23,9 +23,10 @@ from hive_state_core.model import (
     TaskImage,
 )
 from hive_state_core.spi import Control, ControlState, Notes
+from hive_state_redis.alike import lane_of, name_of
 from hive_state_redis.caller import Caller
 from hive_state_redis.controlling import placed
-from hive_state_redis.encoding import dump_index, lane_of, name_of
+from hive_state_redis.encoding import dump_index
 from hive_state_redis.naming import parts_of
 from hive_state_redis.rows import STATES
 

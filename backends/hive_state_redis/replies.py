@@ -42,7 +42,7 @@ from hive_state_core.spi import (
     Trim,
     Trimmed,
 )
-from hive_state_redis.encoding import CODES, LEASE_IS, PARENTS, Item, ops_of
+from hive_state_redis.encoding import CODES, LEASE_IS, PARENTS, Item, batches_of, ops_of
 from hive_state_redis.keys import load_head
 from hive_state_redis.rows import STATES, delivery, task_image
 
@@ -86,7 +86,7 @@ def commit_reply(batches: Sequence[Item], data: bytes) -> Reply[Outcome]:
 def stored_commit(data: bytes) -> Reply[Outcome]:
     """Of what is kept of a trip: the size of its reply; this; the batches."""
     size = int.from_bytes(data[:4], "little")
-    return commit_reply(_load_batches(data[4 + size :]), data[4 : 4 + size])
+    return commit_reply(batches_of(_load_batches(data[4 + size :])), data[4 : 4 + size])
 
 
 def _is_silent(first: Any) -> bool:

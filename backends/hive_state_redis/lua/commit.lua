@@ -92,7 +92,7 @@ do
       return told
     end
     local outcomes, all_plain = {}, true
-    local batches = unpacked(ARGV[1])
+    local batches = expanded(unpacked(ARGV[1]))
     foresee(batches)
     local may_be_quick = #head[H.sinks] == 0
     for place, batch in ipairs(batches) do

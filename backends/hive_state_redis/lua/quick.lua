@@ -45,10 +45,16 @@ local function added_bytes()
   return common_bytes(version, at, 0, NEVER, NEVER) .. attempt_bytes(0) .. flag_byte(false) .. flag_byte(false)
 end
 
--- As `new_task` and `packed_task` make them, without a dedupe key and parents.
+-- The fields as `new_task` and `packed_task` make them, without a dedupe key and parents: what comes before the packed
+-- order, and what comes behind it.
+local function around_order(added, state, queue, priority, due_at, lane, most, raw)
+  return added .. string.char(state) .. pack(nil, queue, nil, priority), pack(due_at, lane, {}, 0, most, nil, at, raw)
+end
+
+-- And whole.
 local function new_fields(op, added, state, due_at, order)
-  return added .. string.char(state)
-    .. pack(nil, op[3], nil, op[6], order, due_at, op[10], {}, 0, op[8], nil, at, op[5])
+  local before, behind = around_order(added, state, op[3], op[6], due_at, op[10], op[8], op[5])
+  return before .. pack(order) .. behind
 end
 
 -- And what all begin with that it completes.

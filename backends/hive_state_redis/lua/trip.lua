@@ -179,11 +179,12 @@ do
     end
   end
 
-  -- A trip of one plain call needs nothing of the above: it asks, and then writes, by the commands themselves. The slots and
-  -- what is gathered are left as they are, so they are not even made anew. It is for a store without sinks.
+  -- A trip of one plain call, or of one run of them, needs nothing of the above: it asks, and then writes, by the commands
+  -- themselves. The slots and what is gathered are left as they are, so they are not even made anew. It is for a store
+  -- without sinks.
   local ONE = 145  -- what MessagePack has before an array of one
 
-  -- The only request of the trip, if it may be done so; else nothing.
+  -- The only request or run of the trip, if it may be done so; else nothing.
   function begin_alone()
     if ARGV[1]:byte() == ONE and head[H.state] == "open" and not known_trip and #head[H.sinks] == 0 then
       number_trip()
@@ -191,10 +192,10 @@ do
     end
   end
 
-  -- All else is written. `key`, `value`: a string that goes with it, if there is one.
-  function finish_alone(reply, news, key, value)
-    if key then
-      call("MSET", P .. "h", advanced_head(), key, value)
+  -- All else is written but `strings`, keys and values that go with the head, if there are any.
+  function finish_alone(reply, news, strings)
+    if strings then
+      call("MSET", P .. "h", advanced_head(), unpack(strings))
     else
       call("SET", P .. "h", advanced_head())
     end
