@@ -1,7 +1,8 @@
 """`bench`: many agents in one process, each awaiting one operation after the other, for some seconds.
 
 With `raw` the hand-written baseline does the same work in turns with the store: what disturbs the machine
-disturbs both. Rates are medians over the slices, CPU and latencies are of all of them.
+disturbs both. Rates are medians over the turns, the ratio is that of the rates of two turns side by side; CPU
+and latencies are of all turns.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from importlib import metadata
-from statistics import median
+from statistics import median, quantiles
 from typing import Any
 
 import msgspec
@@ -30,18 +31,22 @@ from hive_state_core.baselines import Baseline
 from hive_state_core.choosing import Choice, choose
 from hive_state_core.plugins import Backend
 
-SLICES = 6
-"""Turns of each side in one row."""
+TURN = 0.1
+"""Seconds, about: a machine that others use changes its pace within less than one."""
+
+FEWEST_TURNS = 6
+"""Of each side in one row, however short they are."""
 
 WARM_UP = 0.3
-"""Seconds before the first slice, at most."""
+"""Seconds before the first turn, at most."""
 
 AMPLE = 1.5
-"""Tasks that wait before a slice, as a multiple of what the quicker side can do in it."""
+"""Tasks that wait before a turn, as a multiple of what the quicker side can do in it."""
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """One workload on one store. `cpu_us`: of the whole process, per operation. `ratio`: to the raw rate.
+    """One workload on one store. `cpu_us`: of the whole process, per operation. `ratio`: to the raw rate, a
+    median of turns, of which half gave one from `ratio_low` to `ratio_high`.
 
     The raw figures are left out if they were not asked for, and None if the backend has no baseline.
     """
@@ -63,6 +68,8 @@ class Row(msgspec.Struct, kw_only=True):
     raw_p50_ms: float | UnsetType | None = UNSET
     raw_p99_ms: float | UnsetType | None = UNSET
     ratio: float | UnsetType | None = UNSET
+    ratio_low: float | UnsetType | None = UNSET
+    ratio_high: float | UnsetType | None = UNSET
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +93,7 @@ class Side:
         self.cpu = 0.0
 
     async def run(self, seconds: float) -> float:
-        """One slice; its rate."""
+        """One turn; its rate."""
         done = len(self.latencies)
         gc.collect()
         cpu, start = time.process_time(), time.perf_counter()
@@ -130,7 +137,7 @@ async def measure(job: Job, about: dict[str, Any]) -> Row:
         about[str(url)] = {"store": await ours.subject.about()}
         if raw is not None:
             about[str(url)]["raw"] = await raw.subject.about()
-        await _take_turns(sides, job.seconds / SLICES)
+        await _take_turns(sides, job.seconds)
         verdicts = [await side.workload.verdict() for side in sides]
     return _row(job, backend, ours, raw, verdicts)
 
@@ -156,15 +163,22 @@ async def _side(subject: Baseline, job: Job, exits: AsyncExitStack) -> Side:
 
 
 async def _take_turns(sides: Sequence[Side], seconds: float) -> None:
+    """Each side `seconds` in all. Who begins changes from turn to turn."""
+    turns = max(FEWEST_TURNS, round(seconds / TURN))
     best = 0.0
     for side in sides:
         await side.workload.refill(1000)
-        best = max(best, await side.run(min(WARM_UP, seconds)))
+        best = max(best, await side.run(min(WARM_UP, seconds / FEWEST_TURNS)))
         side.forget()
-    for _ in range(SLICES):
-        for side in sides:
-            await side.workload.refill(int(best * seconds * AMPLE))
-            best = max(best, await side.run(seconds))
+    gc.collect()
+    gc.freeze()  # what a workload holds to check the store with is looked through at no turn
+    try:
+        for number in range(turns):
+            for side in sides if number % 2 == 0 else reversed(sides):
+                await side.workload.refill(int(best * seconds / turns * AMPLE))
+                best = max(best, await side.run(seconds / turns))
+    finally:
+        gc.unfreeze()
 
 
 def _row(job: Job, backend: Backend, ours: Side, raw: Side | None, verdicts: list[str]) -> Row:
@@ -184,7 +198,7 @@ def _row(job: Job, backend: Backend, ours: Side, raw: Side | None, verdicts: lis
         invariant=_verdict(verdicts),
     )
     if job.raw:
-        _add_raw(row, raw)
+        _add_raw(row, ours, raw)
     return row
 
 
@@ -195,14 +209,24 @@ def _verdict(verdicts: list[str]) -> str:
     return "; ".join([ours, *broken] if ours != "ok" or not broken else broken)
 
 
-def _add_raw(row: Row, raw: Side | None) -> None:
+def _add_raw(row: Row, ours: Side, raw: Side | None) -> None:
     if raw is None:
-        row.raw_ops_per_s = row.raw_cpu_us = row.raw_p50_ms = row.raw_p99_ms = row.ratio = None
+        row.raw_ops_per_s = row.raw_cpu_us = row.raw_p50_ms = row.raw_p99_ms = None
+        row.ratio = row.ratio_low = row.ratio_high = None
         return
     latency = latency_of(raw.latencies)
     row.raw_ops_per_s, row.raw_cpu_us = raw.ops_per_s, raw.cpu_us
     row.raw_p50_ms, row.raw_p99_ms = latency.p50, latency.p99
-    row.ratio = round(row.ops_per_s / raw.ops_per_s, 2) if raw.ops_per_s else None
+    row.ratio_low, row.ratio, row.ratio_high = ratios(ours.rates, raw.rates)
+
+
+def ratios(ours: Sequence[float], raw: Sequence[float]) -> tuple[float | None, float | None, float | None]:
+    """Quartiles of the ratios of two turns side by side; None where too few of the others did anything."""
+    ratios = [mine / theirs for mine, theirs in zip(ours, raw, strict=True) if theirs]
+    if len(ratios) < 2:
+        return None, None, None
+    low, middle, high = quantiles(ratios, n=4)
+    return round(low, 2), round(middle, 2), round(high, 2)
 
 
 def environment(about: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_AGENTS = 10_000
 HEAD = ("workload", "agents", "ops/s", "cpu us", "p50 ms", "p95 ms", "p99 ms", "max ms")
-RAW_HEAD = ("raw ops/s", "raw cpu us", "ratio")
+RAW_HEAD = ("raw ops/s", "raw cpu us", "ratio", "half within")
 
 
 def _workloads(ctx: click.Context, option: click.Parameter, text: str | None) -> list[str] | None:
@@ -188,9 +188,11 @@ def _cells(row: Row, raw: bool) -> list[str]:
             "-" if not isinstance(value, float) else f"{value:{form}}"
             for value, form in ((row.raw_ops_per_s, ",.0f"), (row.raw_cpu_us, ",.1f"), (row.ratio, ".2f"))
         ]
+        ends = (row.ratio_low, row.ratio_high)
+        cells.append("-".join([f"{end:.2f}" for end in ends if isinstance(end, float)]) or "-")
     return cells
 
 
 def _line(cells: Sequence[str]) -> str:
     """Aligned to the right, but for the first cell."""
-    return f"{cells[0]:<16}" + "".join(f"{cell:>11}" for cell in cells[1:])
+    return f"{cells[0]:<16}" + "".join(f"{cell:>12}" for cell in cells[1:])

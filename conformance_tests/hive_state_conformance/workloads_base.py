@@ -42,7 +42,7 @@ class Workload(ABC):
         await self.side.load(dict(zip(self.keys, self.values, strict=True)))
 
     async def refill(self, operations: int) -> None:
-        """Called before each slice, which may do about so many operations."""
+        """Called before each turn, which may do about so many operations."""
         return
 
     @abstractmethod
