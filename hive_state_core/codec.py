@@ -22,8 +22,6 @@ Json = Any
 _encode = msgspec.json.Encoder(order="sorted").encode
 _decode = msgspec.json.Decoder().decode
 _PLAIN = frozenset({str, int, bool, type(None)})
-_only_plain = _PLAIN.issuperset
-_only_keys = frozenset({str}).issuperset
 
 
 def encode(value: Json) -> tuple[bytes, bool]:
@@ -71,12 +69,12 @@ def _encode_json(value: Json) -> bytes:
 
 
 def _is_strict(value: Json, depth: int) -> bool:
-    """The walk over every value that is written. It asks for the types of a whole level at once, which is
-    several times quicker than looking at each item."""
+    """The walk over every value that is written: it looks at each item, and calls itself for few of them."""
     kind = type(value)
     if kind is dict:
-        if not _only_keys(map(type, value)):
-            return False
+        for key in value:
+            if type(key) is not str:
+                return False
         items = value.values()
     elif kind is list:
         items = value
@@ -84,10 +82,14 @@ def _is_strict(value: Json, depth: int) -> bool:
         return kind in _PLAIN or (kind is float and isfinite(value))
     if depth == 0:
         return False
-    if _only_plain(map(type, items)):
-        return True
-    for item in items:  # noqa: SIM110 - a generator would cost more than the whole walk
-        if type(item) not in _PLAIN and not _is_strict(item, depth - 1):
+    for item in items:
+        kind = type(item)
+        if kind is str or kind is int or kind is bool or item is None:
+            continue
+        if kind is float:
+            if not isfinite(item):
+                return False
+        elif not _is_strict(item, depth - 1):
             return False
     return True
 

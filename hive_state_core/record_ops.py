@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from hive_state_core import codec, validate
 from hive_state_core.codec import Json
 from hive_state_core.errors import InvalidArgument
 from hive_state_core.model import RecordRef, Scalar
 from hive_state_core.spi import KEEP_TTL, Check, Committed, Delete, Put, Scan, Touch, VersionIs
-from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration, IndexValues
+
+if TYPE_CHECKING:
+    from hive_state_core.unit import Pending, Unit
 
 RESERVED = "hive:"
 """Collections of this prefix belong to the other facets."""

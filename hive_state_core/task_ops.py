@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, UnsetType
 
@@ -31,8 +31,10 @@ from hive_state_core.spi import (
     Prioritize,
     Redrive,
 )
-from hive_state_core.unit import Pending, Unit
 from hive_state_core.validate import Duration
+
+if TYPE_CHECKING:
+    from hive_state_core.unit import Pending, Unit
 
 
 class TaskOps:

@@ -12,8 +12,10 @@ import msgspec
 from hive_state_core import validate
 from hive_state_core.errors import Conflict, InvalidArgument, LimitExceeded
 from hive_state_core.limits import BATCH_BYTES, BATCH_OPS
+from hive_state_core.record_ops import RecordOps
 from hive_state_core.refusals import describe
 from hive_state_core.spi import Append, Batch, Check, Committed, Op
+from hive_state_core.task_ops import TaskOps
 from hive_state_core.trips import Trips
 
 if TYPE_CHECKING:
@@ -21,9 +23,7 @@ if TYPE_CHECKING:
     from hive_state_core.checkpoints import CheckpointOps
     from hive_state_core.event_ops import EventOps
     from hive_state_core.locks import LockOps
-    from hive_state_core.record_ops import RecordOps
     from hive_state_core.sessions import SessionOps
-    from hive_state_core.task_ops import TaskOps
 
 T = TypeVar("T")
 
@@ -73,12 +73,10 @@ class Unit:
         self._ended = False
 
     # The verbs, made when they are asked for: a unit that held them would be a circle of references, and each
-    # unit of a busy hive work for the garbage collector.
+    # unit of a busy hive work for the garbage collector. Facets that make units import this module.
 
     @property
     def records(self) -> RecordOps:
-        from hive_state_core.record_ops import RecordOps
-
         return RecordOps(self)
 
     @property
@@ -89,8 +87,6 @@ class Unit:
 
     @property
     def tasks(self) -> TaskOps:
-        from hive_state_core.task_ops import TaskOps
-
         return TaskOps(self)
 
     @property

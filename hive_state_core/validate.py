@@ -64,7 +64,7 @@ def _text(value: object, what: str, most: int) -> str:
 
 def duration(value: Duration, what: str, *, zero: bool = False) -> int:
     """Milliseconds, rounded up. More than nothing, unless `zero`; at most about 200 years."""
-    if type(value) is int and 0 < value <= DURATION_MS // 1000:
+    if type(value) is int and (0 < value <= DURATION_MS // 1000 or (zero and value == 0)):
         return value * 1000
     if isinstance(value, timedelta):
         seconds = value.total_seconds()
@@ -98,6 +98,8 @@ def several(given: Iterable[Item], what: str) -> Iterable[Item]:
 
 
 def integer(value: object, what: str, least: int, most: int) -> int:
+    if type(value) is int and least <= value <= most:
+        return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidArgument(f"{what} must be an int, not {type(value).__name__}")
     if value < least:
