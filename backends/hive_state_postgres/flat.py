@@ -34,27 +34,32 @@ _LETTERS: dict[type, str] = {Put: "p", Enqueue: "e", Complete: "c", Append: "a",
 
 def shape_of(batch: Batch) -> str:
     """A letter for each operation of a flat batch, in parentheses if there are several; g for any other."""
-    ops = batch.ops
+    ops, checks = batch.ops, batch.checks
     if batch.commit_id is not None:
         return "g"
-    if len(ops) == 1 and not batch.checks:
+    if len(ops) == 1 and (not checks or is_own_check(batch)):
         return _letter(ops[0])
     letters = "".join(map(_letter, ops))
-    if "g" in letters or not all(_flat_check(check, ops) for check in batch.checks):
+    if "g" in letters:
         return "g"
+    for check in checks:
+        if not _flat_check(check, ops):
+            return "g"
     return letters if len(ops) == 1 else f"({letters})"
 
 
 def _letter(op: Op) -> str:
-    if (isinstance(op, Enqueue) and (op.dedupe_key is not None or op.depends_on)) or (
-        isinstance(op, Ack) and not op.deliveries
+    if (type(op) is Enqueue and (op.dedupe_key is not None or op.depends_on)) or (
+        type(op) is Ack and not op.deliveries
     ):
         return "g"
     return _LETTERS.get(type(op), "g")
 
 
 def _flat_check(check: Check, ops: Sequence[Op]) -> bool:
-    return isinstance(check, LeaseIs) or check.version > 0 or _is_put(check, ops)
+    if type(check) is VersionIs:  # most often
+        return check.version > 0 or _is_put(check, ops)
+    return isinstance(check, LeaseIs) or check.version > 0
 
 
 def _is_put(check: Check, ops: Sequence[Op]) -> bool:
@@ -159,29 +164,28 @@ class Flat:
     def add(self, place: int, ordinal: int, batch: Batch) -> None:
         """`place` in the trip; `ordinal` of its first operation among all of the trip."""
         ops, checks = batch.ops, batch.checks
+        if checks and is_own_check(batch):
+            self._put(place, cast(Put, ops[0]), cast(VersionIs, checks[0]).version)
+            return
         lone = len(ops) == 1 and not checks
         expects: dict[Any, int] = {}
-        if checks and is_own_check(batch):
-            expects[checks[0].ref] = checks[0].version  # type: ignore[union-attr]
-        else:
-            for index, check in enumerate(checks):
-                self._checks.append((place, index, check))
-                self.may_hurry &= _is_put(check, ops)
-                if type(check) is VersionIs:
-                    expects[check.ref] = -2 - check.version
+        for index, check in enumerate(checks):
+            self._checks.append((place, index, check))
+            self.may_hurry &= _is_put(check, ops)
+            if type(check) is VersionIs:
+                expects[check.ref] = -2 - check.version
         for index, op in enumerate(ops):
-            match op:
-                case Put():
-                    self._put(place, op, expects.get(op.ref, -1))
-                case Enqueue():
-                    self._enqueue(place, ordinal + index, op)
-                case Complete():
-                    self._complete(place, index, op, lone)
-                case Append():
-                    head = self._streams.setdefault(op.ref.stream, len(self._streams) + 1)
-                    self._events.append((place, head, op.body, op.raw))
-                case _:
-                    self._ack(place, index, cast(Ack, op))
+            if type(op) is Put:
+                self._put(place, op, expects.get(op.ref, -1) if expects else -1)
+            elif type(op) is Enqueue:
+                self._enqueue(place, ordinal + index, op)
+            elif type(op) is Complete:
+                self._complete(place, index, op, lone)
+            elif type(op) is Append:
+                head = self._streams.setdefault(op.ref.stream, len(self._streams) + 1)
+                self._events.append((place, head, op.body, op.raw))
+            else:
+                self._ack(place, index, cast(Ack, op))
 
     def _complete(self, place: int, index: int, op: Complete, lone: bool) -> None:
         token = op.token if lone else -op.token

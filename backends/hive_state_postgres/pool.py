@@ -7,8 +7,7 @@ nothing that this driver does leaves anything to reset.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from weakref import WeakSet
 
@@ -116,44 +115,58 @@ class Pool:
     async def _run(
         self, work: Callable[[Connection], Awaitable[Answer]], *, writes: bool, oldest: bool = False
     ) -> Answer:
-        async with self.connection(oldest) as connection:
-            try:
-                async with asyncio.timeout(self._options.command_timeout + 5):
-                    return await work(connection)
-            except HiveStateError:
-                raise
-            except Exception as error:
-                demoted = self._options.fails_over and getattr(error, "sqlstate", None) == READ_ONLY
-                if demoted or connection.is_closed() or is_lost(error):
-                    connection.terminate()
-                    self._forget_all()
-                place = self._options.place
-                raise (demotion(place) if demoted else call_error(error, place, writes=writes)) from error
+        connection = await self.take(oldest)
+        loop = asyncio.get_running_loop()
+        # A timer, which is cheaper than `asyncio.timeout`: a call under way fails when its connection ends.
+        overdue = loop.call_later(self._options.command_timeout + 5, connection.terminate)
+        try:
+            return await work(connection)
+        except HiveStateError:
+            raise
+        except asyncio.CancelledError:
+            connection.terminate()  # a call may be under way
+            raise
+        except Exception as error:
+            failure = TimeoutError() if overdue.when() <= loop.time() else error
+            raise self._failed(connection, failure, writes) from error
+        finally:
+            overdue.cancel()
+            self.give_back(connection)
 
-    @asynccontextmanager
-    async def connection(self, oldest: bool = False) -> AsyncIterator[Connection]:
-        """One that is nobody else's meanwhile, used last of all, or longest ago with `oldest`; dropped if
-        the body is cancelled: a call may be under way."""
+    def _failed(self, connection: Connection, error: Exception, writes: bool) -> HiveStateError:
+        """What to raise; a connection that broke is dropped, and all that are idle with it."""
+        demoted = self._options.fails_over and getattr(error, "sqlstate", None) == READ_ONLY
+        if demoted or connection.is_closed() or is_lost(error):
+            connection.terminate()
+            self._forget_all()
+        place = self._options.place
+        return demotion(place) if demoted else call_error(error, place, writes=writes)
+
+    async def take(self, oldest: bool = False) -> Connection:
+        """A connection that is nobody else's until it is given back: used last of all, or longest ago with
+        `oldest`."""
         if self._closed:
             raise Closed("the store is not open")
         await self._place()
         self._in_use += 1
         try:
-            connection = self._take(oldest) or await self.dial()
-            try:
-                yield connection
-            except asyncio.CancelledError:
+            return self._idle_one(oldest) or await self.dial()
+        except BaseException:
+            self._leave_place()
+            raise
+
+    def give_back(self, connection: Connection) -> None:
+        """To be used by others, unless it broke meanwhile."""
+        if not connection.is_closed():
+            if self._closed:
                 connection.terminate()
-                raise
-            finally:
-                if not connection.is_closed():
-                    if self._closed:
-                        connection.terminate()
-                    else:
-                        self._idle.append(connection)
-        finally:
-            self._in_use -= 1
-            self._places.release()
+            else:
+                self._idle.append(connection)
+        self._leave_place()
+
+    def _leave_place(self) -> None:
+        self._in_use -= 1
+        self._places.release()
 
     async def _place(self) -> None:
         if not self._places.locked():
@@ -170,7 +183,7 @@ class Pool:
         finally:
             self._waiting -= 1
 
-    def _take(self, oldest: bool) -> Connection | None:
+    def _idle_one(self, oldest: bool) -> Connection | None:
         while self._idle:
             connection = self._idle.pop(0 if oldest else -1)
             if not connection.is_closed():

@@ -39,22 +39,22 @@ def commit_reply(shape: str, task_ids: Iterable[str], row: Row) -> Reply[Outcome
     version, at, others = row["version"], row["at"], row["others"]
     exceptions = dict(_load_others(others)) if others else {}
     results = _Results(task_ids, row["seqs"] or (), row["olds"] or ())
-    plain = Committed(version, at, (None,))
+    alike: dict[str, Committed] = {}  # of the letters of batches that have no results of their own
     outcomes: list[Outcome] = []
     for place, letters in enumerate(shape if "(" not in shape else _parts(shape)):
-        found = None if letters in "pck" else tuple(map(results.of, letters.strip("()")))
-        if place in exceptions:
-            outcomes.append(_outcome(exceptions[place]))
-        elif found is None:
-            outcomes.append(plain)
-        else:
-            outcomes.append(Committed(version if _changed(found) else 0, at, found))
+        outcome = alike.get(letters)
+        if outcome is None:
+            found = tuple(map(results.of, letters.strip("()")))
+            outcome = Committed(version if _changed(found) else 0, at, found)
+            if "e" not in letters and "a" not in letters:
+                alike[letters] = outcome
+        outcomes.append(_outcome(exceptions[place]) if place in exceptions else outcome)
     return Reply(row["epoch"], at, outcomes)
 
 
 def _changed(results: Sequence[OpResult]) -> bool:
     """An Enqueue of a task that is there already is all that a flat batch can do without a change."""
-    return any(not isinstance(result, Enqueued) or result.created for result in results)
+    return any(type(result) is not Enqueued or result.created for result in results)
 
 
 class _Results:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 import asyncpg  # type: ignore[import-untyped]
+import msgspec
 import pytest
 
 from hive_state_core import Store, open_store
@@ -35,11 +36,12 @@ async def refused(call: Any) -> HiveStateError:
 
 async def test_all_connections_of_the_store_are_busy(url: str) -> None:
     async with open_store(f"{url}&max_connections=1&command_timeout=0.3") as hive:
-        async with hive._driver._pool.connection():
-            for call in (hive.records.get("c", "k"), hive.records.put("c", "k", 1)):
-                error = await refused(call)
-                assert isinstance(error, Unavailable)
-                assert "all 1 connections were busy" in str(error)
+        taken = await hive._driver._pool.take()
+        for call in (hive.records.get("c", "k"), hive.records.put("c", "k", 1)):
+            error = await refused(call)
+            assert isinstance(error, Unavailable)
+            assert "all 1 connections were busy" in str(error)
+        hive._driver._pool.give_back(taken)
         await hive.records.put("c", "k", 1)
 
 
@@ -55,6 +57,18 @@ async def test_others_hold_what_is_needed(url: str, admin: Any) -> None:
         record = await hive.records.get("c", "k")
         assert record is not None
         assert record.value == 1
+
+
+async def test_the_server_is_silent_for_too_long(hive: Store) -> None:
+    pool = hive._driver._pool
+    options = pool._options
+    pool._options = msgspec.structs.replace(options, command_timeout=-4.8)  # and 5 seconds
+    for writes, kind in ((True, Indeterminate), (False, Unavailable)):
+        error = await refused(pool.run(lambda db: db.fetch("SELECT pg_sleep(9)"), writes=writes))
+        assert type(error) is kind
+        assert "broke" in str(error)
+    pool._options = options
+    await hive.records.put("c", "k", 1)
 
 
 async def test_the_server_has_no_connection_left(server_url: str, url: str, admin: Any) -> None:
