@@ -31,7 +31,7 @@ from hive_state_core.spi import (
 def hash_of(topic: Topic) -> int:
     match topic:
         case RecordRef():
-            return _record(topic)
+            return _key(topic.key, _collection(topic.collection))
         case CollectionRef():
             return _collection(topic.collection)
         case TaskRef():
@@ -61,8 +61,8 @@ def _stream(name: str) -> int:
     return crc32(name.encode(), 3)
 
 
-def _record(ref: RecordRef) -> int:
-    return crc32(ref.key.encode(), _collection(ref.collection) ^ 5)
+def _key(key: str, collection: int) -> int:
+    return crc32(key.encode(), collection ^ 5)
 
 
 _Says = Callable[[Any], int]
@@ -85,6 +85,7 @@ def hashes_of(batches: Sequence[Batch]) -> set[int]:
             if says is not None:
                 found.add(says(op))
             elif isinstance(ref := op.ref, RecordRef):
-                found.add(_record(ref))
-                found.add(_collection(ref.collection))
+                collection = _collection(ref.collection)
+                found.add(collection)
+                found.add(_key(ref.key, collection))
     return found

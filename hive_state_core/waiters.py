@@ -51,7 +51,7 @@ class Waiters(Generic[Number]):
                     del self._waiting[number]
 
     def wake(self, numbers: Iterable[Number]) -> None:
-        for number in numbers:
+        for number in numbers if self._waiting else ():
             for woken, topic in self._waiting.get(number, {}).items():
                 if not woken.done():
                     woken.set_result(topic)

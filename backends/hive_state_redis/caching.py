@@ -121,7 +121,8 @@ def _found(ref: RecordRef, found: Any) -> Hit | bool:
 
 
 def _told(entry: Entry) -> tuple[str, bytes | str]:
-    head = f"{entry.version:016d}{'' if entry.until is None else entry.until:>16}{entry.lease}"
+    until = "" if entry.until is None else str(entry.until)
+    head = str(entry.version).zfill(16) + until.rjust(16) + entry.lease
     if entry.image is None:
         return head, ""
     return head, (b"-" if entry.until is None else b"x") + pack(entry.image)
