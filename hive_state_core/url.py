@@ -16,6 +16,8 @@ SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 """What a scheme looks like, in the lower case that `parse_url` gives it."""
 
 _SECRET = re.compile(r"pass|pwd|secret|token|api_?key", re.IGNORECASE)
+_TYPED_PASSWORD = re.compile(r"(://[^\s/?#:@]*:)\S*@")
+_TYPED_OPTION = re.compile(rf"([?&][^\s=&]*(?:{_SECRET.pattern})[^\s=&]*=)[^\s&]*", re.IGNORECASE)
 _SERVER = re.compile(r"([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -74,6 +76,11 @@ class StoreURL:
 
     def __repr__(self) -> str:
         return f"StoreURL({str(self)!r})"
+
+
+def without_secrets(text: str) -> str:
+    """A sentence that may quote a URL as somebody typed it, where none belongs."""
+    return _TYPED_OPTION.sub(r"\1***", _TYPED_PASSWORD.sub(r"\1***@", text))
 
 
 def parse_url(text: str) -> StoreURL:

@@ -34,6 +34,9 @@ def create_file(path: str) -> None:
 
 
 def exists(path: str) -> bool:
+    """Raises OSError for a folder."""
+    if os.path.isdir(path):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     return os.path.exists(path)
 
 

@@ -33,6 +33,7 @@ import click
 import msgspec
 
 from hive_state_core import errors
+from hive_state_core.url import without_secrets
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,7 +116,7 @@ def report(error: BaseException, settings: Settings) -> int:
         error.show()
         return EXIT.USAGE
     found = verdict(error)
-    sentence = printable(found.sentence)
+    sentence = without_secrets(printable(found.sentence))
     if settings.verbose and not isinstance(error, (click.ClickException, click.Abort, KeyboardInterrupt)):
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     hint = "" if found.foreseen or settings.verbose else " (run `hive-state -v ...` for the traceback)"

@@ -433,3 +433,18 @@ def test_nobody_reads(command: list[str]) -> None:
     with os.fdopen(gone, "wb") as unread:
         done = subprocess.run(command, stdout=unread, stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("agents", "postgres://u:geheim@h/db"),
+        ("health", "a", "postgres://u:geheim@h/db"),
+        ("tasks", "list", "--limit", "postgres://u:geheim@h/db"),
+        ("tasks", "show", "memory://", "postgres://u:geheim@h/db", "--json"),
+    ],
+)
+def test_a_url_in_a_wrong_place_tells_no_password(args: tuple[str, ...]) -> None:
+    result = run(*args)
+    assert "postgres://u:***@h/db" in result.stderr
+    assert "geheim" not in result.output

@@ -37,6 +37,8 @@ async def test_a_directory(tmp_path: Path) -> None:
     error = await opening(f"sqlite:///{tmp_path}")
     assert isinstance(error, ConfigError)
     assert "directory" in str(error)
+    with pytest.raises(ConfigError, match=r"cannot inspect .* directory"):
+        await open_store(f"sqlite:///{tmp_path}").inspect_schema()
 
 
 async def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:

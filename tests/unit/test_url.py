@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from hive_state_core.errors import ConfigError
-from hive_state_core.url import DEFAULT_URL, parse_url
+from hive_state_core.url import DEFAULT_URL, parse_url, without_secrets
 
 
 def test_parts() -> None:
@@ -102,3 +102,20 @@ def test_what_is_declared_secret_and_what_is_a_folder() -> None:
 def test_it_cannot_be_made_json() -> None:
     with pytest.raises(TypeError):
         msgspec.json.encode(parse_url("pg://u:hunter2@h/d"))
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "No such command 'postgres://u:p@ss/@h/db' (see --help)",
+            "No such command 'postgres://u:***@h/db' (see --help)",
+        ),
+        ("there is no task 'redis://:pw@h/0'", "there is no task 'redis://:***@h/0'"),
+        ("extra x://h/d?sslmode=off&ssl_password=pw&a=b", "extra x://h/d?sslmode=off&ssl_password=***&a=b"),
+        ("postgres://u:***@h:5432/db is failing", "postgres://u:***@h:5432/db is failing"),
+        ("nothing listens at https://h:80/path, a@b", "nothing listens at https://h:80/path, a@b"),
+    ],
+)
+def test_a_url_that_a_sentence_quotes_as_it_was_typed(said: str, shown: str) -> None:
+    assert without_secrets(said) == shown
