@@ -53,6 +53,7 @@ from hive_state_core.spi import (
     Swept,
     Warming,
 )
+from hive_state_hybrid.ahead import MANY, Ahead
 from hive_state_hybrid.board import PREFIX
 from hive_state_hybrid.derive import written
 from hive_state_hybrid.facts import counts, facts
@@ -86,6 +87,8 @@ class HybridDriver:
         self._options = options
         self._own = uuid4().hex[:12]
         self._front = front = Front(cache, options)
+        self._ahead = Ahead(durable, front, self._own)
+        front.near.reading = self._ahead.read
         self._relay = Relay(durable, self._port, front, self._own, options.beat)
         self._unsure: OrderedDict[str, Sequence[Batch]] = OrderedDict()
         self._waking = Waking(durable, cache, front.breaker, options.cache_timeout)
@@ -114,6 +117,7 @@ class HybridDriver:
 
     async def close(self) -> None:
         await self._relay.stop()
+        await self._ahead.close()
         await self._waking.close()
         if self._front.fence is not None:
             await self._front.fence.close()
@@ -143,6 +147,7 @@ class HybridDriver:
         sent = monotonic()
         reply = cast("Reply[RecordImage | None]", await self._durable.read(refs))
         await self._front.fetched(refs, reply, sent)
+        self._ahead.missed(refs)
         return reply
 
     def counts(self) -> tuple[int, int]:
@@ -230,7 +235,10 @@ class HybridDriver:
         """Note what the batch wrote, and add what the cache is to be told of it."""
         front = self._front
         near, version = front.near, committed.version
-        for ref, image in written(batch, committed, near.known):
+        wrote = written(batch, committed, near.known)
+        if len(wrote) >= MANY:
+            self._ahead.wrote([ref for ref, _ in wrote])
+        for ref, image in wrote:
             if image is None or late:
                 near.wrote(ref, version, -inf if late else sent)
                 entries.append(Entry(ref, version))

@@ -25,6 +25,7 @@ async def facts(durable: Stats, front: Front, options: Options) -> Stats:
         "fast": options.fast,
         "cache_near_hits": front.near.hits,
         "cache_hits": front.hits,
+        "cache_hits_ahead": front.ahead,
         "cache_misses": front.misses,
     }
     cache = CacheStats(connected=False, asked=asked, hits=hits, target=options.cache_hit_ratio_target)

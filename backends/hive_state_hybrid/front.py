@@ -52,6 +52,14 @@ class _Instant(NamedTuple):
         return self.at + int((now - self.heard) * 1000)
 
 
+class _Heard(NamedTuple):
+    """What the cache had, and what it gave the lease of."""
+
+    epoch: int
+    found: list[RecordImage | Missed | None]
+    leased: list[RecordRef]
+
+
 class Front:
     """Of one Store; `fence` is given at linearizable."""
 
@@ -67,6 +75,8 @@ class Front:
         self.fence: Fence | None = None
         self.hits: int = 0
         self.misses: int = 0
+        self.ahead: int = 0
+        """Records that the cache had, and that were asked for ahead (see `ahead.py`)."""
         self._ttl = int(options.cache_ttl * 1000)
         self._gated = options.consistency is not Consistency.SESSION
         self._doubts = 0  # failures so far
@@ -98,28 +108,36 @@ class Front:
 
     async def recall(self, refs: Sequence[RecordRef], own: str) -> Reply[RecordImage | Missed | None]:
         """What the cache has. `own` is a name that nobody else has."""
+        told = await self.ask(refs, own)
+        if told is None:
+            self.misses += len(refs)
+            return Reply(0, 0, [MISSED] * len(refs))
+        self._count(told.found)
+        return Reply(told.epoch, self._durable_at(told.found), told.found)
+
+    async def ask(self, refs: Sequence[RecordRef], own: str) -> _Heard | None:
+        """`recall`, for nobody; None: the cache cannot be asked."""
+        if self.fence is not None and self.fence.stands:
+            return None
         sent, doubts = monotonic(), self._doubts
         owed = self._least(refs)
         self._asks += 1
         lease = f"{own}-{self._asks}"
-        missed: list[RecordImage | Missed | None] = [MISSED] * len(refs)
-        if self.fence is not None and self.fence.stands:
-            return Reply(0, 0, missed)
         try:
             asked = await self.breaker.call(lambda: self.cache.ask(refs, lease, self._gated))
         except HiveStateError:
-            self.misses += len(refs)
-            return Reply(0, 0, missed)
+            return None
         self._clock = _Instant(asked.at, monotonic())
+        told = _Heard(asked.beat.epoch if asked.beat else 0, [MISSED] * len(refs), [])
         trusted, latest = self._trusts(asked, doubts), self._latest_at(asked, sent)
         for place, (ref, found) in enumerate(zip(refs, asked.found, strict=True)):
             if found is True:
                 self._leases[ref] = lease
+                told.leased.append(ref)
             elif isinstance(found, Hit) and trusted and found.image.version >= owed[place]:
-                missed[place] = found.image if found.image.value is not None else None
+                told.found[place] = found.image if found.image.value is not None else None
                 self.near.keep(found.image, sent, latest, found.left)
-        self._count(missed)
-        return Reply(asked.beat.epoch if asked.beat else 0, self._durable_at(missed), missed)
+        return told
 
     def _latest_at(self, asked: Asked, sent: float) -> float:
         """An instant, of our clock, at which what was asked for at `sent` was the latest: at bounded when the

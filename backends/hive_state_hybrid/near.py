@@ -14,6 +14,7 @@ may be older than what has gone.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from math import inf
 from time import monotonic
 
@@ -22,13 +23,15 @@ import msgspec
 from hive_state_core.model import RecordImage, RecordRef
 
 
-class _Kept(msgspec.Struct, frozen=True, gc=False):
-    """`image`: at hand until `use`, None: only the version is known. `came`: when it was heard of."""
+class _Kept(msgspec.Struct, gc=False):
+    """`image`: at hand until `use`, None: only the version is known. `came`: when it was heard of. `read`: it
+    was, from here; or nobody need hear of it."""
 
     version: int
     image: RecordImage | None
     use: float
     came: float
+    read: bool = False
 
 
 class Near:
@@ -40,6 +43,8 @@ class Near:
         self._kept = OrderedDict[RecordRef, _Kept]()  # a dict takes long to find its oldest item
         self._closed = -inf  # when the newest came of those that have gone
         self.hits: int = 0
+        self.reading: Callable[[RecordRef, float], object] = _nobody
+        """Called at the first read of a record that is at hand, with the end of that."""
 
     def peek(self, ref: RecordRef) -> RecordImage | None:
         """A record that is at hand; None: none, or it is absent."""
@@ -47,7 +52,15 @@ class Near:
         if kept is None or kept.use <= monotonic() or kept.image is None:
             return None
         self.hits += 1
+        if not kept.read:
+            kept.read = True
+            self.reading(ref, kept.use)
         return kept.image
+
+    def ends(self, ref: RecordRef) -> float:
+        """Until when it is at hand, of the monotonic clock; some earlier instant if it is not."""
+        kept = self._kept.get(ref)
+        return -inf if kept is None else kept.use
 
     def known(self, ref: RecordRef, version: int) -> RecordImage | None:
         """The image of just this version, if it is here; not whether it is the latest."""
@@ -59,7 +72,8 @@ class Near:
         expires `left` milliseconds after it was asked for."""
         use = self.until(latest, asked, left)
         there = image if image.value is not None and asked > self._closed else None
-        self._insert(image.ref, _Kept(image.version, there, use, monotonic()), latest)
+        expires = use < latest + self._span
+        self._insert(image.ref, _Kept(image.version, there, use, monotonic(), read=expires), latest)
 
     def until(self, latest: float, asked: float, left: int | None) -> float:
         """Until when `keep` has it at hand."""
@@ -83,6 +97,10 @@ class Near:
             _, gone = all_kept.popitem(last=False)
             self._closed = gone.came
         all_kept[ref] = kept
+
+
+def _nobody(_ref: RecordRef, _ends: float) -> None:
+    pass
 
 
 def _newer(before: _Kept, kept: _Kept, latest: float) -> bool:

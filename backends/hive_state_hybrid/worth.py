@@ -29,6 +29,11 @@ class Worth:
         self._hits = self._all = 0.0
         self._near = 0
 
+    @property
+    def passing(self) -> bool:
+        """Whether it is passed by at present, but for a few reads."""
+        return self._passes
+
     def passes(self) -> bool:
         """Whether to pass the cache by in this read, which nothing at hand answers."""
         if not self._passes:

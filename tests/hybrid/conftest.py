@@ -14,7 +14,7 @@ from hive_state_conformance import prompt_loop
 from hive_state_core import open_store
 from hive_state_core.choosing import Choice, choose
 from hive_state_core.embedded import postgres_server, valkey_server
-from hive_state_hybrid import breaker, driver, fencing, front, near, seen
+from hive_state_hybrid import ahead, breaker, driver, fencing, front, near, seen
 from hive_state_memory.caching import Held
 from hive_state_memory.driver import Memory
 from tests.virtual_time import is_prompt, loop_factories, read_the_loop
@@ -32,7 +32,7 @@ def clock_of_the_loop(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
     if is_prompt(request.node):
         for clocked in (Memory, Held):
             monkeypatch.setattr(clocked, "clock", staticmethod(prompt_loop.instant))
-        read_the_loop(monkeypatch, breaker, driver, fencing, front, near, seen)
+        read_the_loop(monkeypatch, ahead, breaker, driver, fencing, front, near, seen)
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,9 @@ def options_of(level: Consistency, beat: float, near: float) -> Options:
 
 def forget(front: Front) -> None:
     """What is near has gone, to make room."""
-    front.near = Near(SIZE, front.near._span)
+    near = Near(SIZE, front.near._span)
+    near.reading = front.near.reading
+    front.near = near
 
 
 class Side:

@@ -213,8 +213,8 @@ def from_now(_until: object, near: Near, *_: object) -> float:
     return monotonic() + near._span
 
 
-def for_ever(*_: object) -> float:
-    return inf
+def for_years(*_: object) -> float:
+    return monotonic() + 1e9
 
 
 def when_asked(_latest_at: object, _front: Front, _asked: Asked, sent: float) -> float:
@@ -257,6 +257,6 @@ WEAKENINGS: dict[str, Weaken] = {
     "near_yields": in_method(Near, "wrote", nothing),
     "near_from_before": in_method(Near, "until", from_now),
     "near_from_beat": in_method(Front, "_latest_at", when_asked),
-    "near_ends": in_method(Near, "until", for_ever),
+    "near_ends": in_method(Near, "until", for_years),
     "near_closes": in_method(Near, "keep", always_open),
 }

@@ -21,7 +21,6 @@ from .cache_states import (
     caller,
     durable,
     fast,
-    longest,
     spent,
     store,
 )
@@ -54,7 +53,7 @@ def caller_steps(rules: Rules, state: State, i: int) -> Iterator[Step]:
             yield from _commit(rules, state, i, s)
     elif now.step == "read" and len(state.stores[s].pushes) < PUSHES:
         read = state.durable.latest
-        has = caller(state, i, step="push", version=read, use=longest(rules) if rules.near else 0)
+        has = caller(state, i, step="push", version=read, use=BOUND if rules.near else 0)
         yield f"{i} reads {read} from the durable store", has if rules.waits else _owing(rules, has, i, s)
     elif now.step in ("push", "put"):
         yield from _send(rules, state, i, s)
@@ -99,7 +98,7 @@ def _commit(rules: Rules, state: State, i: int, s: int) -> Iterator[Step]:
     writes = caller(base, i, version=version, lease=WRITTEN)
     yield f"{i} commits {version}", _answered(rules, writes, i, s)
     if rules.near:
-        known = caller(writes, i, step="told", use=longest(rules))
+        known = caller(writes, i, step="told", use=BOUND)
         yield f"{i} commits {version}, and knows the whole record", known
 
 
@@ -134,7 +133,7 @@ def _left(rules: Rules, state: State) -> int:
     """Ticks for which what the cache tells now may be told."""
     beat = state.fast.beat
     if beat is None or not (rules.gated and rules.near_from_beat):
-        return longest(rules)
+        return BOUND
     return BOUND - BEAT + beat.left
 
 
@@ -202,7 +201,7 @@ def _kept(rules: Rules, now: Caller, near: Near | None) -> Near | None:
     use = 0 if now.closed and rules.near_closes else now.use
     if near is not None and now.version == near.version:
         use = max(use, near.use)
-    return Near(now.version, use, longest(rules))
+    return Near(now.version, use, BOUND)
 
 
 def _returned(state: State, i: int, s: int) -> State:

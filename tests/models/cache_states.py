@@ -14,12 +14,10 @@ from typing import NamedTuple
 BEAT = 2
 """Ticks for which a beat lets the cache answer, counted from before the relay looked for marks."""
 
-NEAR = 1
-"""Ticks for which a near entry answers where there is no bound."""
-
-BOUND = BEAT + NEAR
+BOUND = BEAT
 """No read of level `bounded` misses a commit that is so many ticks old. So long may be told what was the
-latest: what was read in the durable store from then on, what the cache told from its beat on."""
+latest: what was read in the durable store from then on, what the cache told from its beat on. In the code the
+bound is longer than a beat, by `near_ttl`; here that would only make the search longer."""
 
 NOBODY = 9
 """Holds the lease of a caller that is gone."""
@@ -184,14 +182,9 @@ class State(NamedTuple):
 Step = tuple[str, State]
 
 
-def longest(rules: Rules) -> int:
-    """Ticks for which a near entry answers at most."""
-    return BOUND if rules.gated else NEAR
-
-
 def start(rules: Rules, budget: Budget, stores: int = 2, callers: int = 2, warm: bool = False) -> State:
     """The last Store has the callers that are left over. `warm`: the caches hold what there is."""
-    near = Near(1, longest(rules), longest(rules)) if warm and rules.near else None
+    near = Near(1, BOUND, BOUND) if warm and rules.near else None
     return State(
         Durable(ages=() if rules.waits else (BOUND,)),
         Fast(entry=(1, 1) if warm else None, beat=Beat(BEAT, 1, frozenset())),
