@@ -1,8 +1,7 @@
 """Runs: batches of one operation each that do the same to different entities.
 
-A trip of a crowd mostly is one, and that of a lone caller always. What its operations have in common is
-written once, and what differs is in columns, which the library hands to Redis's commands as they are:
-`lua/commit_alike.lua`.
+A trip of a crowd mostly is one. What its operations have in common is written once, and what differs is in
+columns, which the library hands to Redis's commands as they are: `lua/commit_alike.lua`.
 
 A run is [code, what they have in common, names, numbers or nothing]. The values are the arguments behind the
 fixed ones, one for each name, if there are any.
@@ -34,8 +33,9 @@ def is_run(item: Sequence[Any]) -> bool:
 
 
 def run_of(batches: Sequence[Batch]) -> Run | None:
-    """All of them as one; None if they are not plain, or not alike."""
-    if not 1 <= len(batches) <= TRIP_BATCHES or not batches[0].ops:
+    """All of them as one; None if they are not plain, or not alike, or if it is one only, which is quicker
+    without columns."""
+    if not 1 < len(batches) <= TRIP_BATCHES or not batches[0].ops:
         return None
     kind = type(batches[0].ops[0])
     columns = _COLUMNS.get(kind)

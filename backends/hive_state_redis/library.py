@@ -35,7 +35,7 @@ _PARTS = (
 )
 _FUNCTIONS = (
     ("quick", "commit_alike", "commit_alone", "commit"),
-    ("handing", "ready_lanes", "claim_tasks", "claim_events", "claim_alone", "claim"),
+    ("handing", "ready_lanes", "claim_tasks", "claim_events", "claim_alike", "claim_alone", "claim"),
     ("sweep",),
     ("outcome",),
     ("read",),
