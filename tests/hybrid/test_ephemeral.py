@@ -114,7 +114,7 @@ async def test_the_knobs(durable: str, hybrid: Hybrid) -> None:
         await hive.records.put("presence", "a", 1)
         await hive.records.put("durable", "a", 1)
         await hive.records.put("presence", "b", 1, ttl=1)
-        found = {key: await hive.records.get("presence", key) for key in "ab"}
+        found = dict(zip("ab", await hive.records.get_many("presence", ["a", "b"]), strict=True))
         durable_one = await hive.records.get("durable", "a")
         assert durable_one is not None
         assert durable_one.expires_at is None
