@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
@@ -121,6 +122,8 @@ def report(error: BaseException, settings: Settings) -> int:
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     hint = "" if found.foreseen or settings.verbose else " (run `hive-state -v ...` for the traceback)"
     label = "" if found.exit == EXIT.INTERRUPTED else "error: "
+    if found.exit == EXIT.INTERRUPTED and sys.stderr.isatty():
+        click.echo(err=True)  # the terminal has drawn ^C, behind whatever stood there
     click.echo(f"hive-state: {label}{sentence}{hint}", err=True)
     if settings.json:
         emit_json({"error": {"code": found.code, "message": sentence}})

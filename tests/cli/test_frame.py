@@ -28,6 +28,8 @@ from hive_state_core.plugins import Backend, Registry
 from hive_state_core.spi import Driver
 from hive_state_core.url import StoreURL
 
+from .terminal import run_on_terminal
+
 CLI = [sys.executable, "-m", "hive_state_core.cli"]
 
 
@@ -448,3 +450,11 @@ def test_a_url_in_a_wrong_place_tells_no_password(args: tuple[str, ...]) -> None
     result = run(*args)
     assert "postgres://u:***@h/db" in result.stderr
     assert "geheim" not in result.output
+
+
+def test_an_interruption_has_a_line_of_its_own_on_a_terminal() -> None:
+    program = (
+        "from hive_state_core.cli.frame import Settings, report; report(KeyboardInterrupt(), Settings([]))"
+    )
+    _, drawn = run_on_terminal(sys.executable, "-c", program)
+    assert drawn == "\r\nhive-state: interrupted\r\n"
