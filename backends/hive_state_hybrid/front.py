@@ -119,7 +119,7 @@ class Front:
         """`recall`, for nobody; None: the cache cannot be asked."""
         if self.fence is not None and self.fence.stands:
             return None
-        sent, doubts = monotonic(), self._doubts
+        sent, doubts, sure = monotonic(), self._doubts, self._trusted == self._doubts
         owed = self._least(refs)
         self._asks += 1
         lease = f"{own}-{self._asks}"
@@ -129,7 +129,7 @@ class Front:
             return None
         self._clock = _Instant(asked.at, monotonic())
         told = _Heard(asked.beat.epoch if asked.beat else 0, [MISSED] * len(refs), [])
-        trusted, latest = self._trusts(asked, doubts), self._latest_at(asked, sent)
+        trusted, latest = sure or self._trusts(asked, doubts), self._latest_at(asked, sent)
         for place, (ref, found) in enumerate(zip(refs, asked.found, strict=True)):
             if found is True:
                 self._leases[ref] = lease
@@ -166,9 +166,8 @@ class Front:
         self.worth.count(len(found) - missed, missed, self.near.hits)
 
     def _trusts(self, asked: Asked, doubts: int) -> bool:
-        """Whether what was asked after so many failures may be told."""
-        if self._trusted == doubts:
-            return True
+        """Whether what was asked after so many failures, before a beat had settled them, may be told. Others
+        that were asked later may have been answered before."""
         if doubts != self._doubts:
             return False  # another one since then
         if self._doubted_at is None:

@@ -12,7 +12,7 @@ from hive_state_core.caching import Asked
 from hive_state_core.errors import Unavailable
 from hive_state_core.features import Consistency
 from hive_state_core.model import RecordRef
-from hive_state_core.spi import Batch, Put, ReadRef, Reply, ScanImage, VersionIs
+from hive_state_core.spi import MISSED, Batch, Put, ReadRef, Reply, ScanImage, VersionIs
 from hive_state_hybrid import ahead
 from hive_state_hybrid.ahead import AT_ONCE, EARLY, MANY, STEP
 from hive_state_hybrid.worth import IN_VAIN
@@ -212,6 +212,34 @@ async def test_many_go_in_several_trips(hive: Hive, monkeypatch: pytest.MonkeyPa
         two.driver._ahead.read(RecordRef("c", str(number)), 0.0)
     await asyncio.sleep(2 * STEP)
     assert trips == [AT_ONCE, 1]
+
+
+async def test_an_answer_from_before_the_beat_that_ends_a_doubt_is_not_told(hive: Hive) -> None:
+    """What is asked ahead may be answered after what a reader asked later."""
+    one, two = hive.one, hive.two
+    await two.read()
+    await two.settled()
+    one.door.cut = True
+    await one.write(b"2")
+    await one.settled()
+    one.door.cut = False
+    while one.front.breaker.refuses:
+        await asyncio.sleep(0.01)
+    await one.front.ping()
+    opened, one.door.may_hear = one.door.may_hear, asyncio.Event()
+    held = one.door.may_hear
+    late = asyncio.create_task(one.front.ask([REF], "late"))
+    await asyncio.sleep(0.01)
+    one.door.may_hear = opened
+    assert await one.front.ask([REF], "next") is not None
+    await asyncio.sleep(0.01)
+    assert await two.beat()
+    assert await one.front.ask([REF], "last") is not None
+    assert one.front._trusted == one.front._doubts == 1
+    held.set()
+    heard = await late
+    assert heard is not None
+    assert heard.found == [MISSED]
 
 
 async def test_it_ends_with_its_store() -> None:
