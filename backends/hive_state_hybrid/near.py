@@ -105,7 +105,7 @@ def _nobody(_ref: RecordRef, _ends: float) -> None:
 
 
 def _newer(before: _Kept, kept: _Kept, latest: float) -> bool:
-    """Whether what was kept before is to stay. What was gone may be there again, if it was the latest later."""
+    """Whether what was kept before is to stay. What was gone may be there again later."""
     if before.version == kept.version:
         return before.use >= kept.use
     return before.version > kept.version and (before.version != VERSION_MAX or latest <= before.came)
