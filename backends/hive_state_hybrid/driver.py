@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from hive_state_core.caching import Cache, Entry
 from hive_state_core.errors import ConfigError, HiveStateError, Indeterminate
 from hive_state_core.features import Consistency, Facility, Features, Wake
-from hive_state_core.limits import VERSION_MAX
 from hive_state_core.model import EntityRef, Image, ReadRef, RecordImage, RecordRef, Topic
 from hive_state_core.spi import (
     CACHE,
@@ -183,7 +182,7 @@ class HybridDriver:
                 if image.updated_at > at - YOUNG_MS:
                     entries.append(front.entry(image, at, sent))
         for ref in absent:
-            front.near.wrote(ref, VERSION_MAX, sent)
+            front.near.gone(ref)
             entries.append(front.unknown(ref))
         await front.saw(entries)
 

@@ -246,7 +246,7 @@ class Front:
         at, leases, seen, near, entries = reply.at, self._leases, self.seen, self.near, list[Entry]()
         for ref, image in zip(refs, reply.results, strict=True):
             if image is None:
-                near.wrote(ref, VERSION_MAX, sent)
+                near.gone(ref)
             else:
                 self.keep(image, at, sent)
             if seen is not None and ref not in leases:

@@ -7,6 +7,8 @@ A record is at hand for so long after an instant at which it is known to have be
   asked.
 
 The newest version that was told stays known, and keeps out what is older, but was asked for before that came.
+A record that is gone may be there again: what was the latest at an instant before that was heard is not told,
+though its version is known from then on.
 What came first goes first, to make room. What was asked for before that came is then not told from here: it
 may be older than what has gone.
 """
@@ -20,19 +22,20 @@ from time import monotonic
 
 import msgspec
 
-from hive_state_core.limits import VERSION_MAX
 from hive_state_core.model import RecordImage, RecordRef
 
 
 class _Kept(msgspec.Struct, gc=False):
-    """`image`: at hand until `use`, None: only the version is known. `came`: when it was heard of. `read`: it
-    was, from here; or nobody need hear of it."""
+    """`image`: at hand until `use`, None: only the version is known, 0 if not even that. `came`: when it was
+    heard of. `read`: it was, from here; or nobody need hear of it. `gone`: when it was heard last that there
+    was no such record."""
 
     version: int
     image: RecordImage | None
     use: float
     came: float
     read: bool = False
+    gone: float = -inf
 
 
 class Near:
@@ -85,18 +88,27 @@ class Near:
         """The record has had this version since `asked`; what it is now is not known."""
         self._insert(ref, _Kept(version, None, 0.0, monotonic()), asked)
 
+    def gone(self, ref: RecordRef) -> None:
+        """There was no such record when the durable store was asked."""
+        before, now = self._kept.get(ref), monotonic()
+        self._put(ref, _Kept(before.version if before else 0, None, 0.0, now, gone=now))
+
     def _insert(self, ref: RecordRef, kept: _Kept, latest: float) -> None:
-        all_kept = self._kept
-        before = all_kept.get(ref)
+        before = self._kept.get(ref)
         if before is not None:
-            if _newer(before, kept, latest):
+            if _outdone(kept, before):
                 return
-            del all_kept[ref]
-        elif len(all_kept) >= self._size:
+            if latest <= before.gone:
+                kept.image, kept.use, kept.gone = None, 0.0, before.gone
+        self._put(ref, kept)
+
+    def _put(self, ref: RecordRef, kept: _Kept) -> None:
+        all_kept = self._kept
+        if all_kept.pop(ref, None) is None and len(all_kept) >= self._size:
             if not self._size:
                 return
-            _, gone = all_kept.popitem(last=False)
-            self._closed = gone.came
+            _, oldest = all_kept.popitem(last=False)
+            self._closed = oldest.came
         all_kept[ref] = kept
 
 
@@ -104,8 +116,6 @@ def _nobody(_ref: RecordRef, _ends: float) -> None:
     pass
 
 
-def _newer(before: _Kept, kept: _Kept, latest: float) -> bool:
-    """Whether what was kept before is to stay. What was gone may be there again later."""
-    if before.version == kept.version:
-        return before.use >= kept.use
-    return before.version > kept.version and (before.version != VERSION_MAX or latest <= before.came)
+def _outdone(kept: _Kept, before: _Kept) -> bool:
+    """Whether what is near already is newer, or the same and at hand for as long."""
+    return kept.version < before.version or (kept.version == before.version and kept.use <= before.use)

@@ -516,10 +516,28 @@ def test_what_is_near_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
     assert near.hits == 3
 
 
+def test_what_is_gone_is_near_again_only_if_it_was_there_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write that began before it was read as gone is known from then on: nothing older is told, even if it
+    was the latest between the two."""
+    monkeypatch.setattr("hive_state_hybrid.near.monotonic", lambda: 10.0)
+    near, image = Near(2, 100.0), image_of("k")
+    near.keep(image, 1.0, 1.0, None)
+    near.gone(image.ref)
+    assert near.peek(image.ref) is None
+    near.keep(replace(image, version=2), 9.0, 9.0, None)  # asked for before that was heard
+    assert near.peek(image.ref) is None
+    near.wrote(image.ref, 4, 9.5)
+    near.keep(replace(image, version=3), 11.0, 11.0, None)
+    assert near.peek(image.ref) is None
+    near.keep(replace(image, version=5), 11.0, 11.0, None)
+    assert near.peek(image.ref) is not None
+
+
 async def test_nothing_is_near_where_there_is_no_room() -> None:
     near = Near(0, 1.0)
     near.keep(image_of("k"), 0.0, 0.0, None)
     near.wrote(REF, 5)
+    near.gone(REF)
     assert near.known(REF, 5) is near.known(RecordRef("c", "k"), 1) is None
 
 

@@ -206,7 +206,7 @@ def looks_up_late(_least: object, front: Front, refs: Sequence[RecordRef]) -> li
 
 
 def keeps_older(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(near, "_newer", lambda *_: False)
+    patch.setattr(near, "_outdone", lambda *_: False)
 
 
 def from_now(_until: object, near: Near, *_: object) -> float:
