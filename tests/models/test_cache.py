@@ -88,7 +88,7 @@ def test_linearizable_holds_to_the_end(fault: str) -> None:
 
 
 @pytest.mark.skipif(os.environ.get("HIVE_STATE_FAULTS") != "all", reason="takes minutes: nox -s faults")
-@pytest.mark.timeout(540)
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("level", ["bounded", "session"])
 @pytest.mark.parametrize("fault", ["", "failures", "crashes", "evictions", "restarts"])
 def test_a_level_holds_to_the_end(level: str, fault: str) -> None:
