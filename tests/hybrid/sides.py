@@ -179,6 +179,15 @@ class Side:
         while self.front._pusher is not None:
             await asyncio.sleep(0)
 
+    async def write_cut_off(self, value: bytes) -> None:
+        """The cache does not hear of it. It can be reached again when this returns."""
+        self.door.cut = True
+        await self.write(value)
+        await self.settled()
+        self.door.cut = False
+        while self.front.breaker.refuses:
+            await asyncio.sleep(0.001)
+
     async def mended(self) -> None:
         """It reaches the cache again, and its fence is gone."""
         self.door.cut = False

@@ -219,12 +219,7 @@ async def test_an_answer_from_before_the_beat_that_ends_a_doubt_is_not_told(hive
     one, two = hive.one, hive.two
     await two.read()
     await two.settled()
-    one.door.cut = True
-    await one.write(b"2")
-    await one.settled()
-    one.door.cut = False
-    while one.front.breaker.refuses:
-        await asyncio.sleep(0.01)
+    await one.write_cut_off(b"2")
     await one.front.ping()
     opened, one.door.may_hear = one.door.may_hear, asyncio.Event()
     held = one.door.may_hear

@@ -321,12 +321,7 @@ async def an_answer_that_comes_after_the_push(hive: Hive) -> None:
 async def a_push_that_fails(hive: Hive) -> None:
     one, _, _ = hive.sides
     await warmed(hive)
-    one.door.cut = True
-    await one.write(b"2")
-    await one.settled()
-    one.door.cut = False
-    while one.front.breaker.refuses:
-        await asyncio.sleep(0.001)
+    await one.write_cut_off(b"2")
     assert await one.read() == b"2"
 
 
@@ -340,12 +335,15 @@ async def a_read_beside(hive: Hive) -> None:
     assert await one.read() == b"2"
 
 
-async def an_answer_that_comes_after_a_write(hive: Hive) -> None:
+async def an_answer_that_comes_after_a_write(hive: Hive, *others: Put) -> None:
+    """And after others, if there are any."""
     one, _, _ = hive.sides
     await warmed(hive)
     one.door.may_hear.clear()
     reading = await one.until_held(one.read())
     await one.write(b"2")
+    if others:
+        await one.trips.commit(Batch(others))
     one.door.may_hear.set()
     await reading
     assert await one.read() == b"2"
@@ -391,16 +389,9 @@ async def a_hit_at_the_end_of_a_beat(hive: Hive) -> None:
 
 
 async def an_answer_that_comes_after_many_others(hive: Hive) -> None:
-    one, _, _ = hive.sides
-    await warmed(hive)
-    one.door.may_hear.clear()
-    reading = await one.until_held(one.read())
-    await one.write(b"2")
-    others = [Put(RecordRef("c", str(number)), b"1") for number in range(SIZE)]
-    await one.trips.commit(Batch(tuple(others)))
-    one.door.may_hear.set()
-    await reading
-    assert await one.read() == b"2"
+    await an_answer_that_comes_after_a_write(
+        hive, *[Put(RecordRef("c", str(number)), b"1") for number in range(SIZE)]
+    )
 
 
 LINEARIZABLE: dict[str, Race] = {
